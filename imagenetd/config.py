@@ -1,0 +1,211 @@
+"""The guard of the yaml files: a dataclass tree, registered once, that refuses what they must not say."""
+
+import difflib
+import enum
+import inspect
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from imagenetd.errors import ConfigError
+
+
+class StageName(enum.Enum):
+    """The stages in their order."""
+
+    prompts = "prompts"
+    generate = "generate"
+    predict = "predict"
+    mine = "mine"
+    qc = "qc"
+    evaluate = "evaluate"
+    report = "report"
+
+
+@dataclass(slots=True)
+class CategoriesConfig:
+    """Which objects."""
+
+    names: Any = MISSING
+    """Keys of the vocabulary, or `all`."""
+
+
+@dataclass(slots=True)
+class NuisancesConfig:
+    """Which nuisances, each kind a list of raw names or a word list of the vocabulary such as `texture.csv`."""
+
+    background: Any = MISSING
+    texture: Any = MISSING
+    material: Any = MISSING
+
+
+@dataclass(slots=True)
+class PromptsConfig:
+    """How a category and a nuisance become a sentence."""
+
+    template_version: str = MISSING
+    """Stands in every row; change it with the templates."""
+    background: str = MISSING
+    texture: str = MISSING
+    material: str = MISSING
+    neutral: str = MISSING
+    include_neutral: bool = MISSING
+    """Also make the control arm: images of each category without a nuisance."""
+
+
+@dataclass(slots=True)
+class MiningConfig:
+    """Which images count as hard."""
+
+    min_failures: int | None = MISSING
+    """k of k-of-n: at least so many surrogates must be wrong. null: all of them, as in the paper."""
+
+
+class QcMethod(enum.Enum):
+    """Who decides whether an image shows its object."""
+
+    none = "none"
+    auto = "auto"
+
+
+@dataclass(slots=True)
+class QcConfig:
+    """Quality control of the mined images."""
+
+    method: QcMethod = MISSING
+    gate: Any = None
+    """The independent model of `auto`: a choice of `target/`."""
+    min_confidence: float = MISSING
+    """The gate accepts an image when it gives the prompted category at least this probability."""
+
+
+@dataclass(slots=True)
+class StoreConfig:
+    """How images lie on disk."""
+
+    images_per_shard: int = MISSING
+    """Upper bound; small pools get smaller shards so that several processes can share them."""
+
+
+@dataclass(slots=True)
+class TrainerConfig:
+    """How Lightning runs generation and prediction; nothing here changes a result."""
+
+    accelerator: str = MISSING
+    devices: int = MISSING
+    """Processes on each node."""
+    num_nodes: int = MISSING
+    strategy: str = MISSING
+    precision: str | None = MISSING
+    num_threads: int = MISSING
+    """CPU threads of each process."""
+
+
+@dataclass(slots=True)
+class PathsConfig:
+    """Where things lie."""
+
+    output_dir: str = MISSING
+    """Runs, pools and predictions."""
+    run_dir: str | None = None
+    """Folder of this run; null: output_dir/<name>-<key>."""
+
+
+@dataclass(slots=True)
+class Config:
+    """One run of the factory."""
+
+    stages: list[StageName] = MISSING
+    seed: int = MISSING
+    num_images_per_cell: int = MISSING
+    categories: CategoriesConfig = field(default_factory=CategoriesConfig)
+    nuisances: NuisancesConfig = field(default_factory=NuisancesConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    generator: Any = MISSING
+    surrogates: Any = MISSING
+    target: Any = MISSING
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    qc: QcConfig = field(default_factory=QcConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    report: Any = MISSING
+    logger: Any = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    name: str = MISSING
+    """Names the run's folder and its row in W&B."""
+
+
+def register() -> None:
+    """Make the schema known to Hydra, once, under the name `schema`."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def build(spec: Any, *, option: str) -> Any:
+    """Call the `_target_` of a plug-in with its arguments, after checking their names and types.
+
+    Args:
+        spec: Mapping with `_target_` and the constructor's arguments.
+        option: Where it stands in the config, for messages, e.g. `generator`.
+    """
+    from hydra.utils import get_object
+
+    if not isinstance(spec, dict) or "_target_" not in spec:
+        raise ConfigError(f"{option} has no _target_: it names no class to build. Choose one with {option}=NAME.")
+    arguments = {key: value for key, value in spec.items() if key != "_target_"}
+    try:
+        factory = get_object(spec["_target_"])
+    except Exception as error:  # hydra wraps whatever the import raises
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{option}._target_={spec['_target_']} cannot be imported: {reason}") from error
+    _check_arguments(factory, arguments, option)
+    return factory(**arguments)
+
+
+def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> None:
+    """Raise ConfigError for an argument that is unknown, missing, or of the wrong type."""
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name, value in arguments.items():
+        if value == "???":
+            raise ConfigError(f"{option}.{name} must be given: {option}.{name}=VALUE")
+        if name not in parameters:
+            if takes_any:
+                continue
+            close = difflib.get_close_matches(name, parameters, n=1)
+            hint = f"did you mean {option}.{close[0]}?" if close else f"it takes {', '.join(parameters)}."
+            raise ConfigError(f"{option}.{name} is not an option of {option}: {hint}")
+        if not _fits(value, parameters[name].annotation):
+            raise ConfigError(
+                f"{option}.{name}={value!r} is a {type(value).__name__}, "
+                f"but {_spelt(parameters[name].annotation)} is needed."
+            )
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in arguments and parameter.kind is not parameter.VAR_KEYWORD:
+            raise ConfigError(f"{option}.{name} is missing: give {option}.{name}=VALUE")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Tell whether a yaml value can stand where the annotation is (only plain types are checked)."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, choice) for choice in typing.get_args(annotation))
+    if annotation is type(None) or annotation is None:
+        return value is None
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (str, bool):
+        return isinstance(value, annotation)
+    if origin in (list, tuple, dict) or annotation in (list, tuple, dict):
+        outer = dict if (origin or annotation) is dict else (list, tuple)
+        return isinstance(value, outer)
+    return True
+
+
+def _spelt(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

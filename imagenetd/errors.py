@@ -1,0 +1,31 @@
+"""The mistakes that a user can mend; `run.py` shows them as one line and exits with code 1."""
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The message says what was asked, what was found, what to do."""
+
+
+class ConfigError(UserError):
+    """An option is missing, misspelt, of the wrong type, or contradicts another one."""
+
+
+class VocabularyError(UserError):
+    """A category or nuisance is unknown, repeated, of two kinds, or there is none at all."""
+
+
+class ModelError(UserError):
+    """A model has no weights, weights of another shape, or gives logits that cannot be used."""
+
+
+class StoreError(UserError):
+    """A file of a run is damaged, belongs to another run, or cannot be written."""
+
+
+class MissingFilesError(UserError):
+    """Weights that are neither here nor within reach; the message lists every one of them."""
+
+    def __init__(self, message: str, files: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.files = tuple(files)

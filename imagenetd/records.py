@@ -1,0 +1,163 @@
+"""The rows that cross a stage: frozen, plain, and the same on disk as in memory."""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Kind(enum.StrEnum):
+    """The kinds of nuisance of ImageNet-D (paper, section 3.1), and the prompt without one."""
+
+    BACKGROUND = "background"
+    TEXTURE = "texture"
+    MATERIAL = "material"
+    NEUTRAL = "neutral"
+
+
+NUISANCE_KINDS = (Kind.BACKGROUND, Kind.TEXTURE, Kind.MATERIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A nuisance of the vocabulary."""
+
+    kind: Kind
+    name: str
+    """Raw name in the vocabulary, e.g. `forest-broadleaf-s`."""
+    display: str
+    """Cleaned name as it stands in prompts, e.g. `broadleaf forest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One image to be made: Prompt(C, N) and its place among the seeds."""
+
+    index: int
+    text: str
+    template_version: str
+    category: str
+    kind: str
+    nuisance: str
+    """Raw name of the nuisance; empty for the neutral prompt."""
+    seed: int
+    seed_index: int
+    """0 .. num_images_per_cell - 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One generated image: where it lies in the pool and how it was made."""
+
+    image_id: str
+    index: int
+    text: str
+    template_version: str
+    category: str
+    kind: str
+    nuisance: str
+    seed: int
+    seed_index: int
+    noise_seed: int
+    """Seed of the CPU generator that draws this image's noise; a function of `image_id` alone."""
+    generator: str
+    """Fingerprint of the generator."""
+    width_px: int
+    height_px: int
+    sha256: str
+    """Of the encoded file."""
+    shard: str
+    offset: int
+    """Of the encoded file's first byte in the shard."""
+    length: int
+    """Of the encoded file, in bytes."""
+    seconds: float
+    """Time of the unit of work divided by its images."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFile:
+    """A file that a model needs and that is neither on this machine nor within reach."""
+
+    file: str
+    size_mb: float | None
+    option: str
+    """The option that can name a local copy, e.g. `generator.model=PATH`."""
+    source: str
+    """Where it comes from, e.g. the id of a repository on the Hugging Face hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpace:
+    """Which classes a model tells apart, and which of them count as right for a category."""
+
+    name: str
+    regime: str
+    """`any-of-ids` (1000-way ImageNet), `zero-shot` (N-way) or `closed-set`."""
+    num_classes: int
+    accepted: dict[str, tuple[int, ...]]
+    """Category key -> class indices that are right for it."""
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a uniform guess over the classes, averaged over the categories."""
+        hits = [len(ids) / self.num_classes for ids in self.accepted.values()]
+        return sum(hits) / len(hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One answer of one worker on one image (paper, section 3.3: Q1 recognise, Q2 use)."""
+
+    image_id: str
+    worker: str
+    can_recognise: bool
+    can_use: bool
+    confidence: float
+    """Probability that the worker gives to the prompted category; 1 for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The outcome of mining for one image."""
+
+    image_id: str
+    num_failures: int
+    """Number of surrogates that are wrong."""
+    is_shared: bool
+    is_easy: bool
+    """True when no surrogate is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy of one model on one slice of one set."""
+
+    model: str
+    role: str
+    """`surrogate`, `target` or `gate`."""
+    set: str
+    """`pool`, `mined`, `accepted`, or `pool_accepted` (all images of the pool that pass the gate)."""
+    kind: str
+    nuisance: str
+    num_images: int
+    num_correct: int
+    accuracy: float
+    wilson_low: float
+    wilson_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage left behind."""
+
+    stage: str
+    key: str
+    folder: str
+    num_items: int
+    unit: str
+    """What was counted, e.g. `images`."""
+    seconds: float
+    """Wall time it took when it was made, also if it is skipped now."""
+    is_skipped: bool
+    note: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
