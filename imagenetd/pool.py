@@ -1,0 +1,144 @@
+"""A pool of generated images: its layout in shards, its manifest, and reading images back."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+
+from imagenetd.errors import StoreError
+from imagenetd.records import ImageRow, Prompt
+from imagenetd.shards import read_member, shard_name
+from imagenetd.store import read_table
+
+NUM_SHARDS_AIMED_AT = 16
+"""Small pools are cut into about so many shards, so that several processes can share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a pool is cut; fixed when the pool is begun, whatever a later config says."""
+
+    num_images: int
+    unit_size: int
+    """Images of one batch of the generator."""
+    images_per_shard: int
+    """A multiple of unit_size."""
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards of the whole pool."""
+        return -(-self.num_images // self.images_per_shard)
+
+    def images(self, shard: int) -> range:
+        """Return the indices of a shard's images in the prompt table."""
+        first = shard * self.images_per_shard
+        return range(first, min(first + self.images_per_shard, self.num_images))
+
+    def units(self, shard: int) -> list[range]:
+        """Return the indices of each unit of a shard."""
+        images = self.images(shard)
+        return [
+            range(first, min(first + self.unit_size, images.stop)) for first in range(images.start, images.stop, self.unit_size)
+        ]
+
+
+def make_layout(num_images: int, *, unit_size: int, max_images_per_shard: int) -> Layout:
+    """Choose the shard size from the pool alone, never from the number of processes.
+
+    >>> make_layout(960, unit_size=16, max_images_per_shard=512)
+    Layout(num_images=960, unit_size=16, images_per_shard=64)
+    """
+    units = -(-num_images // unit_size)
+    most = max(1, max_images_per_shard // unit_size)
+    return Layout(num_images, unit_size, unit_size * min(most, -(-units // NUM_SHARDS_AIMED_AT)))
+
+
+def part_name(shard: int) -> str:
+    """Return the name of a shard's part of a Parquet data set."""
+    return f"part-{shard:06d}.parquet"
+
+
+def image_table(rows: Sequence[ImageRow]) -> pa.Table:
+    """Return image rows as an Arrow table."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema(ImageRow))
+
+
+def prompt_table(rows: Sequence[Prompt]) -> pa.Table:
+    """Return prompts as an Arrow table."""
+    names = [field.name for field in fields(Prompt)]
+    return pa.table({name: [getattr(row, name) for row in rows] for name in names}, schema=_schema(Prompt))
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read a prompt table."""
+    return [Prompt(**row) for row in checked(read_table(path), Prompt, path).to_pylist()]
+
+
+def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
+    """Return the table's columns of a record; a table that lacks one is a StoreError."""
+    lacking = [field.name for field in fields(record) if field.name not in table.column_names]
+    if lacking:
+        raise StoreError(
+            f"{path} lacks the columns {', '.join(lacking)}: it is damaged or of another version. Delete it and run again."
+        )
+    return table.select([field.name for field in fields(record)])
+
+
+def _schema(record: Any) -> pa.Schema:
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    return pa.schema([(field.name, arrow[field.type]) for field in fields(record)])
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A finished pool."""
+
+    folder: Path
+    key: str
+    layout: Layout
+    table: pd.DataFrame
+    """One row for each image, ordered by index, with the columns of ImageRow."""
+
+    def shard_rows(self, shard: int) -> pd.DataFrame:
+        """Return the rows of one shard."""
+        images = self.layout.images(shard)
+        return self.table.iloc[images.start : images.stop]
+
+    def require_same_images(self, image_ids: Sequence[str], path: Path) -> None:
+        """Raise StoreError when a file is not about exactly these images in this order."""
+        if list(image_ids) != self.table["image_id"].tolist():
+            raise StoreError(f"{path} is damaged: it is not about the images of {self.folder}. Delete it and run again.")
+
+    def read_bytes(self, index: int) -> bytes:
+        """Return the encoded image at a position of the table, checked against its recorded hash."""
+        row = self.table.iloc[index]
+        path = self.folder / "shards" / str(row.shard)
+        return read_member(path, int(row.offset), int(row.length), str(row.sha256))
+
+    def read_image(self, index: int) -> Image.Image:
+        """Return the image at a position of the table, RGB."""
+        with Image.open(io.BytesIO(self.read_bytes(index))) as image:
+            return image.convert("RGB")
+
+
+def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
+    """Open a finished pool; what does not add up is a StoreError."""
+    path = folder / "manifest.parquet"
+    table = checked(read_table(path), ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
+    complete = len(table) == layout.num_images and list(table["index"]) == list(range(layout.num_images))
+    if not complete or table["image_id"].duplicated().any():
+        raise StoreError(
+            f"{path} is damaged: it lists {table['image_id'].nunique()} images where {layout.num_images} are expected. "
+            "Delete it and run again: it is built anew from the shards."
+        )
+    return Pool(folder, key, layout, table)
+
+
+def missing_shards(folder: Path, layout: Layout) -> list[int]:
+    """Return the numbers of the shards whose file is not there."""
+    return [number for number in range(layout.num_shards) if not (folder / "shards" / shard_name(number)).is_file()]
