@@ -1,0 +1,51 @@
+"""What every generator can do: name itself exactly, say which files it lacks, and turn rows into pixels."""
+
+import abc
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from imagenetd.records import MissingFile, Prompt
+
+
+class Generator(abc.ABC):
+    """Image(C, N) = Diffusion(Prompt(C, N)) (paper, equation 1).
+
+    Building one is cheap: nothing is imported, read or downloaded before `load`.
+    """
+
+    unit_size: int
+    """Images of one unit of work: the batch that the network sees, and what a crash can lose."""
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return, as plain values, everything that changes an image, weights included."""
+
+    @abc.abstractmethod
+    def load(self, device: str) -> None:
+        """Read the weights and move them to `device` (`cpu`, `cuda:0`)."""
+
+    @abc.abstractmethod
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+        """Return one uint8 array "height width 3" for each row; image i's noise depends on noise_seeds[i] alone."""
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return the files that `load` would look for in vain; `option` is where this generator stands in the config."""
+        return []
+
+    def prompts(self) -> list[Prompt] | None:
+        """Return the rows that the generator itself brings, or None when they come from the vocabularies."""
+        return None
+
+
+def image_id(generator_key: str, row: Prompt) -> str:
+    """Return the name of an image: a function of generator, prompt and seeds alone, never of batch or process."""
+    text = "\x1f".join((generator_key, row.text, row.category, row.kind, row.nuisance, str(row.seed), str(row.seed_index)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def noise_seed(name: str) -> int:
+    """Return the seed of an image's noise, 0 .. 2**63 - 1, from its id."""
+    return int(name, 16) & (2**63 - 1)

@@ -1,0 +1,59 @@
+"""The tiny world's procedural renderer as a generator: exact, fast, and not a diffusion model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from imagenetd.errors import ConfigError
+from imagenetd.generators.generator import Generator
+from imagenetd.records import Kind, Prompt
+
+RENDERER_VERSION = 1
+"""Part of every image's id; raise it when the renderer draws anything differently."""
+
+
+class RenderGenerator(Generator):
+    """Draws exactly what the row says; what the row leaves open follows the category's habits.
+
+    Args:
+        size_px: Height and width of the images.
+        unit_size: Images of one unit of work.
+    """
+
+    def __init__(self, size_px: int, unit_size: int) -> None:
+        if size_px < 16 or unit_size < 1:
+            raise ConfigError(f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more.")
+        self.size_px, self.unit_size = size_px, unit_size
+
+    def identity(self) -> dict[str, Any]:
+        """Return the renderer's version and the image size."""
+        return {"generator": "render", "version": RENDERER_VERSION, "size_px": self.size_px}
+
+    def load(self, device: str) -> None:
+        """Nothing to load."""
+
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+        """Render each row from its own random numbers."""
+        return [self._render(row, seed) for row, seed in zip(rows, noise_seeds, strict=True)]
+
+    def _render(self, row: Prompt, seed: int) -> np.ndarray:
+        from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES, TYPICAL_BACKGROUNDS, render
+
+        known = {Kind.BACKGROUND: BACKGROUNDS, Kind.TEXTURE: APPEARANCES, Kind.MATERIAL: APPEARANCES}
+        if row.category not in CATEGORIES or (row.nuisance and row.nuisance not in known[Kind(row.kind)]):
+            raise ConfigError(
+                f"generator=render cannot draw {row.text!r}: it knows the categories and nuisances of categories=tiny, "
+                "nuisances=tiny alone. Choose those, or another generator."
+            )
+        rng = np.random.default_rng(seed)
+        typical = TYPICAL_BACKGROUNDS[row.category]
+        background = row.nuisance if row.kind == Kind.BACKGROUND else typical[rng.integers(len(typical))]
+        appearance = row.nuisance if row.kind in (Kind.TEXTURE, Kind.MATERIAL) else "natural"
+        return render(
+            np.array([CATEGORIES.index(row.category)]),
+            np.array([BACKGROUNDS.index(background)]),
+            np.array([APPEARANCES.index(appearance)]),
+            rng=rng,
+            size_px=self.size_px,
+        )[0]

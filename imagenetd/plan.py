@@ -1,0 +1,198 @@
+"""What a config asks for, built and checked before any work: words, prompts, models, keys and folders."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagenetd.config import Config, QcMethod, StageName, build
+from imagenetd.errors import ConfigError, MissingFilesError
+from imagenetd.generators.generator import Generator
+from imagenetd.mining import resolve_min_failures
+from imagenetd.models.classifier import Classifier
+from imagenetd.prompts import build_prompts
+from imagenetd.records import MissingFile, Prompt
+from imagenetd.store import StageFolder, content_key
+from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
+
+NEEDS_MODELS = {StageName.predict, StageName.mine, StageName.qc, StageName.evaluate, StageName.report}
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A classifier and the part it plays."""
+
+    name: str
+    role: str
+    """`surrogate`, `target` or `gate`."""
+    option: str
+    """Where it stands in the config, e.g. `surrogates.clip_rn50`."""
+    classifier: Classifier
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked config: every object built, every key known, no work done."""
+
+    config: Config
+    categories: tuple[Category, ...]
+    rows: tuple[Prompt, ...]
+    generator: Generator
+    generator_identity: dict[str, Any]
+    models: tuple[PlannedModel, ...]
+    min_failures: int
+    folders: dict[str, StageFolder]
+    """Stage -> its folder; predictions under the names of the models."""
+
+    def of_role(self, *roles: str) -> list[PlannedModel]:
+        """Return the models that play one of these parts."""
+        return [model for model in self.models if model.role in roles]
+
+
+def make_plan(config: Config) -> Plan:
+    """Build and check everything that a config names; a UserError before any work is worth hours after it."""
+    if not config.stages:
+        raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
+    categories = choose_categories(config.categories.names)
+    generator: Generator = build(config.generator, option="generator")
+    needs_models = bool(NEEDS_MODELS & set(config.stages))
+    parts = _model_specs(config) if needs_models else []
+    built = [(name, role, option, _classifier(spec, option)) for name, role, option, spec in parts]
+    num_surrogates = sum(role == "surrogate" for _, role, _, _ in built)
+    min_failures = 0
+    if needs_models:
+        min_failures = resolve_min_failures(config.mining.min_failures, num_surrogates=num_surrogates)
+    needs_images = needs_models or StageName.generate in config.stages
+    if needs_images:
+        require_files(generator, [(classifier, option) for _, _, option, classifier in built])
+    models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
+    _refuse_double_roles(models)
+    rows = tuple(generator.prompts() or _rows(config, categories))
+    choose_categories(list(dict.fromkeys(row.category for row in rows)))
+    identity = generator.identity() if needs_images else {}
+    folders = _folders(config, rows, identity, models, min_failures)
+    return Plan(config, categories, rows, generator, identity, models, min_failures, folders)
+
+
+def _rows(config: Config, categories: Sequence[Category]) -> list[Prompt]:
+    kinds = ("background", "texture", "material")
+    nuisances = choose_nuisances({kind: getattr(config.nuisances, kind) for kind in kinds})
+    return build_prompts(
+        categories,
+        nuisances,
+        config.prompts,
+        seed=config.seed,
+        num_images_per_cell=config.num_images_per_cell,
+        include_neutral=config.prompts.include_neutral,
+    )
+
+
+def _model_specs(config: Config) -> list[tuple[str, str, str, Any]]:
+    """Return name, role, option and spec of every model of the config."""
+    surrogates = config.surrogates or {}
+    if not isinstance(surrogates, dict):
+        raise ConfigError(f"surrogates={surrogates} is not a set of models. Choose one, e.g. surrogates=four_tiny.")
+    parts = [(name, "surrogate", f"surrogates.{name}", spec) for name, spec in surrogates.items()]
+    parts.append((_name_of(config.target, "target"), "target", "target", config.target))
+    if config.qc.method is QcMethod.auto:
+        if not config.qc.gate:
+            raise ConfigError("qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME.")
+        parts.append((_name_of(config.qc.gate, "qc.gate"), "gate", "qc.gate", config.qc.gate))
+    return parts
+
+
+def _name_of(spec: Any, option: str) -> str:
+    if not isinstance(spec, dict) or not spec.get("name"):
+        raise ConfigError(f"{option} has no name. Choose a model with {option}=NAME, or give {option}.name=NAME.")
+    return str(spec["name"])
+
+
+def _classifier(spec: Any, option: str) -> Classifier:
+    classifier = build(spec, option=option)
+    if not isinstance(classifier, Classifier):
+        raise ConfigError(f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier.")
+    return classifier
+
+
+def require_files(generator: Generator, classifiers: Sequence[tuple[Classifier, str]]) -> None:
+    """Raise MissingFilesError with every weight file that is neither here nor within reach."""
+    missing: list[MissingFile] = list(generator.missing_files("generator"))
+    for classifier, option in classifiers:
+        missing += classifier.missing_files(option)
+    if not missing:
+        return
+    missing = list({(file.file, file.source): file for file in missing}.values())
+    total = sum(file.size_mb or 0 for file in missing)
+    lines = [
+        f"  {file.file}  {f'{file.size_mb:,.0f} MB' if file.size_mb else 'size unknown'}  from {file.source}; "
+        f"local copy: {file.option}"
+        for file in missing
+    ]
+    raise MissingFilesError(
+        f"{len(missing)} files (about {total:,.0f} MB) are neither on this machine nor within reach. Connect to the hub, "
+        "or name local copies with the options shown. Nothing was started.\n" + "\n".join(lines),
+        missing,
+    )
+
+
+def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
+    """A surrogate is never reported as a target, and a gate is neither (paper, section 3.2)."""
+    seen: dict[str, PlannedModel] = {}
+    for model in models:
+        other = seen.setdefault(content_key(model.identity), model)
+        if other is not model:
+            raise ConfigError(
+                f"{model.option} and {other.option} are the same model ({other.name}). A {other.role} cannot also be a "
+                f"{model.role}: its accuracy would be decided by the selection. Choose another {model.role}."
+            )
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"Two models are called {name}. Give one another name, e.g. target.name={name}_b.")
+
+
+def _folders(
+    config: Config, rows: Sequence[Prompt], identity: dict[str, Any], models: Sequence[PlannedModel], min_failures: int
+) -> dict[str, StageFolder]:
+    """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
+    root = Path(config.paths.output_dir)
+    prompts = content_key({"stage": "prompts", "vocabulary": VOCABULARY_VERSION, "rows": [_plain(row) for row in rows]})
+    pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
+    folders = {
+        "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
+        "generate": StageFolder(root / "pools" / pool, "generate", pool),
+    }
+    if not models:
+        return folders
+    predictions = {m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity}) for m in models}
+    for name, key in predictions.items():
+        folders[name] = StageFolder(root / "predictions" / pool / f"{name}-{key[:8]}", f"predict {name}", key)
+    by_role = {
+        role: [predictions[m.name] for m in models if m.role == role] for role in ("surrogate", "target", "gate")
+    }
+    mine = content_key({"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures})
+    qc = content_key(
+        {
+            "stage": "qc",
+            "mine": mine,
+            "method": config.qc.method.value,
+            "gate": by_role["gate"],
+            "min_confidence": config.qc.min_confidence if by_role["gate"] else None,
+        }
+    )
+    evaluate = content_key({"stage": "evaluate", "qc": qc, "models": {m.name: predictions[m.name] for m in models}})
+    report = content_key({"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name})
+    folders |= {
+        "mine": StageFolder(root / "mined" / mine, "mine", mine),
+        "qc": StageFolder(root / "qc" / qc, "qc", qc),
+        "evaluate": StageFolder(root / "scores" / evaluate, "evaluate", evaluate),
+    }
+    run_dir = Path(config.paths.run_dir) if config.paths.run_dir else root / f"{config.name}-{report[:8]}"
+    folders["report"] = StageFolder(run_dir, "report", report)
+    return folders
+
+
+def _plain(row: Prompt) -> dict[str, Any]:
+    return dataclasses.asdict(row)

@@ -1,0 +1,77 @@
+"""Stage 4: the images on which the surrogates fail together."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from imagenetd.mining import easy_images, num_failures, shared_failures
+from imagenetd.pool import Pool, checked
+from imagenetd.records import Failure, Kind, StageResult
+from imagenetd.store import StageFolder, read_table, write_table_atomic
+
+
+def mine_failures(
+    folder: StageFolder,
+    pool: Pool,
+    correct: Callable[[], np.ndarray],
+    surrogates: Sequence[str],
+    *,
+    min_failures: int,
+    waiting: Callable[[Path], None],
+) -> StageResult:
+    """Write `failures.parquet`: for every image how many surrogates fail, and whether it is mined or easy.
+
+    The images of the neutral prompt are a control arm and are never mined.
+
+    Args:
+        folder: Of this stage.
+        pool: The images.
+        correct: Gives bool "surrogates images" when it is needed.
+        surrogates: Names, in the order of the rows of `correct`.
+        min_failures: k of k-of-n.
+        waiting: Called when another process works on this folder.
+    """
+    with folder.locked(waiting):
+        record = folder.done()
+        skipped = record is not None and (folder.path / "failures.parquet").is_file()
+        if record is None or not skipped:
+            started = time.perf_counter()
+            matrix = correct()
+            is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+            mined = shared_failures(matrix, min_failures=min_failures) & is_nuisance
+            easy = easy_images(matrix)
+            columns = {
+                "image_id": pa.array(pool.table["image_id"].tolist(), pa.string()),
+                "num_failures": pa.array(num_failures(matrix)),
+                "is_shared": pa.array(mined),
+                "is_easy": pa.array(easy),
+            }
+            write_table_atomic(folder.path / "failures.parquet", pa.table(columns))
+            record = {
+                "num_mined": int(mined.sum()),
+                "num_easy": int(easy.sum()),
+                "num_surrogates": len(surrogates),
+                "min_failures": min_failures,
+                "surrogates": list(surrogates),
+                "seconds": time.perf_counter() - started,
+            }
+            folder.finish(record)
+    note = (
+        f"{record['min_failures']} of {record['num_surrogates']} surrogates wrong on "
+        f"{record['num_mined'] / max(1, pool.layout.num_images):.1%} of {pool.layout.num_images} images; "
+        f"{record['num_easy']} easy images kept beside them"
+    )
+    counts = {"mined": record["num_mined"], "easy": record["num_easy"]}
+    path, seconds = str(folder.path), record["seconds"]
+    return StageResult("mine", folder.key, path, record["num_mined"], "hard images", seconds, skipped, note, counts)
+
+
+def read_failures(folder: Path, pool: Pool) -> np.ndarray:
+    """Return bool "images": which images of the pool are mined."""
+    path = folder / "failures.parquet"
+    table = checked(read_table(path), Failure, path)
+    pool.require_same_images(table["image_id"].to_pylist(), path)
+    return table["is_shared"].to_numpy(zero_copy_only=False)

@@ -1,0 +1,90 @@
+"""Stage 3: the logits of every model over the pool."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from imagenetd.config import TrainerConfig
+from imagenetd.models.classifier import Classifier
+from imagenetd.pool import Pool, part_name
+from imagenetd.predictions import read_seconds
+from imagenetd.records import StageResult
+from imagenetd.store import StageFolder, make_folder
+from imagenetd.vocabulary import Category
+
+
+def predict_pool(
+    pool: Pool,
+    models: dict[str, tuple[Classifier, StageFolder]],
+    categories: Sequence[Category],
+    *,
+    trainer: TrainerConfig,
+    waiting: Callable[[Path], None],
+) -> StageResult:
+    """Run each model over the images that it has not seen; a model runs once per pool, whatever the sweep.
+
+    Args:
+        pool: The images.
+        models: Name -> classifier and the folder of its predictions.
+        categories: The classes of zero-shot models.
+        trainer: Devices and threads.
+        waiting: Called when another process works on one of these models.
+    """
+    lock = StageFolder(next(iter(models.values()))[1].path.parent, "predict", pool.key)
+    with lock.locked(waiting):
+        unseen = {name: _unseen(folder, pool) for name, (_, folder) in models.items()}
+        pending = [name for name, shards in unseen.items() if shards is not None]
+        if any(unseen[name] for name in pending):
+            _run(pool, {name: models[name] for name in pending if unseen[name]}, unseen, categories, trainer)
+        for name in pending:
+            _finish(*models[name], pool, categories)
+        records: dict[str, Any] = {name: folder.done() for name, (_, folder) in models.items()}
+    note = f"{', '.join(pending)} predicted now" if pending else ""
+    if pending and len(pending) < len(models):
+        note += f"; {', '.join(name for name in models if name not in pending)} already done"
+    seconds = sum(record["seconds"] for record in records.values())
+    num_images = pool.layout.num_images * len(models)
+    folder = str(lock.path)
+    return StageResult("predict", pool.key, folder, num_images, "predictions", seconds, not pending, note)
+
+
+def _unseen(folder: StageFolder, pool: Pool) -> frozenset[int] | None:
+    """Return the shards that a model has not seen; None when it is done."""
+    shards = frozenset(n for n in range(pool.layout.num_shards) if not (folder.path / part_name(n)).is_file())
+    if folder.done() is not None and not shards:
+        return None
+    folder.reopen()
+    return shards
+
+
+def _run(
+    pool: Pool,
+    models: dict[str, tuple[Classifier, StageFolder]],
+    unseen: dict[str, frozenset[int] | None],
+    categories: Sequence[Category],
+    trainer: TrainerConfig,
+) -> None:
+    from imagenetd.distributed import run_prediction
+    from imagenetd.models.module import PendingModel, PredictModule
+
+    pending = []
+    for name, (classifier, folder) in models.items():
+        make_folder(folder.path)
+        pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset()))
+    shards = frozenset[int]().union(*(model.shards for model in pending))
+    num_items = sum(len(pool.layout.images(shard)) for shard in shards)
+    module = PredictModule(pool, pending, categories)
+    run_prediction(module, trainer, stage="predict", num_tasks=len(shards), num_items=num_items)
+
+
+def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]) -> None:
+    space = classifier.label_space(categories)
+    folder.finish(
+        {
+            "num_images": pool.layout.num_images,
+            "seconds": read_seconds(folder.path, pool.layout.num_shards),
+            "identity": classifier.identity(categories),
+            "label_space": asdict(space),
+        }
+    )

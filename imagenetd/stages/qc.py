@@ -1,0 +1,108 @@
+"""Stage 5: quality control of the mined images."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from imagenetd.pool import Pool
+from imagenetd.qc.votes import Ballot, accepted_images
+from imagenetd.records import StageResult
+from imagenetd.store import StageFolder, read_table, write_table_atomic
+
+VOTE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("worker", pa.string()),
+        ("can_recognise", pa.bool_()),
+        ("can_use", pa.bool_()),
+        ("confidence", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What quality control says of every image of the pool."""
+
+    is_accepted: np.ndarray
+    """Bool "images": mined and accepted."""
+    is_valid: np.ndarray | None
+    """Bool "images": passes, mined or not; None when only mined images were judged."""
+
+
+def control_quality(
+    folder: StageFolder,
+    pool: Pool,
+    mined: np.ndarray,
+    ballot: Callable[[], Ballot | None],
+    *,
+    judges_pool: bool,
+    waiting: Callable[[Path], None],
+) -> StageResult:
+    """Write `votes.parquet` and `decisions.parquet`; pause when votes are missing.
+
+    Rejected images keep their row with the reason.
+
+    Args:
+        folder: Of this stage.
+        pool: The images.
+        mined: Bool "images".
+        ballot: Gives the votes when they are needed; None accepts every mined image.
+        judges_pool: The ballot covers the whole pool, not only the mined images.
+        waiting: Called when another process works on this folder.
+    """
+    with folder.locked(waiting):
+        record = folder.done()
+        skipped = record is not None and (folder.path / "decisions.parquet").is_file()
+        if record is None or not skipped:
+            started = time.perf_counter()
+            cast = ballot()
+            if cast is not None and cast.waiting_for:
+                note = f"waiting for votes on {len(cast.waiting_for)} images: {cast.to_do}"
+                counts = {"waiting": len(cast.waiting_for)}
+                return StageResult("qc", folder.key, str(folder.path), 0, "accepted images", 0.0, False, note, counts)
+            record = _write(folder, pool, mined, cast, judges_pool) | {"seconds": time.perf_counter() - started}
+            folder.finish(record)
+    note = f"{record['num_accepted'] / max(1, record['num_mined']):.1%} of {record['num_mined']} mined images pass"
+    counts = {"accepted": record["num_accepted"], "rejected": record["num_mined"] - record["num_accepted"]}
+    path, seconds = str(folder.path), record["seconds"]
+    return StageResult("qc", folder.key, path, record["num_accepted"], "accepted images", seconds, skipped, note, counts)
+
+
+def _write(
+    folder: StageFolder, pool: Pool, mined: np.ndarray, ballot: Ballot | None, judges_pool: bool
+) -> dict[str, int | bool]:
+    image_ids = pool.table["image_id"].tolist()
+    votes = ballot.votes if ballot is not None else ()
+    passes = np.array(accepted_images(votes, image_ids)) if ballot is not None else np.ones(len(image_ids), dtype=bool)
+    accepted = mined & passes
+    reasons = np.where(accepted, "accepted", np.where(mined, "rejected by vote", "not mined"))
+    write_table_atomic(folder.path / "votes.parquet", pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA))
+    decisions = {
+        "image_id": pa.array(image_ids, pa.string()),
+        "is_mined": pa.array(mined),
+        "is_valid": pa.array(passes),
+        "is_accepted": pa.array(accepted),
+        "reason": pa.array(reasons.tolist(), pa.string()),
+    }
+    write_table_atomic(folder.path / "decisions.parquet", pa.table(decisions))
+    return {
+        "num_mined": int(mined.sum()),
+        "num_accepted": int(accepted.sum()),
+        "num_votes": len(votes),
+        "judges_pool": judges_pool and ballot is not None,
+    }
+
+
+def read_decisions(folder: StageFolder, pool: Pool) -> Decisions:
+    """Return what quality control decided."""
+    path = folder.path / "decisions.parquet"
+    table = read_table(path)
+    pool.require_same_images(table["image_id"].to_pylist(), path)
+    record = folder.done() or {}
+    valid = table["is_valid"].to_numpy(zero_copy_only=False) if record.get("judges_pool") else None
+    return Decisions(table["is_accepted"].to_numpy(zero_copy_only=False), valid)

@@ -1,0 +1,157 @@
+"""Stage 7: tables, `summary.json`, and the run's record in W&B."""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imagenetd.metrics import ALL
+from imagenetd.records import LabelSpace, Score, StageResult
+from imagenetd.reports.run_report import FailureCard, RunReport
+from imagenetd.reports.tables import build_tables, cost
+from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
+
+PACKAGES = ("torch", "torchvision", "lightning", "diffusers", "transformers", "timm", "open_clip_torch", "hydra-core", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the report says about a run besides its scores."""
+
+    name: str
+    status: str
+    num_images: dict[str, int]
+    models: dict[str, tuple[str, LabelSpace]]
+    """Name -> role and label space."""
+    min_failures: int
+    seed: int
+    stages: Sequence[StageResult]
+    generator_key: str
+    config: dict[str, Any]
+    overrides: tuple[str, ...]
+
+
+def write_report(
+    folder: StageFolder,
+    facts: RunFacts,
+    scores: Sequence[Score],
+    *,
+    tables: Any,
+    logger: Any,
+    cards: Callable[[], list[FailureCard]],
+    show: Callable[[Any], None],
+    waiting: Callable[[Path], None],
+) -> tuple[StageResult, str | None]:
+    """Write the tables and `summary.json` into the run folder, log the run, and show the tables.
+
+    Returns:
+        The stage's result, and the line that uploads an offline W&B run, if there is one.
+    """
+    started = time.perf_counter()
+    make_folder(folder.path)
+    with folder.locked(waiting):
+        record = folder.done()
+        skipped = record is not None and (folder.path / "summary.json").is_file()
+        seconds = {stage.stage: stage.seconds for stage in facts.stages}
+        shown = tables.write(scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images)
+        summary = summarise(facts, scores, seconds)
+        write_json_atomic(folder.path / "summary.json", summary)
+        logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
+        name = type(logger).__name__
+        if name not in logs:
+            logs[name] = logger.log_run(_run_report(folder.key, facts, scores, summary, cards()), folder.path)
+        record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
+        folder.finish(record)
+    for renderable in shown:
+        show(renderable)
+    path = str(folder.path)
+    result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped)
+    return result, logs[name]
+
+
+def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float]) -> dict[str, Any]:
+    """Return the content of `summary.json`."""
+    mined, pool = facts.num_images["mined"], facts.num_images["pool"]
+    accepted = facts.num_images["accepted"]
+    of_role = {role: [n for n, (r, _) in facts.models.items() if r == role] for role in ("surrogate", "target", "gate")}
+    return {
+        "version": importlib.metadata.version("imagenetd"),
+        "name": facts.name,
+        "status": facts.status,
+        "num_images": facts.num_images,
+        "surrogates": of_role["surrogate"],
+        "target": of_role["target"][0],
+        "gate": of_role["gate"][0] if of_role["gate"] else None,
+        "mining": {"min_failures": facts.min_failures, "num_surrogates": len(of_role["surrogate"])},
+        "models": {name: _model_summary(name, *part, scores) for name, part in facts.models.items()},
+        "yield": {
+            "mined": mined / pool if pool else None,
+            "accepted": accepted / mined if mined else None,
+        },
+        "seconds": seconds,
+        "cost": cost(seconds, facts.num_images),
+        "keys": {stage.stage: stage.key for stage in facts.stages},
+        "folders": {stage.stage: stage.folder for stage in facts.stages},
+        "generator": facts.generator_key,
+        "seed": facts.seed,
+        "overrides": list(facts.overrides),
+        "config": facts.config,
+        "versions": versions(),
+    }
+
+
+def _model_summary(name: str, role: str, space: LabelSpace, scores: Sequence[Score]) -> dict[str, Any]:
+    totals = {s.set: s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL}
+    numbers = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
+    return {
+        "role": role,
+        "regime": space.regime,
+        "chance": space.chance,
+        "accuracy": {
+            set_: {number: _or_none(asdict(score)[number]) for number in numbers} for set_, score in totals.items()
+        },
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if value != value else value  # JSON has no NaN
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of imagenetd and of the libraries that make or judge images."""
+    return {name: importlib.metadata.version(name) for name in ("imagenetd", *PACKAGES)}
+
+
+def _run_report(
+    key: str, facts: RunFacts, scores: Sequence[Score], summary: dict[str, Any], cards: list[FailureCard]
+) -> RunReport:
+    flat: dict[str, float | int | str] = {f"num_images/{name}": count for name, count in facts.num_images.items()}
+    for model, entry in summary["models"].items():
+        for set_, numbers in entry["accuracy"].items():
+            if numbers["accuracy"] is not None:
+                flat[f"accuracy/{model}/{set_}"] = numbers["accuracy"]
+    flat |= {f"yield/{name}": share for name, share in summary["yield"].items() if share is not None}
+    flat |= {f"cost/{name}": value for name, value in summary["cost"].items() if value is not None}
+    flat |= {f"seconds/{name}": value for name, value in summary["seconds"].items()}
+    tables: dict[str, pd.DataFrame] = build_tables(scores)
+    lineage = {"keys": summary["keys"], "versions": summary["versions"], "surrogates": summary["surrogates"]}
+    return RunReport(
+        key=key,
+        name=facts.name,
+        group=f"pool-{summary['keys']['generate'][:8]}",
+        job_type="evaluate",
+        tags=(summary["target"], f"{len(summary['surrogates'])} surrogates"),
+        config={**facts.config, "lineage": lineage, "target_name": summary["target"]},
+        summary=flat,
+        tables=tables,
+        failures=tuple(cards),
+    )
+
+
+def read_summary(run_dir: Path) -> dict[str, Any] | None:
+    """Return a run's `summary.json`, None when the run did not get so far."""
+    return read_stage_file(run_dir / "summary.json")
