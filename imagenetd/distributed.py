@@ -1,6 +1,8 @@
 """One way to run a Lightning prediction loop: any number of processes, the same result."""
 
+import multiprocessing
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from imagenetd import errors
@@ -38,7 +40,7 @@ def run_prediction(
     devices = max(1, min(config.devices, num_tasks))
     strategy = config.strategy
     if strategy == "auto" and devices * config.num_nodes > 1:
-        strategy = "ddp_spawn" if config.num_nodes == 1 else "ddp"
+        strategy = _local_strategy(config.accelerator) if config.num_nodes == 1 else "ddp"
     quieten()
     try:
         trainer = Trainer(
@@ -63,6 +65,12 @@ def run_prediction(
         trainer.predict(module, return_predictions=False)
     except ProcessRaisedException as error:
         raise _own_error(error) from error
+
+
+def _local_strategy(accelerator: str) -> str:
+    """Fork where nothing forbids it: a spawned process spends half a minute on imports; CUDA cannot be forked."""
+    can_fork = accelerator == "cpu" and "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return "ddp_fork" if can_fork else "ddp_spawn"
 
 
 def _own_error(error: Exception) -> Exception:
