@@ -1,0 +1,1 @@
+"""Classifiers: one interface, one adapter for each library."""

@@ -1,0 +1,80 @@
+"""What every classifier can do: name itself exactly, say what it lacks, turn images into logits."""
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagenetd.errors import ModelError
+from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.vocabulary import Category
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from PIL import Image
+    from torch import Tensor
+
+
+class Classifier(abc.ABC):
+    """A model that gives each image one logit for each class of its label space.
+
+    Building one is cheap: nothing is imported, read or downloaded before the first call that needs it.
+    """
+
+    name: str
+    """In messages."""
+    family: str
+    """Models of one family make similar mistakes, e.g. `clip`, `resnet`."""
+    batch_size: int
+    """Images of one step; it changes no more than rounding."""
+
+    @abc.abstractmethod
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return what `load` would look for in vain; `option` is this model's place in the config."""
+
+    @abc.abstractmethod
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return, as plain values, all that changes the logits; ModelError for a model without weights.
+
+        It stays the same when a download fills the cache; `provenance` has the hash of what was loaded.
+        """
+
+    @abc.abstractmethod
+    def label_space(self, categories: Sequence[Category]) -> LabelSpace:
+        """Return the classes, and which of them are right for each category."""
+
+    @abc.abstractmethod
+    def load(self, categories: Sequence[Category], device: "torch.device") -> None:
+        """Read the weights and move them to `device`; a dual encoder also makes its zero-shot head."""
+
+    @abc.abstractmethod
+    def provenance(self) -> dict[str, Any]:
+        """Return what was loaded: file, sha256, preprocessing and library version (after `load`)."""
+
+    @abc.abstractmethod
+    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
+        """Return the image as the network wants it: resized, cropped and normalised (after `load`)."""
+
+    @abc.abstractmethod
+    def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
+        """Return float32 logits, without gradients (after `load`)."""
+
+
+def closed_label_space(name: str, keys: Sequence[str], categories: Sequence[Category]) -> LabelSpace:
+    """Return the label space of a model whose classes are categories of the vocabulary.
+
+    Args:
+        name: Of the model, for messages.
+        keys: Category keys in the order of the model's outputs.
+        categories: What the run asks for; the model may know more.
+    """
+    unknown = [category.name for category in categories if category.name not in keys]
+    if unknown:
+        raise ModelError(
+            f"{name} does not know {', '.join(unknown)}: it was trained on {', '.join(keys)}. "
+            "Choose among these with categories.names=[...], or another model."
+        )
+    accepted: dict[str, tuple[int, ...]] = {
+        category.name: (keys.index(category.name),) for category in categories
+    }
+    return LabelSpace(f"closed-{len(keys)}", "closed-set", len(keys), accepted, tuple(keys))

@@ -1,0 +1,233 @@
+"""Image classifiers of the timm library."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from imagenetd.errors import ModelError
+from imagenetd.models.classifier import Classifier, closed_label_space
+from imagenetd.models.hub import fetch, missing_file
+from imagenetd.models.timm_weights import TimmWeights, registered
+from imagenetd.models.weights import load_error, plain
+from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.store import file_sha256
+from imagenetd.vocabulary import Category
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from PIL import Image
+    from torch import Tensor
+
+IMAGENET = "imagenet"
+OWN = "own"
+_NUM_IMAGENET = 1000
+_PREPROCESSING = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
+
+
+@final
+class TimmClassifier(Classifier):
+    """A timm model with its own preprocessing.
+
+    Args:
+        architecture: Name in timm, with or without the tag of its weights, e.g. `resnet50.a1_in1k`.
+        checkpoint: Local weights, instead of the hub's: a file, a folder as timm saves it (config.json and
+            weights), or `package:...`.
+        pretrained: False refuses the hub's weights, so that a checkpoint must be given.
+        revision: Branch, tag or commit of the weights on the hub; null: `main`.
+        classes: What the outputs mean: `imagenet` (the 1,000 classes), `own` (`label_names` of the checkpoint's
+            config.json are category keys), or a list of category keys.
+        model_kwargs: Arguments of timm's constructor, e.g. `pad_type`.
+        input_size_px: Side of the square that the network sees; null: the model's own, as below.
+        crop_pct: Part of the resized image that is kept.
+        interpolation: `bilinear`, `bicubic`, ...
+        mean: Subtracted from each channel, in 0..1.
+        std: Divides each channel.
+        batch_size: Images of one step.
+        family: Models of one family make similar mistakes.
+        size_mb: Size of the download, for the message when the hub cannot be asked.
+        name: In messages; null: the architecture.
+    """
+
+    def __init__(
+        self,
+        *,
+        architecture: str,
+        checkpoint: str | None = None,
+        pretrained: bool = True,
+        revision: str | None = None,
+        classes: str | list[str] = IMAGENET,
+        model_kwargs: dict[str, Any] | None = None,
+        input_size_px: int | None = None,
+        crop_pct: float | None = None,
+        interpolation: str | None = None,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        batch_size: int = 64,
+        family: str = "timm",
+        size_mb: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or architecture
+        self.weights = TimmWeights(architecture, checkpoint, pretrained, revision, self.name)
+        self.architecture, self.classes, self.model_kwargs = architecture, classes, dict(model_kwargs or {})
+        size = None if input_size_px is None else [3, input_size_px, input_size_px]
+        asked = {
+            "input_size": size,
+            "crop_pct": crop_pct,
+            "interpolation": interpolation,
+            "mean": mean,
+            "std": std,
+        }
+        self._overrides = {key: value for key, value in asked.items() if value is not None}
+        self.batch_size, self.family, self.size_mb = batch_size, family, size_mb
+        self._model: Any = None
+        self._transform: Any = None
+        self._provenance: dict[str, Any] = {}
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return the weights if neither a local checkpoint, nor the cache, nor the hub has them."""
+        here = f"{option}.checkpoint=PATH"
+        if self.weights.local_path() is not None:
+            return []
+        missing = missing_file(self.weights.hub_file(), size_mb=self.size_mb, option=here)
+        return [missing] if missing else []
+
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return architecture, weights, preprocessing and meaning of the outputs."""
+        cfg = self._checked_description()
+        path = self.weights.local_path()
+        return {
+            "adapter": "timm",
+            "architecture": self.architecture,
+            "weights": f"sha256:{file_sha256(path)}" if path else self.weights.hub_file().spelt(),
+            "model_kwargs": self._model_args(),
+            "preprocessing": self._preprocessing(cfg),
+            "classes": IMAGENET if self.classes == IMAGENET else list(self._class_keys()),
+            "precision": "float32",
+        }
+
+    def label_space(self, categories: Sequence[Category]) -> LabelSpace:
+        """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
+        if self.classes == IMAGENET:
+            accepted = {category.name: category.imagenet_ids for category in categories}
+            return LabelSpace("imagenet-1k", "any-of-ids", _NUM_IMAGENET, accepted)
+        return closed_label_space(self.name, self._class_keys(), categories)
+
+    def load(self, categories: Sequence[Category], device: "torch.device") -> None:
+        """Read the weights into a float32 network, head included."""
+        import timm.data
+
+        self.label_space(categories)  # refuses unknown categories before the weights are read
+        cfg = self._checked_description()
+        path = self.weights.local_path() or fetch(self.weights.hub_file(), option="checkpoint=PATH")
+        self._model = self._build(path, cfg).to(device).eval().requires_grad_(False)
+        data = timm.data.resolve_data_config(args=self._overrides, pretrained_cfg=self._preprocessing(cfg))
+        self._transform = timm.data.create_transform(**data, is_training=False)
+        self._provenance = {
+            "file": str(path),
+            "sha256": file_sha256(path),
+            "preprocessing": plain(data),
+            "library": f"timm {timm.__version__}",
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what was loaded."""
+        return dict(self._provenance)
+
+    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
+        """Resize, crop and normalise as timm evaluates the model."""
+        return self._transform(image.convert("RGB"))
+
+    def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
+        """Return the outputs of the head."""
+        import torch
+
+        with torch.inference_mode():
+            return self._model(batch).float()
+
+    def _build(self, path: Path, cfg: dict[str, Any]) -> Any:
+        """Return the network with all weights from the file, or raise ModelError."""
+        import timm
+        from timm.models import load_state_dict
+
+        try:
+            state = load_state_dict(str(path), weights_only=True)
+        except Exception as error:  # each format has its own errors
+            raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
+        num_classes = self._num_classes()
+        offset = self._check_head(state, cfg, path)
+        # timm drops a head of another size without a word, hence the check before.
+        overlay = {
+            "state_dict": state,
+            "num_classes": num_classes,
+            "custom_load": False,
+            "label_offset": offset,
+        }
+        try:
+            model = timm.create_model(
+                self.architecture,
+                pretrained=True,
+                pretrained_cfg_overlay=overlay,
+                num_classes=num_classes,
+                **self._model_args(),
+            )
+        except Exception as error:
+            raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
+        model.pretrained_cfg.pop("state_dict", None)  # else the weights stay in memory twice
+        return model
+
+    def _check_head(self, state: dict[str, Any], cfg: dict[str, Any], path: Path) -> int:
+        """Refuse a head of another size; return how many of its classes come before the first of ours."""
+        head = cfg.get("classifier") or registered(self.architecture).get("classifier")
+        first = head[0] if isinstance(head, list | tuple) else head
+        weight = state.get(f"{first}.weight")
+        offset = cfg.get("label_offset") or 0
+        if weight is None or len(weight) == self._num_classes():
+            return 0
+        if len(weight) == self._num_classes() + offset:
+            return offset
+        raise ModelError(
+            f"{self.name}: conf says {self._num_classes()} classes (classes={self.classes}), "
+            f"but {path} holds {len(weight)}. Correct `classes`, or choose another file."
+        )
+
+    def _checked_description(self) -> dict[str, Any]:
+        """Return timm's description of the weights; refuse those known to have no head, or another one."""
+        cfg = self.weights.description()
+        is_bare_file = self.weights.checkpoint is not None and self.weights.folder_config() is None
+        found = cfg.get("num_classes", _NUM_IMAGENET)
+        if is_bare_file or found == self._num_classes():  # of a bare file, `load` counts the classes
+            return cfg
+        what = "no classifier head" if not found else f"{found} classes"
+        raise ModelError(
+            f"{self.name}: the weights have {what}, but classes={self.classes} needs {self._num_classes()}. "
+            "Choose weights that were trained with this head; it is never filled with random numbers."
+        )
+
+    def _num_classes(self) -> int:
+        return _NUM_IMAGENET if self.classes == IMAGENET else len(self._class_keys())
+
+    def _class_keys(self) -> tuple[str, ...]:
+        """Return the category keys of the outputs, in order."""
+        if not isinstance(self.classes, str):
+            return tuple(self.classes)
+        if self.classes != OWN:
+            raise ModelError(
+                f"{self.name}: classes={self.classes} is none of {IMAGENET}, {OWN}, [CATEGORY,...]."
+            )
+        config = self.weights.folder_config() or {}
+        labels = config.get("label_names") or config.get("pretrained_cfg", {}).get("label_names")
+        if not labels:
+            raise ModelError(
+                f"{self.name}: classes=own needs `label_names` in the config.json beside the weights, which "
+                f"checkpoint={self.weights.checkpoint} lacks. Add it, or give classes=[...]."
+            )
+        return tuple(labels)
+
+    def _model_args(self) -> dict[str, Any]:
+        return {**(self.weights.folder_config() or {}).get("model_args", {}), **self.model_kwargs}
+
+    def _preprocessing(self, cfg: dict[str, Any]) -> dict[str, Any]:
+        """Return the model's own values, with those that the config overrides."""
+        return plain({key: cfg[key] for key in _PREPROCESSING if cfg.get(key) is not None} | self._overrides)

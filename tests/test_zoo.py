@@ -1,0 +1,171 @@
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from imagenetd.models import hub
+from imagenetd.models.classifier import Classifier
+from imagenetd.vocabulary import Category, choose_categories
+
+CONF = Path(__file__).parents[1] / "conf"
+TARGETS = sorted(path.stem for path in (CONF / "target").glob("*.yaml"))
+SURROGATES = sorted(path.stem for path in (CONF / "surrogates").glob("*.yaml"))
+TINY = [name for name in TARGETS if name.startswith("tiny_")]
+OPENAI = [name for name in TARGETS if name.startswith("clip_")]
+
+
+def composed(tmp_path: Path, group: str, choice: str) -> dict[str, Any]:
+    """Compose one choice of one group, with the real files and a root of our own."""
+    root = {"defaults": [{group: choice}, "_self_"], "hydra": {"searchpath": [f"file://{CONF}"]}}
+    (tmp_path / "root.yaml").write_text(json.dumps(root))
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        content = OmegaConf.to_container(compose("root"), resolve=True)
+    assert isinstance(content, dict)
+    return content[group]
+
+
+def built(tmp_path: Path, choice: str) -> Classifier:
+    spec = composed(tmp_path, "target", choice)
+    return get_object(spec.pop("_target_"))(**spec)
+
+
+@pytest.mark.parametrize("choice", TARGETS)
+def test_a_target_yaml_names_every_argument_of_its_class(choice: str, tmp_path: Path) -> None:
+    spec = composed(tmp_path, "target", choice)
+    factory = get_object(spec.pop("_target_"))
+    assert issubclass(factory, Classifier)
+    assert set(spec) == set(inspect.signature(factory).parameters)
+    factory(**spec)
+
+
+@pytest.mark.parametrize("choice", TARGETS)
+def test_a_target_yaml_opens_with_a_sentence(choice: str) -> None:
+    first = (CONF / "target" / f"{choice}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ") and first.endswith(".")
+
+
+@pytest.mark.parametrize("choice", SURROGATES)
+def test_surrogates_land_under_their_own_names(choice: str, tmp_path: Path) -> None:
+    models = composed(tmp_path, "surrogates", choice)
+    for name, spec in models.items():
+        assert spec == composed(tmp_path, "target", name)
+
+
+@pytest.mark.parametrize("family", ["clip", "tiny"])
+def test_surrogate_sets_are_nested(family: str, tmp_path: Path) -> None:
+    sets = [list(composed(tmp_path, "surrogates", f"{n}_{family}")) for n in ("one", "two", "three", "four")]
+    assert sets == [sets[3][:1], sets[3][:2], sets[3][:3], sets[3]] and len(sets[3]) == 4
+
+
+def test_the_surrogates_of_the_paper(tmp_path: Path) -> None:
+    models = composed(tmp_path, "surrogates", "paper")
+    assert list(models) == ["clip_vit_l_14", "clip_vit_l_14_336", "clip_rn50", "resnet50_tv"]
+
+
+@pytest.mark.parametrize("choice", OPENAI)
+def test_openai_weights_run_with_quick_gelu(choice: str, tmp_path: Path) -> None:
+    spec = composed(tmp_path, "target", choice)
+    factory = get_object(spec.pop("_target_"))
+    model, plain = (
+        factory(**spec),
+        factory(**spec | {"architecture": spec["architecture"].removesuffix("-quickgelu")}),
+    )
+    assert model.weights.model_config()["quick_gelu"] is True
+    assert not plain.weights.model_config().get("quick_gelu")
+    assert plain.weights.needs_quick_gelu()  # the tag settles it, whatever the name of the architecture
+
+
+def test_quick_gelu_reaches_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+
+    from imagenetd.models.open_clip import OpenClipClassifier
+
+    monkeypatch.setitem(
+        open_clip.pretrained._PRETRAINED, "ViT-S-32-alt", {"some": {"quick_gelu": True, "hf_hub": "a/b/"}}
+    )
+    torch.manual_seed(0)
+    network = open_clip.create_model("ViT-S-32-alt", force_quick_gelu=True)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    model = OpenClipClassifier(
+        architecture="ViT-S-32-alt", weights="some", checkpoint=str(tmp_path / "weights.pth")
+    )
+    model.load(choose_categories(["mug"]), torch.device("cpu"))
+    kinds = {type(part).__name__ for part in model._model.modules()}
+    assert "QuickGELU" in kinds and "GELU" not in kinds
+
+
+@pytest.mark.parametrize("choice", sorted({*OPENAI, "resnet50", "resnet50_tv", "vit_l"}))
+def test_weights_out_of_reach_are_listed_with_size_and_option(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "cached_path", lambda file: None)
+    monkeypatch.setattr(hub, "_sizes_mb", lambda repo, revision: None)
+    (missing,) = built(tmp_path, choice).missing_files(f"surrogates.{choice}")
+    assert missing.file.endswith(".safetensors")
+    assert missing.size_mb is not None and missing.size_mb > 50
+    assert missing.option == f"surrogates.{choice}.checkpoint=PATH"
+    assert missing.source.startswith("timm/") and "cannot be reached" in missing.source
+
+
+def test_weights_on_a_hub_that_answers_are_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "cached_path", lambda file: None)
+    monkeypatch.setattr(hub, "_sizes_mb", lambda repo, revision: {"open_clip_model.safetensors": 408.0})
+    assert built(tmp_path, "clip_rn50").missing_files("target") == []
+    monkeypatch.setattr(hub, "_sizes_mb", lambda repo, revision: {"README.md": 0.1})
+    (missing,) = built(tmp_path, "clip_rn50").missing_files("target")
+    assert "has no such file" in missing.source
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hub, "_ask", lambda repo, revision, answer: asked.append(repo))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    hub._unreachable.clear()
+    hub._sizes_mb.cache_clear()
+    try:
+        assert hub._sizes_mb("a/b", None) is None and hub._sizes_mb("c/d", None) is None
+        assert asked == ["a/b"]
+    finally:
+        hub._unreachable.clear()
+        hub._sizes_mb.cache_clear()
+
+
+def test_a_cached_file_is_found_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "123"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "models--a--b" / "refs").mkdir()
+    (tmp_path / "models--a--b" / "refs" / "main").write_text("123")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    file = hub.HubFile("a/b", ("other.bin", "model.safetensors"))
+    assert hub.missing_file(file, size_mb=None, option="o") is None
+    assert hub.fetch(file, option="o") == snapshot / "model.safetensors"
+
+
+def test_hub_models_keep_their_identity_when_the_cache_fills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, categories = built(tmp_path, "resnet50"), choose_categories(["mug"])
+    before = model.identity(categories)
+    monkeypatch.setattr(hub, "cached_path", lambda file: tmp_path / "root.yaml")
+    assert model.identity(categories) == before
+    assert before["weights"] == "hub:timm/resnet50.a1_in1k@main"
+
+
+@pytest.mark.parametrize("choice", TINY)
+def test_the_shipped_models_load_and_know_the_tiny_world(
+    choice: str, tmp_path: Path, tiny_categories: tuple[Category, ...]
+) -> None:
+    model = built(tmp_path, choice)
+    assert model.missing_files("target") == []
+    model.load(tiny_categories, torch.device("cpu"))
+    logits = model.logits(torch.zeros(2, 3, 64, 64))
+    assert logits.shape == (2, model.label_space(tiny_categories).num_classes)
