@@ -1,0 +1,104 @@
+"""The table at the end of a sweep: one row for each job."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from imagenetd.reports.terminal import interval_cell, percent
+
+SETS = ("pool", "pool_accepted", "mined", "accepted")
+NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
+
+
+def comparison_table(
+    summaries: Sequence[Mapping[str, Any]],
+    *,
+    overrides: Sequence[Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Return one row for each job, in the order given: what it was, its set sizes, its target's accuracies.
+
+    Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`,
+    `num_pool`, `num_mined`, `num_accepted`, for each set `<set>_accuracy` with counts and Wilson interval,
+    and `drop`: pool minus mined, or, where images were accepted, pool passing the same gate minus accepted. A
+    number that a job does not have is NaN. Images mined by other surrogates are other images: rows of
+    different `surrogates` are different tests.
+
+    Args:
+        summaries: Content of each job's `summary.json`.
+        overrides: Of each job, e.g. `["surrogates=one_tiny", "target=tiny_clip"]`.
+    """
+    given = overrides if overrides is not None else [()] * len(summaries)
+    rows = [
+        _row(job, summary, changed)
+        for job, (summary, changed) in enumerate(zip(summaries, given, strict=True))
+    ]
+    return pd.DataFrame(rows)
+
+
+def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
+    """Return the comparison for the terminal; without a column that says the same in every row."""
+    sets = [name for name in ("pool", "mined", "accepted") if not table[f"{name}_accuracy"].isna().all()]
+    view = Table(
+        title="\ncomparison of the jobs: accuracy of each target", title_justify="left", title_style="bold"
+    )
+    view.box, view.show_edge, view.padding = box.SIMPLE_HEAD, False, (0, 1, 0, 0)
+    view.add_column("job", justify="right")
+    view.add_column("overrides", overflow="fold")
+    for title in ("target", "k/n"):
+        view.add_column(title, no_wrap=True)
+    for name in (*sets, "drop"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in table.to_dict("records"):
+        changed = row["overrides"] or row["name"]
+        view.add_row(
+            *(str(row["job"]), Text(changed.replace(" ", "\n")), row["target"]),
+            f"{row['min_failures']}/{row['num_surrogates']}",
+            *(_cell(row, name, min_images) for name in sets),
+            percent(row["drop"]),
+        )
+    return view
+
+
+def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    target = summary["target"]
+    accuracies = summary["models"][target]["accuracy"]
+    row: dict[str, Any] = {
+        "job": job,
+        "name": summary["name"],
+        "overrides": " ".join(overrides),
+        "surrogates": " ".join(summary["surrogates"]),
+        "num_surrogates": len(summary["surrogates"]),
+        "min_failures": summary["mining"]["min_failures"] or len(summary["surrogates"]),
+        "target": target,
+    }
+    row |= {
+        f"num_{name}": summary["num_images"].get(name, math.nan) for name in ("pool", "mined", "accepted")
+    }
+    for name in SETS:
+        numbers = accuracies.get(name) or {}
+        row |= {f"{name}_{number}": _number(numbers.get(number)) for number in NUMBERS}
+    return {**row, "drop": _drop(row)}
+
+
+def _number(value: int | float | None) -> int | float:
+    """JSON has no NaN: `null` stands for it."""
+    return math.nan if value is None else value
+
+
+def _drop(row: Mapping[str, Any]) -> float:
+    if math.isnan(row["accepted_accuracy"]):
+        return row["pool_accuracy"] - row["mined_accuracy"]
+    is_known = not math.isnan(row["pool_accepted_accuracy"])
+    return row["pool_accepted_accuracy" if is_known else "pool_accuracy"] - row["accepted_accuracy"]
+
+
+def _cell(row: Mapping[str, Any], name: str, min_images: int) -> Text:
+    if math.isnan(row[f"{name}_accuracy"]):
+        return Text("-", style="dim")
+    low, high, count = (row[f"{name}_{number}"] for number in ("wilson_low", "wilson_high", "num_images"))
+    return interval_cell(row[f"{name}_accuracy"], low, high, int(count), min_images=min_images)

@@ -1,0 +1,131 @@
+"""The tables of a run, built from its score rows alone."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import ALL, wilson_interval
+from imagenetd.records import Score
+from imagenetd.store import write_text_atomic
+
+SETS = ("pool", "pool_accepted", "mined", "accepted")
+"""Columns are in this order. `accepted` is the accepted part of `mined`."""
+
+SLICE = ["model", "role", "kind", "nuisance"]
+NUMBERS = ["accuracy", "num_images", "num_correct", "wilson_low", "wilson_high"]
+
+
+def build_tables(scores: Sequence[Score]) -> dict[str, pd.DataFrame]:
+    """Return the tables of a run under the names of their files.
+
+    `overall`: targets by kind, totals first. `per_nuisance`: targets by nuisance. `surrogates`: surrogates
+    and gate by kind, apart because a model that chose the images must not be ranked with those that did not.
+    `yields`: how many images were hard, and how many of these passed quality control. All in the order of
+    the score rows.
+
+    Each table of models has one row for each model and slice, and for each set the columns
+    `<set>_accuracy`, `<set>_num_images`, `<set>_num_correct`, `<set>_wilson_low`, `<set>_wilson_high`.
+    `drop_mined` is pool minus mined. `drop_accepted` is pool minus accepted, where only those images of the
+    pool count that pass the same gate, if this is known. A slice without images has accuracy NaN.
+    """
+    wide = widen(scores)
+    is_target = wide["role"] == "target"
+    is_nuisance = wide["nuisance"] != ALL
+    return {
+        "overall": wide[is_target & ~is_nuisance].reset_index(drop=True),
+        "per_nuisance": wide[is_target & is_nuisance].reset_index(drop=True),
+        "surrogates": wide[~is_target & ~is_nuisance].reset_index(drop=True),
+        "yields": yields(scores),
+    }
+
+
+def widen(scores: Sequence[Score]) -> pd.DataFrame:
+    """Return one row for each model and slice, with the numbers of all sets side by side and the drops."""
+    frame = pd.DataFrame([asdict(score) for score in scores], columns=[*SLICE, "set", *NUMBERS])
+    wide = frame[SLICE].drop_duplicates().reset_index(drop=True)
+    for name in _sets_in(frame["set"]):
+        numbers = frame.loc[frame["set"] == name, SLICE + NUMBERS]
+        numbers = numbers.rename(columns={column: f"{name}_{column}" for column in NUMBERS})
+        wide = wide.merge(numbers, on=SLICE, how="left", validate="one_to_one")
+    if {"pool_accuracy", "mined_accuracy"} <= set(wide):
+        wide["drop_mined"] = wide["pool_accuracy"] - wide["mined_accuracy"]
+    if {"pool_accuracy", "accepted_accuracy"} <= set(wide):
+        start = "pool_accepted" if "pool_accepted_accuracy" in wide else "pool"
+        wide["drop_accepted"] = wide[f"{start}_accuracy"] - wide["accepted_accuracy"]
+    return wide
+
+
+def yields(scores: Sequence[Score]) -> pd.DataFrame:
+    """Return for each slice how many images are in the pool, hard (mined) and accepted, and the shares.
+
+    `hard_yield` is mined / pool and `acceptance` is accepted / mined, each with its Wilson interval, NaN
+    where there is nothing to divide by. A set without score rows has no columns here.
+    """
+    first = [score for score in scores if score.model == scores[0].model]
+    table = pd.DataFrame(
+        list(dict.fromkeys((score.kind, score.nuisance) for score in first)), columns=["kind", "nuisance"]
+    )
+    for name in _sets_in({score.set for score in first}):
+        if name != "pool_accepted":
+            table[f"num_{name}"] = [score.num_images for score in first if score.set == name]
+    for column, part, whole in (("hard_yield", "mined", "pool"), ("acceptance", "accepted", "mined")):
+        if {f"num_{part}", f"num_{whole}"} <= set(table):
+            _add_share(table, column, table[f"num_{part}"].to_numpy(), table[f"num_{whole}"].to_numpy())
+    return table
+
+
+def cost(seconds: Mapping[str, float], num_images: Mapping[str, int]) -> dict[str, float | None]:
+    """Return the seconds that one generated, one mined and one accepted image cost; None where there is none.
+
+    A generated image costs its generation. A mined one also pays for the predictions, the mining, and all
+    images that were not hard; an accepted one also for quality control and all images that were rejected.
+
+    Args:
+        seconds: Of each stage, also of stages that were skipped because they were done before.
+        num_images: Of the sets `pool`, `mined` and, if there was quality control, `accepted`.
+    """
+    generated = ("prompts", "generate")
+    mined = (*generated, "predict", "mine")
+    paid = {
+        "generated": ("pool", generated),
+        "mined": ("mined", mined),
+        "accepted": ("accepted", (*mined, "qc")),
+    }
+    return {
+        f"seconds_per_{name}_image": _per_image(seconds, stages, num_images.get(counted, 0))
+        for name, (counted, stages) in paid.items()
+    }
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table, numbers unrounded (so that it can be read back), absent ones empty."""
+    write_text_atomic(path, csv_text(frame))
+    return path
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a table as CSV with a header line."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _sets_in(names: Iterable[str]) -> list[str]:
+    """Return the sets that occur, known ones first and in their order."""
+    found = list(dict.fromkeys(names))
+    return [name for name in SETS if name in found] + sorted(name for name in found if name not in SETS)
+
+
+def _add_share(table: pd.DataFrame, column: str, part: np.ndarray, whole: np.ndarray) -> None:
+    low, high = wilson_interval(part, whole)
+    table[column] = np.where(whole == 0, math.nan, part / np.maximum(whole, 1))
+    table[f"{column}_low"] = np.where(whole == 0, math.nan, low)
+    table[f"{column}_high"] = np.where(whole == 0, math.nan, high)
+
+
+def _per_image(seconds: Mapping[str, float], stages: tuple[str, ...], num_images: int) -> float | None:
+    if not num_images:
+        return None
+    return sum(seconds.get(stage, 0.0) for stage in stages) / num_images

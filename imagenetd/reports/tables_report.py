@@ -1,0 +1,63 @@
+"""The report `tables`: CSV files, a plot, and what the terminal shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import RenderableType
+
+from imagenetd.records import Score
+from imagenetd.reports.plot import nuisance_plot
+from imagenetd.reports.tables import build_tables, cost, write_csv
+from imagenetd.reports.terminal import terminal_tables
+from imagenetd.store import write_bytes_atomic
+
+
+@dataclass(frozen=True, slots=True)
+class TablesReport:
+    """Accuracy per kind and per nuisance, yields and cost."""
+
+    min_images: int = 5
+    """Cells with fewer images are shown dim (terminal) or hollow (plot)."""
+    max_rows_per_kind: int = 12
+    """Terminal and plot show at most so many nuisances of each kind, the worst; the CSV files hold all."""
+    plot: bool = True
+    """Also draw `per_nuisance.png`."""
+
+    def write(
+        self,
+        scores: Sequence[Score],
+        folder: Path,
+        *,
+        seconds: Mapping[str, float],
+        num_images: Mapping[str, int],
+    ) -> list[RenderableType]:
+        """Write the tables into `folder` and return what the terminal shall show.
+
+        Files: `overall.csv`, `per_nuisance.csv`, `surrogates.csv`, `yields.csv`, and `per_nuisance.png` for
+        the first target, `per_nuisance_<model>.png` for each further one.
+
+        Args:
+            scores: Of all models, from `metrics.score_rows`.
+            folder: Made if absent.
+            seconds: Of each stage.
+            num_images: Of the sets, for the cost of one image.
+        """
+        tables = build_tables(scores)
+        for name, frame in tables.items():
+            write_csv(frame, folder / f"{name}.csv")
+        if self.plot:
+            self._write_plots(tables, folder)
+        costs = cost(seconds, num_images)
+        limits = {"min_images": self.min_images, "max_rows_per_kind": self.max_rows_per_kind}
+        return terminal_tables(tables, costs, **limits)
+
+    def _write_plots(self, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+        rows = tables["per_nuisance"]
+        for position, (model, of_model) in enumerate(rows.groupby("model", sort=False)):
+            name = "per_nuisance.png" if position == 0 else f"per_nuisance_{model}.png"
+            image = nuisance_plot(
+                of_model, min_images=self.min_images, max_rows_per_kind=self.max_rows_per_kind
+            )
+            write_bytes_atomic(folder / name, image)

@@ -1,0 +1,176 @@
+"""The same tables for people: rich renderables that fit 100 columns."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from imagenetd.metrics import ALL
+from imagenetd.reports.tables import SETS
+
+TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined", "accepted": "accepted"}
+LEGEND = "accuracy % [95% interval] images; dim below {min_images} images. drop: {drop}"
+DROPS = {
+    "drop_accepted": "pool passing qc - accepted, points",
+    "drop_mined": "pool - mined, points",
+}
+SETS_OF_CELLS = ("pool", "mined", "accepted")
+"""What the longer tables show: the fourth set would not fit 100 columns."""
+
+
+def terminal_tables(
+    tables: Mapping[str, pd.DataFrame],
+    costs: Mapping[str, float | None],
+    *,
+    min_images: int,
+    max_rows_per_kind: int,
+) -> list[RenderableType]:
+    """Return what the terminal shows at the end of a run, in order.
+
+    Args:
+        tables: From `build_tables`.
+        costs: From `cost`.
+        min_images: Cells with fewer images are dim: their accuracy says little.
+        max_rows_per_kind: Larger kinds show only the nuisances with the lowest accuracy.
+    """
+    shown: list[RenderableType] = []
+    for model in tables["overall"]["model"].drop_duplicates():
+        kinds = tables["overall"].query("model == @model")
+        nuisances = tables["per_nuisance"].query("model == @model")
+        shown.append(_kinds_table(kinds, title=f"{model} (target) by kind", min_images=min_images))
+        shown.append(
+            _nuisances_table(nuisances, f"{model} (target) by nuisance", min_images, max_rows_per_kind)
+        )
+    drop = DROPS.get(_drop_of(tables["overall"]) or "", "not known")
+    shown.append(Text(LEGEND.format(min_images=min_images, drop=drop), style="dim"))
+    shown.append(_totals_table(tables["surrogates"], min_images=min_images))
+    shown.append(_yields_table(tables["yields"]))
+    shown.append(cost_line(costs))
+    return shown
+
+
+def cost_line(costs: Mapping[str, float | None]) -> Text:
+    """Return `cost: 0.12 s per generated, 1.3 s per mined image`."""
+    parts = [
+        f"{seconds:.3g} s per {name.removeprefix('seconds_per_').removesuffix('_image')}"
+        for name, seconds in costs.items()
+        if seconds is not None
+    ]
+    return Text(f"cost: {', '.join(parts)} image" if parts else "cost: no image was made")
+
+
+def interval_cell(accuracy: float, low: float, high: float, num_images: int, *, min_images: int) -> Text:
+    """Return `71.2 [65,77] 480`, dim below `min_images`, `-` without any image."""
+    if num_images == 0 or math.isnan(accuracy):
+        return Text("-", style="dim")
+    share = "100" if accuracy == 1 else f"{100 * accuracy:.1f}"
+    interval = f"[{100 * low:.0f},{100 * high:.0f}]"
+    style = "dim" if num_images < min_images else ""
+    return Text(f"{share} {interval:>8} {num_images:>3}", style=style)
+
+
+def percent(share: float, *, signed: bool = False) -> str:
+    """Return a share in percent with one decimal; `-` for NaN."""
+    if share is None or math.isnan(share):
+        return "-"
+    return f"{100 * share:+.1f}" if signed else f"{100 * share:.1f}"
+
+
+def _kinds_table(kinds: pd.DataFrame, *, title: str, min_images: int) -> Table:
+    sets = _sets_of(kinds, SETS)
+    drop = _drop_of(kinds)
+    table = _new_table(title, "kind", sets)
+    if drop:
+        table.add_column("drop", justify="right")
+    for row in kinds.to_dict("records"):
+        change = [percent(row[drop])] if drop else []
+        cells = _interval_cells(row, sets, min_images)
+        table.add_row(row["kind"], *cells, *change, end_section=row["kind"] == ALL)
+    return table
+
+
+def _drop_of(frame: pd.DataFrame) -> str | None:
+    return next((name for name in DROPS if name in frame), None)
+
+
+def _nuisances_table(nuisances: pd.DataFrame, title: str, min_images: int, max_rows: int) -> Table:
+    sets = _sets_of(nuisances, SETS_OF_CELLS)
+    table = _new_table(title, "nuisance", sets)
+    for kind, rows in nuisances.groupby("kind", sort=False):
+        worst = _worst(rows, max_rows)
+        note = "" if len(worst) == len(rows) else f", lowest {len(worst)} of {len(rows)}"
+        table.add_row(Text(f"{kind}{note}", style="bold"))
+        for row in worst.to_dict("records"):
+            table.add_row(f"  {row['nuisance']}", *_interval_cells(row, sets, min_images))
+        table.add_section()
+    return table
+
+
+def _worst(rows: pd.DataFrame, max_rows: int) -> pd.DataFrame:
+    if len(rows) <= max_rows:
+        return rows
+    ranked = next(
+        (f"{name}_accuracy" for name in ("pool_accepted", "pool") if f"{name}_accuracy" in rows), None
+    )
+    return rows.sort_values(ranked, kind="stable").head(max_rows) if ranked else rows.head(max_rows)
+
+
+def _totals_table(surrogates: pd.DataFrame, *, min_images: int) -> Table:
+    sets = _sets_of(surrogates, SETS_OF_CELLS)
+    table = _new_table("models that chose the images (not to be ranked with targets)", "model", sets)
+    for row in surrogates.query("kind == @ALL").to_dict("records"):
+        table.add_row(f"{row['model']} ({row['role']})", *_interval_cells(row, sets, min_images))
+    return table
+
+
+def _yields_table(yields: pd.DataFrame) -> Table:
+    """Per kind, with the nuisances of the highest and of the lowest yield."""
+    counts = [column for column in yields if column.startswith("num_")]
+    shares = [column for column in ("hard_yield", "acceptance") if column in yields]
+    table = _new_table(
+        "hard images: yield = mined / pool, kept = accepted / mined",
+        "kind",
+        [],
+    )
+    for column in [*counts, *shares]:
+        title = {"hard_yield": "yield %", "acceptance": "kept %"}.get(column, column.removeprefix("num_"))
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("highest yield", style="dim", no_wrap=True)
+    table.add_column("lowest yield", style="dim", no_wrap=True)
+    for row in yields.query("nuisance == @ALL").to_dict("records"):
+        numbers = [f"{row[column]:,}" for column in counts] + [percent(row[column]) for column in shares]
+        table.add_row(row["kind"], *numbers, *_extremes(yields, row["kind"]), end_section=row["kind"] == ALL)
+    return table
+
+
+def _extremes(yields: pd.DataFrame, kind: str) -> Iterator[str]:
+    cells = yields[(yields["nuisance"] != ALL) & ((yields["kind"] == kind) | (kind == ALL))]
+    if "hard_yield" not in cells or cells["hard_yield"].dropna().empty:
+        yield from ("-", "-")
+        return
+    for position in (cells["hard_yield"].idxmax(), cells["hard_yield"].idxmin()):
+        cell = cells.loc[position]
+        yield f"{cell['nuisance']} {percent(cell['hard_yield'])}"
+
+
+def _new_table(title: str, first: str, sets: list[str]) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    table.add_column(first, no_wrap=True)
+    for name in sets:
+        table.add_column(TITLES.get(name, name), justify="right", no_wrap=True)
+    return table
+
+
+def _sets_of(frame: pd.DataFrame, sets: tuple[str, ...]) -> list[str]:
+    return [name for name in sets if f"{name}_accuracy" in frame]
+
+
+def _interval_cells(row: Mapping[str, Any], sets: list[str], min_images: int) -> list[Text]:
+    numbers = ("accuracy", "wilson_low", "wilson_high", "num_images")
+    return [interval_cell(*(row[f"{name}_{n}"] for n in numbers), min_images=min_images) for name in sets]
