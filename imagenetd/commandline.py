@@ -62,7 +62,9 @@ def check_overrides(arguments: Sequence[str]) -> None:
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
             for job in _jobs(overrides) if is_sweep else [overrides]:
-                OmegaConf.to_object(_without_hydra(compose(config_name, overrides=job, return_hydra_config=True)))
+                OmegaConf.to_object(
+                    _without_hydra(compose(config_name, overrides=job, return_hydra_config=True))
+                )
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families
@@ -75,7 +77,9 @@ def _parse(arguments: Sequence[str]) -> tuple[list[str], bool, Path, str]:
     from hydra._internal.utils import get_args_parser
 
     args = get_args_parser().parse_args(list(arguments))
-    conf_dir = Path(args.config_dir or args.config_path or CONF_DIR).resolve() if args.config_path else CONF_DIR
+    conf_dir = (
+        Path(args.config_dir or args.config_path or CONF_DIR).resolve() if args.config_path else CONF_DIR
+    )
     return list(args.overrides), bool(args.multirun), conf_dir, args.config_name or "config"
 
 
@@ -110,7 +114,9 @@ def explain(error: BaseException) -> str:
         return f"{group}={choice} is not a choice of {group}. {_choices(group, choice)}"
     if found := re.search(r"Could not override '([^']+)'", chain):
         return f"{found[1]} is not an option. {_nearest_option(found[1])}"
-    if found := re.search(r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: ([\w.]+))?", chain):
+    if found := re.search(
+        r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: ([\w.]+))?", chain
+    ):
         name = found[2] or found[1]
         return f"{name} is not an option. {_nearest_option(name)}"
     if found := re.search(r"'(\w*)Config' object has no attribute '(\w+)'", chain):
@@ -118,7 +124,9 @@ def explain(error: BaseException) -> str:
         return f"{name} is not an option. {_nearest_option(name)}"
     if found := re.search(r"field '([\w.]+)' is not Optional", chain):
         return f"{found[1]}=null: this option needs a value."
-    if found := re.search(r"(Value '.*?' of type '\w+' .*?|Invalid value '.*?'.*?) full_key: ([\w.\[\]]+)", chain):
+    if found := re.search(
+        r"(Value '.*?' of type '\w+' .*?|Invalid value '.*?'.*?) full_key: ([\w.\[\]]+)", chain
+    ):
         return f"{found[2]}: {found[1].strip()}. Give a value of the right type."
     if found := re.search(r"(.*?) full_key: ([\w.\[\]]+)", chain):
         return f"{found[2]}: {found[1].strip()}"
@@ -142,9 +150,13 @@ def _nearest_option(name: str) -> str:
         if dataclasses.is_dataclass(field.type):
             known += [f"{field.name}.{inner.name}" for inner in dataclasses.fields(field.type)]
     for path in CONF_DIR.glob("*/*.yaml"):
-        known += [f"{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)]
+        known += [
+            f"{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
+        ]
     close = difflib.get_close_matches(name.lstrip("+~"), known, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]}?" if close else "See python run.py --help, or --cfg job for every option."
+    return (
+        f"Did you mean {close[0]}?" if close else "See python run.py --help, or --cfg job for every option."
+    )
 
 
 def run_job(settings: DictConfig) -> None:
@@ -156,7 +168,10 @@ def run_job(settings: DictConfig) -> None:
     folder = Path(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
-    job: dict[str, Any] = {"number": int(hydra_config.job.get("num", 0)) if is_sweep else 0, "overrides": overrides}
+    job: dict[str, Any] = {
+        "number": int(hydra_config.job.num) if is_sweep else 0,
+        "overrides": overrides,
+    }
     try:
         job |= _run(settings, overrides)
     except UserError as error:

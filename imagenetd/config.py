@@ -154,7 +154,9 @@ def build(spec: Any, *, option: str) -> Any:
     from hydra.utils import get_object
 
     if not isinstance(spec, dict) or "_target_" not in spec:
-        raise ConfigError(f"{option} has no _target_: it names no class to build. Choose one with {option}=NAME.")
+        raise ConfigError(
+            f"{option} has no _target_: it names no class to build. Choose one with {option}=NAME."
+        )
     arguments = {key: value for key, value in spec.items() if key != "_target_"}
     try:
         factory = get_object(spec["_target_"])
@@ -184,7 +186,11 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
                 f"but {_spelt(parameters[name].annotation)} is needed."
             )
     for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in arguments and parameter.kind is not parameter.VAR_KEYWORD:
+        if (
+            parameter.default is parameter.empty
+            and name not in arguments
+            and parameter.kind is not parameter.VAR_KEYWORD
+        ):
             raise ConfigError(f"{option}.{name} is missing: give {option}.{name}=VALUE")
 
 

@@ -59,7 +59,7 @@ def run_prediction(
     except (ValueError, RuntimeError, ModuleNotFoundError, MisconfigurationException) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"trainer.accelerator={config.accelerator} trainer.devices={config.devices} cannot be started here: {reason}"
+            f"trainer.accelerator={config.accelerator} and trainer.devices={config.devices} cannot start: {reason}"
         ) from error
     try:
         trainer.predict(module, return_predictions=False)
@@ -69,7 +69,11 @@ def run_prediction(
 
 def _local_strategy(accelerator: str) -> str:
     """Fork where nothing forbids it: a spawned process spends half a minute on imports; CUDA cannot be forked."""
-    can_fork = accelerator == "cpu" and "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    can_fork = (
+        accelerator == "cpu"
+        and "fork" in multiprocessing.get_all_start_methods()
+        and sys.platform != "darwin"
+    )
     return "ddp_fork" if can_fork else "ddp_spawn"
 
 

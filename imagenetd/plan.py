@@ -93,26 +93,34 @@ def _model_specs(config: Config) -> list[tuple[str, str, str, Any]]:
     """Return name, role, option and spec of every model of the config."""
     surrogates = config.surrogates or {}
     if not isinstance(surrogates, dict):
-        raise ConfigError(f"surrogates={surrogates} is not a set of models. Choose one, e.g. surrogates=four_tiny.")
+        raise ConfigError(
+            f"surrogates={surrogates} is not a set of models. Choose one, e.g. surrogates=four_tiny."
+        )
     parts = [(name, "surrogate", f"surrogates.{name}", spec) for name, spec in surrogates.items()]
     parts.append((_name_of(config.target, "target"), "target", "target", config.target))
     if config.qc.method is QcMethod.auto:
         if not config.qc.gate:
-            raise ConfigError("qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME.")
+            raise ConfigError(
+                "qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME."
+            )
         parts.append((_name_of(config.qc.gate, "qc.gate"), "gate", "qc.gate", config.qc.gate))
     return parts
 
 
 def _name_of(spec: Any, option: str) -> str:
     if not isinstance(spec, dict) or not spec.get("name"):
-        raise ConfigError(f"{option} has no name. Choose a model with {option}=NAME, or give {option}.name=NAME.")
+        raise ConfigError(
+            f"{option} has no name. Choose a model with {option}=NAME, or give {option}.name=NAME."
+        )
     return str(spec["name"])
 
 
 def _classifier(spec: Any, option: str) -> Classifier:
     classifier = build(spec, option=option)
     if not isinstance(classifier, Classifier):
-        raise ConfigError(f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier.")
+        raise ConfigError(
+            f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier."
+        )
     return classifier
 
 
@@ -131,8 +139,8 @@ def require_files(generator: Generator, classifiers: Sequence[tuple[Classifier, 
         for file in missing
     ]
     raise MissingFilesError(
-        f"{len(missing)} files (about {total:,.0f} MB) are neither on this machine nor within reach. Connect to the hub, "
-        "or name local copies with the options shown. Nothing was started.\n" + "\n".join(lines),
+        f"{len(missing)} files (about {total:,.0f} MB) are neither on this machine nor within reach. Connect to the "
+        "hub, or name local copies with the options shown. Nothing was started.\n" + "\n".join(lines),
         missing,
     )
 
@@ -150,15 +158,23 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
     names = [model.name for model in models]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"Two models are called {name}. Give one another name, e.g. target.name={name}_b.")
+            raise ConfigError(
+                f"Two models are called {name}. Give one another name, e.g. target.name={name}_b."
+            )
 
 
 def _folders(
-    config: Config, rows: Sequence[Prompt], identity: dict[str, Any], models: Sequence[PlannedModel], min_failures: int
+    config: Config,
+    rows: Sequence[Prompt],
+    identity: dict[str, Any],
+    models: Sequence[PlannedModel],
+    min_failures: int,
 ) -> dict[str, StageFolder]:
     """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
     root = Path(config.paths.output_dir)
-    prompts = content_key({"stage": "prompts", "vocabulary": VOCABULARY_VERSION, "rows": [_plain(row) for row in rows]})
+    prompts = content_key(
+        {"stage": "prompts", "vocabulary": VOCABULARY_VERSION, "rows": [_plain(row) for row in rows]}
+    )
     pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
     folders = {
         "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
@@ -166,13 +182,18 @@ def _folders(
     }
     if not models:
         return folders
-    predictions = {m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity}) for m in models}
+    predictions = {
+        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity}) for m in models
+    }
     for name, key in predictions.items():
         folders[name] = StageFolder(root / "predictions" / pool / f"{name}-{key[:8]}", f"predict {name}", key)
     by_role = {
-        role: [predictions[m.name] for m in models if m.role == role] for role in ("surrogate", "target", "gate")
+        role: [predictions[m.name] for m in models if m.role == role]
+        for role in ("surrogate", "target", "gate")
     }
-    mine = content_key({"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures})
+    mine = content_key(
+        {"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures}
+    )
     qc = content_key(
         {
             "stage": "qc",
@@ -182,8 +203,12 @@ def _folders(
             "min_confidence": config.qc.min_confidence if by_role["gate"] else None,
         }
     )
-    evaluate = content_key({"stage": "evaluate", "qc": qc, "models": {m.name: predictions[m.name] for m in models}})
-    report = content_key({"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name})
+    evaluate = content_key(
+        {"stage": "evaluate", "qc": qc, "models": {m.name: predictions[m.name] for m in models}}
+    )
+    report = content_key(
+        {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
+    )
     folders |= {
         "mine": StageFolder(root / "mined" / mine, "mine", mine),
         "qc": StageFolder(root / "qc" / qc, "qc", qc),

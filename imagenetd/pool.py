@@ -43,7 +43,8 @@ class Layout:
         """Return the indices of each unit of a shard."""
         images = self.images(shard)
         return [
-            range(first, min(first + self.unit_size, images.stop)) for first in range(images.start, images.stop, self.unit_size)
+            range(first, min(first + self.unit_size, images.stop))
+            for first in range(images.start, images.stop, self.unit_size)
         ]
 
 
@@ -84,13 +85,14 @@ def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
     lacking = [field.name for field in fields(record) if field.name not in table.column_names]
     if lacking:
         raise StoreError(
-            f"{path} lacks the columns {', '.join(lacking)}: it is damaged or of another version. Delete it and run again."
+            f"{path} lacks the columns {', '.join(lacking)}: it is damaged or of another version. "
+            "Delete it and run again."
         )
     return table.select([field.name for field in fields(record)])
 
 
 def _schema(record: Any) -> pa.Schema:
-    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    arrow: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     return pa.schema([(field.name, arrow[field.type]) for field in fields(record)])
 
 
@@ -112,7 +114,9 @@ class Pool:
     def require_same_images(self, image_ids: Sequence[str], path: Path) -> None:
         """Raise StoreError when a file is not about exactly these images in this order."""
         if list(image_ids) != self.table["image_id"].tolist():
-            raise StoreError(f"{path} is damaged: it is not about the images of {self.folder}. Delete it and run again.")
+            raise StoreError(
+                f"{path} is damaged: it is not about the images of {self.folder}. Delete it and run again."
+            )
 
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image at a position of the table, checked against its recorded hash."""
@@ -141,4 +145,8 @@ def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
 
 def missing_shards(folder: Path, layout: Layout) -> list[int]:
     """Return the numbers of the shards whose file is not there."""
-    return [number for number in range(layout.num_shards) if not (folder / "shards" / shard_name(number)).is_file()]
+    return [
+        number
+        for number in range(layout.num_shards)
+        if not (folder / "shards" / shard_name(number)).is_file()
+    ]

@@ -27,4 +27,6 @@ def read_logits(folder: Path, pool: Pool) -> np.ndarray:
 
 def read_seconds(folder: Path, num_shards: int) -> float:
     """Return the time that the model took over all images."""
-    return float(sum(sum(read_table(folder / part_name(shard))["seconds"].to_pylist()) for shard in range(num_shards)))
+    return float(
+        sum(sum(read_table(folder / part_name(shard))["seconds"].to_pylist()) for shard in range(num_shards))
+    )

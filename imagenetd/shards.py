@@ -131,7 +131,9 @@ def read_member(path: Path, offset: int, length: int, sha256: str) -> bytes:
         with open(path, "rb") as stream:
             data = os.pread(stream.fileno(), length, offset)
     except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing. Run with stages=[prompts,generate]: only its images are made anew.") from error
+        raise StoreError(
+            f"{path} is missing. Run with stages=[prompts,generate]: only its images are made anew."
+        ) from error
     if len(data) != length or hashlib.sha256(data).hexdigest() != sha256:
         raise StoreError(
             f"{path} is damaged: {length} bytes at {offset} do not have the recorded hash {sha256[:12]}. "

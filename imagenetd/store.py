@@ -136,7 +136,9 @@ def read_table(path: Path) -> pa.Table:
         raise StoreError(f"{path} is missing, though its stage is marked as done. {_REMEDY}") from error
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0][:120]
-        raise StoreError(f"{path} is damaged ({reason}). Delete it and run again: it is made anew.") from error
+        raise StoreError(
+            f"{path} is damaged ({reason}). Delete it and run again: it is made anew."
+        ) from error
 
 
 _REMEDY = f"Delete {STAGE_FILE} beside it and run again: what is missing is made anew."
@@ -190,11 +192,17 @@ def read_stage_file(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
-        raise StoreError(f"{path.parent} is a file, not a folder. Set paths.output_dir to a folder.") from error
+        raise StoreError(
+            f"{path.parent} is a file, not a folder. Set paths.output_dir to a folder."
+        ) from error
     try:
         record = json.loads(text)
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}). Delete it and run again: its stage is checked anew.") from error
+        raise StoreError(
+            f"{path} is damaged ({error}). Delete it and run again: its stage is checked anew."
+        ) from error
     if not isinstance(record, dict):
-        raise StoreError(f"{path} is damaged (no mapping). Delete it and run again: its stage is checked anew.")
+        raise StoreError(
+            f"{path} is damaged (no mapping). Delete it and run again: its stage is checked anew."
+        )
     return record

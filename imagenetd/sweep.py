@@ -18,23 +18,27 @@ class ComparisonCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print and write the comparison of the jobs that came to an end, and name those that did not."""
         from imagenetd.console import console, say
-        from imagenetd.reports.comparison import comparison_table, render_comparison
+        from imagenetd.reports.comparison import comparison_table, comparison_view
         from imagenetd.reports.tables import write_csv
         from imagenetd.stages.report import read_summary
 
         sweep = Path(config.hydra.sweep.dir)
-        jobs = sorted((json.loads(path.read_text()) for path in sweep.glob(f"*/{JOB_FILE}")), key=lambda job: job["number"])
+        jobs = sorted(
+            (json.loads(path.read_text()) for path in sweep.glob(f"*/{JOB_FILE}")),
+            key=lambda job: job["number"],
+        )
         failed = [job for job in jobs if "error" in job]
         type(self).num_failed_jobs = len(failed)
-        summaries = []
+        summaries, overrides = [], []
         for job in jobs:
             summary = read_summary(Path(job["folder"])) if "folder" in job else None
             if summary is not None:
-                summaries.append({**summary, "overrides": job["overrides"]})
+                summaries.append(summary)
+                overrides.append(job["overrides"])
         if summaries:
-            table = comparison_table(summaries)
+            table = comparison_table(summaries, overrides=overrides)
             path = write_csv(table, sweep / "comparison.csv")
-            console().print(render_comparison(table))
+            console().print(comparison_view(table))
             say(f"comparison of {len(summaries)} of {len(jobs)} jobs -> {path}")
         for job in failed:
             say(f"job {job['number']} ({' '.join(job['overrides'])}) failed: {job['error']}", style="red")

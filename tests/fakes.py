@@ -16,12 +16,29 @@ class ColourClassifier(Classifier):
     """Projects the mean colours of a 4 x 4 grid at random; right about as often as chance, and always the same."""
 
     def __init__(
-        self, name: str, seed: int, batch_size: int = 7, family: str = "fake", log: str | None = None, missing: bool = False
+        self,
+        name: str,
+        seed: int,
+        batch_size: int = 7,
+        family: str = "fake",
+        log: str | None = None,
+        missing: bool = False,
     ) -> None:
-        self.name, self.seed, self.batch_size, self.family, self.log, self.missing = name, seed, batch_size, family, log, missing
+        self.name, self.seed, self.batch_size, self.family, self.log, self.missing = (
+            name,
+            seed,
+            batch_size,
+            family,
+            log,
+            missing,
+        )
 
     def missing_files(self, option: str) -> list[MissingFile]:
-        return [MissingFile(f"{self.name}.safetensors", 12.0, f"{option}.checkpoint=PATH", "nowhere")] if self.missing else []
+        return (
+            [MissingFile(f"{self.name}.safetensors", 12.0, f"{option}.checkpoint=PATH", "nowhere")]
+            if self.missing
+            else []
+        )
 
     def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
         return {"fake": self.seed, "categories": [category.name for category in categories]}

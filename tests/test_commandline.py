@@ -31,8 +31,14 @@ def told(*arguments: str) -> str:
         ("+nonsense=3", "nonsense is not an option."),
         ("seed=abc", "seed: Value 'abc' of type 'str' could not be converted to Integer."),
         ("num_images_per_cell=null", "num_images_per_cell=null: this option needs a value."),
-        ("num_images_per_cell=1.5", "num_images_per_cell: Value '1.5' of type 'float' could not be converted to Integer."),
-        ("target=tiny_resent", "target=tiny_resent is not a choice of target. Did you mean target=tiny_resnet?"),
+        (
+            "num_images_per_cell=1.5",
+            "num_images_per_cell: Value '1.5' of type 'float' could not be converted to Integer.",
+        ),
+        (
+            "target=tiny_resent",
+            "target=tiny_resent is not a choice of target. Did you mean target=tiny_resnet?",
+        ),
         ("surrogates=five_clip", "surrogates=five_clip is not a choice of surrogates."),
         ("experiment=imagenetd", "Did you mean experiment=imagenet_d?"),
         ("generatorr=tiny", "generatorr is not an option. Did you mean generator?"),
@@ -66,7 +72,9 @@ def test_a_list_of_categories_is_spelt_out() -> None:
 class Fake:
     """A plug-in with plain options."""
 
-    def __init__(self, size_px: int, scale: float = 1.0, path: str | None = None, names: list[str] | None = None) -> None:
+    def __init__(
+        self, size_px: int, scale: float = 1.0, path: str | None = None, names: list[str] | None = None
+    ) -> None:
         self.options = (size_px, scale, path, names)
 
 
@@ -79,7 +87,10 @@ TARGET = f"{__name__}.Fake"
         ({"size_px": "64"}, "generator.size_px='64' is a str, but int is needed."),
         ({"size_px": True}, "generator.size_px=True is a bool, but int is needed."),
         ({"size_px": 64, "names": "a"}, "generator.names='a' is a str"),
-        ({"size_px": 64, "scal": 2.0}, "generator.scal is not an option of generator: did you mean generator.scale?"),
+        (
+            {"size_px": 64, "scal": 2.0},
+            "generator.scal is not an option of generator: did you mean generator.scale?",
+        ),
         ({}, "generator.size_px is missing: give generator.size_px=VALUE"),
         ({"size_px": "???"}, "generator.size_px must be given: generator.size_px=VALUE"),
     ],
@@ -91,7 +102,12 @@ def test_an_argument_that_a_plug_in_does_not_take_is_told(options: dict[str, obj
 
 
 def test_a_whole_number_stands_for_a_float() -> None:
-    assert build({"_target_": TARGET, "size_px": 64, "scale": 2}, option="generator").options == (64, 2, None, None)
+    assert build({"_target_": TARGET, "size_px": 64, "scale": 2}, option="generator").options == (
+        64,
+        2,
+        None,
+        None,
+    )
 
 
 def test_a_target_that_cannot_be_imported_is_told() -> None:

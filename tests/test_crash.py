@@ -20,7 +20,9 @@ TIMES = {"seconds", "merge_seconds"}
 
 def job(output_dir: Path) -> Config:
     """300 images in 15 shards: enough moments to be killed at."""
-    return config(output_dir, "num_images_per_cell=25", "generator.unit_size=4", "nuisances.texture=[striped]")
+    return config(
+        output_dir, "num_images_per_cell=25", "generator.unit_size=4", "nuisances.texture=[striped]"
+    )
 
 
 def results(output_dir: Path) -> dict[str, object]:

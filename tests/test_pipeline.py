@@ -24,8 +24,18 @@ FAKE = "tests.fakes.ColourClassifier"
 
 def config(output_dir: Path, *overrides: str, num_surrogates: int = 3, **changes: Any) -> Config:
     """Compose the real configs, then put classifiers of mean colours into every part."""
-    fixed = ["generator=render", "categories.names=[banana,mug,sock]", "logger=none", "qc=none", "report.plot=false"]
-    words = ["nuisances.background=[beach-s,street-s]", "nuisances.texture=[striped]", "nuisances.material=[wood]"]
+    fixed = [
+        "generator=render",
+        "categories.names=[banana,mug,sock]",
+        "logger=none",
+        "qc=none",
+        "report.plot=false",
+    ]
+    words = [
+        "nuisances.background=[beach-s,street-s]",
+        "nuisances.texture=[striped]",
+        "nuisances.material=[wood]",
+    ]
     paths = [f"paths.output_dir={output_dir}", "num_images_per_cell=6", "name=test"]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         composed = compose("config", overrides=[*fixed, *words, *paths, *overrides])
@@ -109,7 +119,11 @@ def test_every_image_carries_what_it_was_made_of(finished: tuple[Path, Outcome])
     folder = Path(finished[1].results[1].folder)
     table = pd.read_parquet(folder / "manifest.parquet")
     row = table.iloc[0]
-    assert (row.text, row.template_version, row.category) == ("a photo of a banana in the beach", "v1", "banana")
+    assert (row.text, row.template_version, row.category) == (
+        "a photo of a banana in the beach",
+        "v1",
+        "banana",
+    )
     assert (row.kind, row.nuisance, row.seed, row.seed_index) == ("background", "beach-s", 0, 0)
     assert table["image_id"].is_unique
     assert (table["noise_seed"] == [int(name, 16) & (2**63 - 1) for name in table["image_id"]]).all()
@@ -146,7 +160,11 @@ def make_gate(made: Config, *, seed: int) -> Any:
     from imagenetd.config import QcMethod
 
     qc = copy.copy(made.qc)
-    qc.method, qc.gate, qc.min_confidence = QcMethod.auto, {"_target_": FAKE, "name": "gate", "seed": seed}, 0.4
+    qc.method, qc.gate, qc.min_confidence = (
+        QcMethod.auto,
+        {"_target_": FAKE, "name": "gate", "seed": seed},
+        0.4,
+    )
     return qc
 
 
@@ -203,7 +221,11 @@ def test_all_missing_files_are_listed_before_any_work(tmp_path: Path) -> None:
         spec["missing"] = True
     with pytest.raises(MissingFilesError) as caught:
         run(made)
-    assert [file.file for file in caught.value.files] == ["s0.safetensors", "s1.safetensors", "s2.safetensors"]  # type: ignore[attr-defined]
+    assert [file.file for file in caught.value.files] == [
+        "s0.safetensors",
+        "s1.safetensors",
+        "s2.safetensors",
+    ]  # type: ignore[attr-defined]
     assert "surrogates.s1.checkpoint=PATH" in str(caught.value)
     assert "3 files (about 36 MB)" in str(caught.value)
     assert not (tmp_path / "runs").exists()
@@ -218,7 +240,9 @@ def test_a_run_folder_of_another_config_is_refused(tmp_path: Path) -> None:
     assert (run_dir / "summary.json").read_bytes() == before
 
 
-def test_a_damaged_shard_is_told_and_made_again_when_it_is_deleted(tmp_path: Path, finished: tuple[Path, Outcome]) -> None:
+def test_a_damaged_shard_is_told_and_made_again_when_it_is_deleted(
+    tmp_path: Path, finished: tuple[Path, Outcome]
+) -> None:
     shutil.copytree(finished[0], tmp_path / "runs")
     pool = next((tmp_path / "runs" / "pools").iterdir())
     shutil.rmtree(tmp_path / "runs" / "predictions")
@@ -232,7 +256,9 @@ def test_a_damaged_shard_is_told_and_made_again_when_it_is_deleted(tmp_path: Pat
     assert shard.read_bytes() == whole
 
 
-def test_a_damaged_manifest_is_told_and_rebuilt_when_it_is_deleted(tmp_path: Path, finished: tuple[Path, Outcome]) -> None:
+def test_a_damaged_manifest_is_told_and_rebuilt_when_it_is_deleted(
+    tmp_path: Path, finished: tuple[Path, Outcome]
+) -> None:
     shutil.copytree(finished[0], tmp_path / "runs")
     manifest = next((tmp_path / "runs" / "pools").iterdir()) / "manifest.parquet"
     rows = pd.read_parquet(manifest)
@@ -244,14 +270,18 @@ def test_a_damaged_manifest_is_told_and_rebuilt_when_it_is_deleted(tmp_path: Pat
     pd.testing.assert_frame_equal(pd.read_parquet(manifest), rows)
 
 
-def test_a_lost_part_of_the_predictions_is_predicted_anew(tmp_path: Path, finished: tuple[Path, Outcome]) -> None:
+def test_a_lost_part_of_the_predictions_is_predicted_anew(
+    tmp_path: Path, finished: tuple[Path, Outcome]
+) -> None:
     shutil.copytree(finished[0], tmp_path / "runs")
     part = next((tmp_path / "runs" / "predictions").glob("*/s1-*/part-000000.parquet"))
     logits = np.stack(pd.read_parquet(part)["logits"])
     part.unlink()
     outcome = run(config(tmp_path / "runs"))
     assert np.array_equal(np.stack(pd.read_parquet(part)["logits"]), logits)
-    assert next(result.note for result in outcome.results if result.stage == "predict").startswith("s1 predicted now")
+    assert next(result.note for result in outcome.results if result.stage == "predict").startswith(
+        "s1 predicted now"
+    )
 
 
 def test_an_output_folder_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

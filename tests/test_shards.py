@@ -13,7 +13,10 @@ IDS = ["a" * 16, "b" * 16, "c" * 16, "d" * 16, "e" * 16]
 
 
 def files(image_id: str) -> list[tuple[str, bytes]]:
-    return [(f"{image_id}.png", image_id.encode() * 50), (f"{image_id}.json", b'{"image_id": "%s"}' % image_id.encode())]
+    return [
+        (f"{image_id}.png", image_id.encode() * 50),
+        (f"{image_id}.json", b'{"image_id": "%s"}' % image_id.encode()),
+    ]
 
 
 def write(path: Path, image_ids: list[str], *, unit_size: int = 2) -> None:

@@ -54,7 +54,9 @@ def test_a_missing_table_of_a_finished_stage_is_told(tmp_path: Path) -> None:
         read_table(tmp_path / "part.parquet")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "summary.json"
     write_bytes_atomic(path, b"old")
 
@@ -74,7 +76,8 @@ def test_a_full_disk_is_told_before_the_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(errno.EACCES, "no permission"), (errno.EROFS, "read-only"), (errno.ENOSPC, "disk is full")]
+    ("code", "words"),
+    [(errno.EACCES, "no permission"), (errno.EROFS, "read-only"), (errno.ENOSPC, "disk is full")],
 )
 def test_each_refusal_of_the_system_has_its_words(tmp_path: Path, code: int, words: str) -> None:
     with pytest.raises(StoreError, match=words), store.explained(tmp_path):
@@ -92,7 +95,9 @@ def test_a_file_in_the_place_of_the_output_folder_is_told(tmp_path: Path) -> Non
         store.make_folder(tmp_path / "runs" / "pools")
 
 
-def _hold(folder: Path, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event") -> None:
+def _hold(
+    folder: Path, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event"
+) -> None:
     with StageFolder(folder, "mine", "k").locked(print):
         held.set()
         release.wait(20)

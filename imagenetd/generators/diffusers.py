@@ -13,7 +13,7 @@ from imagenetd.records import MissingFile, Prompt
 from imagenetd.store import folder_sha256
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 _HASHED = (".safetensors", ".json", ".txt", ".model")
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -23,7 +23,7 @@ class DiffusersGenerator(Generator):
     """Loads a pipeline with `AutoPipelineForText2Image` and calls it with one CPU generator for each image.
 
     Args:
-        model: Id on the Hugging Face hub, a local diffusers folder, or `package:...` for weights shipped with imagenetd.
+        model: Id on the Hugging Face hub, a local diffusers folder, or `package:...` for shipped weights.
         revision: Branch, tag or commit on the hub; null for local folders.
         variant: Suffix of the weight files, e.g. `fp16`; null for none.
         num_inference_steps: Denoising steps.
@@ -106,8 +106,10 @@ class DiffusersGenerator(Generator):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(str(folder or self.model), **options)
-        except (OSError, ValueError, KeyError, EnvironmentError) as error:
+                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                    str(folder or self.model), **options
+                )
+        except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(f"generator.model={self.model} cannot be loaded: {reason}") from error
         if self.scheduler:
@@ -145,5 +147,3 @@ class DiffusersGenerator(Generator):
                 "With float16 try generator.dtype=bfloat16 or float32."
             )
         return list((np.asarray(images) * 255).round().astype(np.uint8))
-
-

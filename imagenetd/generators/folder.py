@@ -70,7 +70,9 @@ class FolderGenerator(Generator):
                 with Image.open(path) as image:
                     images.append(np.asarray(image.convert("RGB")))
             except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-                raise StoreError(f"{path} cannot be read as an image ({error}). Mend it or take its line out.") from error
+                raise StoreError(
+                    f"{path} cannot be read as an image ({error}). Mend it or take its line out."
+                ) from error
         return images
 
     def _path(self, name: str) -> Path:
@@ -90,7 +92,9 @@ class FolderGenerator(Generator):
             raise ConfigError(f"generator.metadata={self.metadata} {what}; it needs {', '.join(REQUIRED)}.")
         unknown = sorted(set(table["kind"]) - set(Kind))
         if unknown:
-            raise ConfigError(f"generator.metadata={self.metadata} has kind {unknown[0]!r}; known: {', '.join(Kind)}.")
+            raise ConfigError(
+                f"generator.metadata={self.metadata} has kind {unknown[0]!r}; known: {', '.join(Kind)}."
+            )
         repeated = table["file"][table["file"].duplicated()]
         if len(repeated):
             raise ConfigError(f"generator.metadata={self.metadata} lists {repeated.iloc[0]} twice.")

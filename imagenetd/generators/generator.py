@@ -32,7 +32,7 @@ class Generator(abc.ABC):
         """Return one uint8 array "height width 3" for each row; image i's noise depends on noise_seeds[i] alone."""
 
     def missing_files(self, option: str) -> list[MissingFile]:
-        """Return the files that `load` would look for in vain; `option` is where this generator stands in the config."""
+        """Return the files that `load` would look for in vain; `option` is where this stands in the config."""
         return []
 
     def prompts(self) -> list[Prompt] | None:
@@ -42,7 +42,9 @@ class Generator(abc.ABC):
 
 def image_id(generator_key: str, row: Prompt) -> str:
     """Return the name of an image: a function of generator, prompt and seeds alone, never of batch or process."""
-    text = "\x1f".join((generator_key, row.text, row.category, row.kind, row.nuisance, str(row.seed), str(row.seed_index)))
+    text = "\x1f".join(
+        (generator_key, row.text, row.category, row.kind, row.nuisance, str(row.seed), str(row.seed_index))
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

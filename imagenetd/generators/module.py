@@ -47,7 +47,13 @@ class GenerateModule(LightningModule):
         identity: dict[str, Any],
     ) -> None:
         super().__init__()
-        self.generator, self.rows, self.folder, self.layout, self.pending = generator, rows, folder, layout, pending
+        self.generator, self.rows, self.folder, self.layout, self.pending = (
+            generator,
+            rows,
+            folder,
+            layout,
+            pending,
+        )
         self.generator_key = content_key(identity)
         self._writer: ShardWriter | None = None
         self._kept = 0
@@ -99,8 +105,16 @@ class GenerateModule(LightningModule):
         pixels = self.generator.generate(rows, [noise_seed(name) for name in ids])
         files: list[tuple[str, bytes]] = []
         for name, row, array in zip(ids, rows, pixels, strict=True):
-            sidecar = {"image_id": name, **asdict(row), "height_px": array.shape[0], "width_px": array.shape[1]}
-            files += [(f"{name}.png", _png(array)), (f"{name}.json", json.dumps(sidecar, ensure_ascii=False).encode())]
+            sidecar = {
+                "image_id": name,
+                **asdict(row),
+                "height_px": array.shape[0],
+                "width_px": array.shape[1],
+            }
+            files += [
+                (f"{name}.png", _png(array)),
+                (f"{name}.json", json.dumps(sidecar, ensure_ascii=False).encode()),
+            ]
         self._writer.append(files)
         seconds = (time.perf_counter() - started) / len(rows)
         line = {"first": images.start, "stop": images.stop, "seconds_per_image": seconds}
@@ -119,7 +133,10 @@ class GenerateModule(LightningModule):
         times_path = path.with_name(f"{path.name}.times")
         times = read_times(times_path)
         num_images = len(self.layout.images(shard))
-        rows = [self._row(path, member, sidecar, times) for member, sidecar in sidecars(path, num_images=num_images)]
+        rows = [
+            self._row(path, member, sidecar, times)
+            for member, sidecar in sidecars(path, num_images=num_images)
+        ]
         write_table_atomic(self.folder / "manifest" / part_name(shard), image_table(rows))
         times_path.unlink(missing_ok=True)
 

@@ -23,7 +23,9 @@ class RenderGenerator(Generator):
 
     def __init__(self, size_px: int, unit_size: int) -> None:
         if size_px < 16 or unit_size < 1:
-            raise ConfigError(f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more.")
+            raise ConfigError(
+                f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more."
+            )
         self.size_px, self.unit_size = size_px, unit_size
 
     def identity(self) -> dict[str, Any]:

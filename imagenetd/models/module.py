@@ -113,7 +113,9 @@ class PredictModule(LightningModule):
         size = model.classifier.batch_size
         for first in range(0, len(images), size):
             batch = torch.stack([model.classifier.transform(image) for image in images[first : first + size]])
-            logits = model.classifier.logits(batch.to(self.trainer.strategy.root_device)).float().cpu().numpy()
+            logits = (
+                model.classifier.logits(batch.to(self.trainer.strategy.root_device)).float().cpu().numpy()
+            )
             if not np.isfinite(logits).all():
                 raise ModelError(
                     f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
@@ -125,6 +127,8 @@ class PredictModule(LightningModule):
         rows = self.pool.shard_rows(shard)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), logits.shape[1])
         seconds = np.full(len(rows), self._seconds[model.name] / len(rows))
-        table = pa.table({"image_id": pa.array(rows["image_id"].tolist(), pa.string()), "logits": flat, "seconds": seconds})
+        table = pa.table(
+            {"image_id": pa.array(rows["image_id"].tolist(), pa.string()), "logits": flat, "seconds": seconds}
+        )
         write_table_atomic(model.folder / part_name(shard), table)
         self._logits[model.name], self._seconds[model.name] = [], 0.0

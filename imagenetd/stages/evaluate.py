@@ -57,4 +57,3 @@ def read_scores(folder: Path) -> list[Score]:
     """Read the scores back."""
     path = folder / "scores.parquet"
     return [Score(**row) for row in checked(read_table(path), Score, path).to_pylist()]
-

@@ -40,8 +40,8 @@ def generate_pool(
 ) -> StageResult:
     """Make the images that the pool still lacks and write its manifest.
 
-    A unit of work is a fixed run of rows of the prompt table, whatever the number of processes, so an image has the same
-    bytes whoever makes it and however often the run is interrupted.
+    A unit of work is a fixed run of rows of the prompt table, whatever the number of processes, so an image has the
+    same bytes whoever makes it and however often the run is interrupted.
     """
     with folder.locked(waiting):
         layout = _fixed_layout(folder.path, len(rows), generator.unit_size, store.images_per_shard)
@@ -52,7 +52,9 @@ def generate_pool(
         folder.reopen()
         for shard in lost:
             (folder.path / "manifest" / part_name(shard)).unlink(missing_ok=True)
-        pending = [n for n in range(layout.num_shards) if not (folder.path / "manifest" / part_name(n)).is_file()]
+        pending = [
+            n for n in range(layout.num_shards) if not (folder.path / "manifest" / part_name(n)).is_file()
+        ]
         if pending:
             _make(folder.path, rows, pending, layout, generator, generator_identity, trainer)
         return _result(folder, _finish(folder, layout), is_skipped=False)
@@ -75,7 +77,9 @@ def _make(
     num_images = sum(len(layout.images(shard)) for shard in pending)
     pixels = getattr(generator, "height_px", 64) * getattr(generator, "width_px", 64)
     require_space(folder, int(num_images * pixels * BYTES_PER_PIXEL))
-    module = GenerateModule(generator, list(rows), folder=folder, layout=layout, pending=pending, identity=identity)
+    module = GenerateModule(
+        generator, list(rows), folder=folder, layout=layout, pending=pending, identity=identity
+    )
     run_prediction(module, trainer, stage="generate", num_tasks=len(pending), num_items=num_images)
 
 
@@ -92,7 +96,9 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
     except TypeError as error:
         raise StoreError(f"{path} is damaged. Delete the folder {folder} and run again.") from error
     if layout.num_images != num_images:
-        raise StoreError(f"{path} is of a pool of {layout.num_images} images, not {num_images}. Delete {folder}.")
+        raise StoreError(
+            f"{path} is of a pool of {layout.num_images} images, not {num_images}. Delete {folder}."
+        )
     return layout
 
 
@@ -129,6 +135,12 @@ def _finish(folder: StageFolder, layout: Layout) -> dict[str, Any]:
 def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool) -> StageResult:
     note = f"{record['num_bytes'] / 2**20:.1f} MB in {record['num_shards']} shards"
     return StageResult(
-        "generate", folder.key, str(folder.path), record["num_images"], "images", record["seconds"], is_skipped, note
+        "generate",
+        folder.key,
+        str(folder.path),
+        record["num_images"],
+        "images",
+        record["seconds"],
+        is_skipped,
+        note,
     )
-

@@ -66,7 +66,9 @@ def mine_failures(
     )
     counts = {"mined": record["num_mined"], "easy": record["num_easy"]}
     path, seconds = str(folder.path), record["seconds"]
-    return StageResult("mine", folder.key, path, record["num_mined"], "hard images", seconds, skipped, note, counts)
+    return StageResult(
+        "mine", folder.key, path, record["num_mined"], "hard images", seconds, skipped, note, counts
+    )
 
 
 def read_failures(folder: Path, pool: Pool) -> np.ndarray:

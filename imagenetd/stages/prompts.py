@@ -19,7 +19,16 @@ def write_prompts(folder: StageFolder, rows: Sequence[Prompt], *, waiting: objec
             record = {"num_prompts": len(rows), "seconds": time.perf_counter() - started}
             folder.finish(record)
         stored = read_prompts(folder.path / "prompts.parquet")
-    counts = {kind: sum(row.kind == kind for row in stored) for kind in dict.fromkeys(row.kind for row in stored)}
+    counts = {
+        kind: sum(row.kind == kind for row in stored) for kind in dict.fromkeys(row.kind for row in stored)
+    }
     return StageResult(
-        "prompts", folder.key, str(folder.path), len(stored), "prompts", record["seconds"], skipped, counts=counts
+        "prompts",
+        folder.key,
+        str(folder.path),
+        len(stored),
+        "prompts",
+        record["seconds"],
+        skipped,
+        counts=counts,
     )

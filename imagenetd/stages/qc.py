@@ -64,13 +64,19 @@ def control_quality(
             if cast is not None and cast.waiting_for:
                 note = f"waiting for votes on {len(cast.waiting_for)} images: {cast.to_do}"
                 counts = {"waiting": len(cast.waiting_for)}
-                return StageResult("qc", folder.key, str(folder.path), 0, "accepted images", 0.0, False, note, counts)
-            record = _write(folder, pool, mined, cast, judges_pool) | {"seconds": time.perf_counter() - started}
+                return StageResult(
+                    "qc", folder.key, str(folder.path), 0, "accepted images", 0.0, False, note, counts
+                )
+            record = _write(folder, pool, mined, cast, judges_pool) | {
+                "seconds": time.perf_counter() - started
+            }
             folder.finish(record)
     note = f"{record['num_accepted'] / max(1, record['num_mined']):.1%} of {record['num_mined']} mined images pass"
     counts = {"accepted": record["num_accepted"], "rejected": record["num_mined"] - record["num_accepted"]}
     path, seconds = str(folder.path), record["seconds"]
-    return StageResult("qc", folder.key, path, record["num_accepted"], "accepted images", seconds, skipped, note, counts)
+    return StageResult(
+        "qc", folder.key, path, record["num_accepted"], "accepted images", seconds, skipped, note, counts
+    )
 
 
 def _write(
@@ -78,10 +84,16 @@ def _write(
 ) -> dict[str, int | bool]:
     image_ids = pool.table["image_id"].tolist()
     votes = ballot.votes if ballot is not None else ()
-    passes = np.array(accepted_images(votes, image_ids)) if ballot is not None else np.ones(len(image_ids), dtype=bool)
+    passes = (
+        np.array(accepted_images(votes, image_ids))
+        if ballot is not None
+        else np.ones(len(image_ids), dtype=bool)
+    )
     accepted = mined & passes
     reasons = np.where(accepted, "accepted", np.where(mined, "rejected by vote", "not mined"))
-    write_table_atomic(folder.path / "votes.parquet", pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA))
+    write_table_atomic(
+        folder.path / "votes.parquet", pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA)
+    )
     decisions = {
         "image_id": pa.array(image_ids, pa.string()),
         "is_mined": pa.array(mined),

@@ -15,7 +15,17 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
 from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
 
-PACKAGES = ("torch", "torchvision", "lightning", "diffusers", "transformers", "timm", "open_clip_torch", "hydra-core", "numpy")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "diffusers",
+    "transformers",
+    "timm",
+    "open_clip_torch",
+    "hydra-core",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,10 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
     """Return the content of `summary.json`."""
     mined, pool = facts.num_images["mined"], facts.num_images["pool"]
     accepted = facts.num_images["accepted"]
-    of_role = {role: [n for n, (r, _) in facts.models.items() if r == role] for role in ("surrogate", "target", "gate")}
+    of_role = {
+        role: [n for n, (r, _) in facts.models.items() if r == role]
+        for role in ("surrogate", "target", "gate")
+    }
     return {
         "version": importlib.metadata.version("imagenetd"),
         "name": facts.name,
@@ -112,7 +125,8 @@ def _model_summary(name: str, role: str, space: LabelSpace, scores: Sequence[Sco
         "regime": space.regime,
         "chance": space.chance,
         "accuracy": {
-            set_: {number: _or_none(asdict(score)[number]) for number in numbers} for set_, score in totals.items()
+            set_: {number: _or_none(asdict(score)[number]) for number in numbers}
+            for set_, score in totals.items()
         },
     }
 
@@ -129,7 +143,9 @@ def versions() -> dict[str, str]:
 def _run_report(
     key: str, facts: RunFacts, scores: Sequence[Score], summary: dict[str, Any], cards: list[FailureCard]
 ) -> RunReport:
-    flat: dict[str, float | int | str] = {f"num_images/{name}": count for name, count in facts.num_images.items()}
+    flat: dict[str, float | int | str] = {
+        f"num_images/{name}": count for name, count in facts.num_images.items()
+    }
     for model, entry in summary["models"].items():
         for set_, numbers in entry["accuracy"].items():
             if numbers["accuracy"] is not None:

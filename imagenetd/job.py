@@ -1,0 +1,117 @@
+"""One run in progress: the plan, what its stages have said, and the arrays that several stages need."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from imagenetd.config import QcMethod
+from imagenetd.correctness import correct_matrix, labels, predicted_names
+from imagenetd.mining import accepted_classes
+from imagenetd.plan import Plan, PlannedModel
+from imagenetd.pool import Pool, read_pool
+from imagenetd.predictions import read_logits
+from imagenetd.qc.gate import gate_ballot
+from imagenetd.qc.votes import Ballot
+from imagenetd.records import Kind, LabelSpace, StageResult
+from imagenetd.reports.run_report import FailureCard
+from imagenetd.stages.generate import read_layout
+from imagenetd.stages.mine import read_failures
+from imagenetd.stages.qc import read_decisions
+
+NUM_FAILURE_CARDS = 48
+"""Mined images that are logged with prompt and predictions."""
+
+
+@dataclass
+class Job:
+    """One run in progress."""
+
+    plan: Plan
+    plain_config: dict[str, Any]
+    overrides: tuple[str, ...]
+    results: list[StageResult] = field(default_factory=list)
+    sync_line: str | None = None
+    _cache: dict[str, Any] = field(default_factory=dict)
+
+    def _cached(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._cache:
+            self._cache[name] = make()
+        return self._cache[name]
+
+    @property
+    def pool(self) -> Pool:
+        """The finished pool."""
+        folder = self.plan.folders["generate"]
+        return self._cached("pool", lambda: read_pool(folder.path, folder.key, read_layout(folder.path)))
+
+    def space(self, model: PlannedModel) -> LabelSpace:
+        """Return what a model tells apart."""
+        return self._cached(f"space {model.name}", lambda: model.classifier.label_space(self.plan.categories))
+
+    def correct(self, models: Sequence[PlannedModel]) -> np.ndarray:
+        """Return bool "models images"."""
+        return correct_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
+
+    @property
+    def mined(self) -> np.ndarray:
+        """Bool "images": the shared failures."""
+        return self._cached("mined", lambda: read_failures(self.plan.folders["mine"].path, self.pool))
+
+    @property
+    def sets(self) -> dict[str, np.ndarray]:
+        """Name of each set -> bool "images"."""
+        return self._cached("sets", self._make_sets)
+
+    def _make_sets(self) -> dict[str, np.ndarray]:
+        decisions = read_decisions(self.plan.folders["qc"], self.pool)
+        everything = np.ones(self.pool.layout.num_images, dtype=bool)
+        sets = {"pool": everything, "mined": self.mined, "accepted": decisions.is_accepted}
+        if decisions.is_valid is not None:
+            sets["pool_accepted"] = decisions.is_valid
+        return sets
+
+    def num_images(self) -> dict[str, int]:
+        """Return the size of each set, without the control arm, and of the easy images."""
+        is_nuisance = (self.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+        counts = {name: int((members & is_nuisance).sum()) for name, members in self.sets.items()}
+        return counts | {"easy": sum(result.counts.get("easy", 0) for result in self.results)}
+
+    def ballot(self) -> Ballot | None:
+        """Return the votes of the chosen way of quality control; None when there is none."""
+        if self.plan.config.qc.method is QcMethod.none:
+            return None
+        (gate,) = self.plan.of_role("gate")
+        categories, label = labels(self.pool)
+        return gate_ballot(
+            read_logits(self.plan.folders[gate.name].path, self.pool),
+            accepted_classes(self.space(gate), categories),
+            label,
+            image_ids=self.pool.table["image_id"].tolist(),
+            gate=gate.name,
+            min_confidence=self.plan.config.qc.min_confidence,
+        )
+
+    def cards(self) -> list[FailureCard]:
+        """Return some of the accepted failures, spread evenly over the pool."""
+        indices = np.flatnonzero(self.sets["accepted"])
+        if len(indices) > NUM_FAILURE_CARDS:
+            indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
+        answers = {
+            model.name: predicted_names(self.pool, self.plan.folders[model.name], self.space(model))
+            for model in self.plan.of_role("surrogate", "target")
+        }
+        table = self.pool.table
+        return [
+            FailureCard(
+                image_id=table["image_id"].iloc[index],
+                image=self.pool.read_image(index),
+                prompt=table["text"].iloc[index],
+                category=table["category"].iloc[index],
+                kind=table["kind"].iloc[index],
+                nuisance=table["nuisance"].iloc[index],
+                predictions={name: classes[index] for name, classes in answers.items()},
+            )
+            for index in indices.tolist()
+        ]

@@ -1,0 +1,157 @@
+"""Imports point one way, files and functions stay small, and what every command imports stays light."""
+
+import ast
+import doctest
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "imagenetd").rglob("*.py"))
+SOURCES = [*PACKAGE, ROOT / "run.py", *sorted((ROOT / "experiments").rglob("*.py"))]
+EVERYTHING = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
+
+MAX_FILE_LINES = 250
+MAX_FUNCTION_LINES = 60  # 40 is the aim
+
+LEVELS = {"errors": 0, "records": 1, "config": 1}
+PURE_LEVEL = 2  # store and every other module at the top of the package
+ADAPTERS = {"generators", "models", "qc", "reports", "tiny_world"}
+ADAPTER_LEVEL, STAGE_LEVEL, PIPELINE_LEVEL, COMMAND_LEVEL = 3, 4, 5, 6
+PLANNING = {"plan", "job", "pipeline"}
+COMMANDS = {"commandline", "sweep"}  # what run.py is made of
+
+STAGES = {"prompts", "generate", "predict", "mine", "qc", "evaluate", "report"}
+ADAPTED = {"accelerate", "diffusers", "open_clip", "timm", "transformers", "wandb"}
+HEAVY = {*ADAPTED, "lightning", "matplotlib", "pandas", "torch", "torchvision"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def level_of(module: str) -> int:
+    parts = module.split(".")
+    if parts == ["run"]:
+        return COMMAND_LEVEL
+    if parts == ["imagenetd"]:
+        return 0
+    if parts[1] == "stages":
+        return STAGE_LEVEL
+    if parts[1] in PLANNING:
+        return PIPELINE_LEVEL
+    if parts[1] in COMMANDS:
+        return COMMAND_LEVEL
+    return ADAPTER_LEVEL if parts[1] in ADAPTERS else LEVELS.get(parts[1], PURE_LEVEL)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, also inside functions."""
+    known = {name_of(other) for other in PACKAGE}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from {module if module in known else str(node.module) for module in inner}
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{name_of(path)} (level {level_of(name_of(path))}) imports {module} (level {level_of(module)})"
+        for path in [*PACKAGE, ROOT / "run.py"]
+        for module in imports_of(path)
+        if module.split(".")[0] == "imagenetd" and level_of(module) > level_of(name_of(path))
+    ]
+    assert wrong == []
+
+
+def test_a_stage_never_imports_another() -> None:
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in (ROOT / "imagenetd" / "stages").glob("*.py")
+        for module in imports_of(path)
+        if path.stem in STAGES and module in {f"imagenetd.stages.{stage}" for stage in STAGES - {path.stem}}
+    ]
+    assert wrong == []
+
+
+def test_experiments_benchmarks_and_tests_are_never_imported() -> None:
+    outside = {"experiments", "benchmarks", "tests"}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in [*PACKAGE, ROOT / "run.py"]
+        for module in imports_of(path)
+        if module.split(".")[0] in outside
+    ]
+    assert wrong == []
+
+
+def test_only_adapters_import_the_model_and_tracking_libraries() -> None:
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in [*PACKAGE, ROOT / "run.py"]
+        for module in imports_of(path)
+        if module.split(".")[0] in ADAPTED and level_of(name_of(path)) != ADAPTER_LEVEL
+    ]
+    assert wrong == []
+
+
+def test_a_command_starts_without_heavy_imports() -> None:
+    modules = "run, imagenetd.config, imagenetd.vocabulary, imagenetd.prompts"
+    code = f"import {modules}, sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout.split()) == (0, []), found.stderr[-500:]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    num_lines = len(path.read_text().splitlines())
+    assert num_lines <= MAX_FILE_LINES
+    long = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions_of(path)}
+    assert {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES} == {}
+
+
+def test_no_error_is_swallowed() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in EVERYTHING
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or all(isinstance(line, ast.Pass) for line in node.body))
+    ]
+    assert wrong == []
+
+
+def test_annotations_are_real() -> None:
+    """No `from __future__ import annotations`: the tests check the annotations at run time."""
+    wrong = [str(path.relative_to(ROOT)) for path in EVERYTHING if "__future__" in set(imports_of(path))]
+    assert wrong == []
+
+
+def test_module_names_say_what_is_inside() -> None:
+    vague = {"utils", "util", "helper", "helpers", "manager", "misc", "common", "tmp"}
+    assert [str(path) for path in EVERYTHING if vague & set(path.stem.split("_"))] == []
+
+
+@pytest.mark.parametrize("path", [path for path in PACKAGE if ">>> " in path.read_text()], ids=name_of)
+def test_the_examples_in_docstrings_are_true(path: Path) -> None:
+    result = doctest.testmod(importlib.import_module(name_of(path)))
+    assert result.attempted > 0 and result.failed == 0
+
+
+def test_the_lock_names_no_registry() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock and "index-url" not in lock and "find-links" not in lock
