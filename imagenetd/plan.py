@@ -71,6 +71,12 @@ def make_plan(config: Config) -> Plan:
     _refuse_double_roles(models)
     rows = tuple(generator.prompts() or _rows(config, categories))
     choose_categories(list(dict.fromkeys(row.category for row in rows)))
+    if needs_images:
+        generator.refuse_unknown(rows)
+    for model in models:
+        model.classifier.label_space(
+            categories
+        )  # a category that a model does not know is told now, not after hours
     identity = generator.identity() if needs_images else {}
     folders = _folders(config, rows, identity, models, min_failures)
     return Plan(config, categories, rows, generator, identity, models, min_failures, folders)

@@ -291,3 +291,17 @@ def test_an_output_folder_without_permission_is_told(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "access", lambda path, mode: False if "locked" in str(path) else real(path, mode))
     with pytest.raises(StoreError, match="no permission to write there"):
         run(config(tmp_path / "locked"))
+
+
+def test_a_word_that_the_generator_never_learned_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="generator=render cannot draw 'toaster'"):
+        make_plan(config(tmp_path, "categories.names=[banana,toaster]"))
+
+
+def test_a_seed_draws_another_pool_and_keeps_the_first(tmp_path: Path) -> None:
+    first, second = run(config(tmp_path)), run(config(tmp_path, "seed=1"))
+    ids = [
+        set(pd.read_parquet(Path(o.results[1].folder) / "manifest.parquet")["image_id"])
+        for o in (first, second)
+    ]
+    assert ids[0].isdisjoint(ids[1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.generators.generator import Generator
+from imagenetd.generators.generator import Generator, refuse_words
 from imagenetd.models.hub import missing_pipeline_files, resolve_local
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.store import folder_sha256
@@ -34,6 +34,7 @@ class DiffusersGenerator(Generator):
         width_px: Width of the images.
         dtype: `float32`, `float16` or `bfloat16`.
         unit_size: Images of one unit of work.
+        known_words: Raw names of the only categories and nuisances that the model learned; null: no limit.
         files_mb: File -> size in MB, of what has to be downloaded, for the message that lists it.
     """
 
@@ -50,6 +51,7 @@ class DiffusersGenerator(Generator):
         width_px: int,
         dtype: str,
         unit_size: int,
+        known_words: list[str] | None,
         files_mb: dict[str, float],
     ) -> None:
         if dtype not in _DTYPES:
@@ -62,7 +64,13 @@ class DiffusersGenerator(Generator):
         self.negative_prompt, self.scheduler = negative_prompt, scheduler
         self.height_px, self.width_px, self.dtype = height_px, width_px, dtype
         self.unit_size, self.files_mb = unit_size, dict(files_mb)
+        self.known_words = known_words
         self._pipeline: Any = None
+
+    def refuse_unknown(self, rows: Sequence[Prompt]) -> None:
+        """Raise ConfigError for a word outside known_words."""
+        if self.known_words is not None:
+            refuse_words(rows, set(self.known_words), generator=self.model)
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the weights that are neither in a local folder nor in the hub's cache nor to be downloaded."""

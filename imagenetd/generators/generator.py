@@ -2,11 +2,12 @@
 
 import abc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from imagenetd.errors import ConfigError
 from imagenetd.records import MissingFile, Prompt
 
 
@@ -35,9 +36,24 @@ class Generator(abc.ABC):
         """Return the files that `load` would look for in vain; `option` is where this stands in the config."""
         return []
 
+    def refuse_unknown(self, rows: Sequence[Prompt]) -> None:
+        """Raise ConfigError for a word that the generator never learned: its image would show something else."""
+        return None
+
     def prompts(self) -> list[Prompt] | None:
         """Return the rows that the generator itself brings, or None when they come from the vocabularies."""
         return None
+
+
+def refuse_words(rows: Sequence[Prompt], known: Collection[str], *, generator: str) -> None:
+    """Raise ConfigError for a row whose category or nuisance is none of the known words."""
+    for row in rows:
+        for word in (row.category, row.nuisance):
+            if word and word not in known:
+                raise ConfigError(
+                    f"generator={generator} cannot draw {word!r} (prompt {row.text!r}): it knows only the words of "
+                    "categories=tiny and nuisances=tiny. Choose those, or another generator."
+                )
 
 
 def image_id(generator_key: str, row: Prompt) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from imagenetd.errors import ConfigError
-from imagenetd.generators.generator import Generator
+from imagenetd.generators.generator import Generator, refuse_words
 from imagenetd.records import Kind, Prompt
 
 RENDERER_VERSION = 1
@@ -35,6 +35,12 @@ class RenderGenerator(Generator):
     def load(self, device: str) -> None:
         """Nothing to load."""
 
+    def refuse_unknown(self, rows: Sequence[Prompt]) -> None:
+        """Raise ConfigError for a word that the renderer has no shape or surface for."""
+        from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES
+
+        refuse_words(rows, {*CATEGORIES, *BACKGROUNDS, *APPEARANCES}, generator="render")
+
     def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
         """Render each row from its own random numbers."""
         return [self._render(row, seed) for row, seed in zip(rows, noise_seeds, strict=True)]
@@ -42,12 +48,6 @@ class RenderGenerator(Generator):
     def _render(self, row: Prompt, seed: int) -> np.ndarray:
         from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES, TYPICAL_BACKGROUNDS, render
 
-        known = {Kind.BACKGROUND: BACKGROUNDS, Kind.TEXTURE: APPEARANCES, Kind.MATERIAL: APPEARANCES}
-        if row.category not in CATEGORIES or (row.nuisance and row.nuisance not in known[Kind(row.kind)]):
-            raise ConfigError(
-                f"generator=render cannot draw {row.text!r}: it knows the categories and nuisances of categories=tiny, "
-                "nuisances=tiny alone. Choose those, or another generator."
-            )
         rng = np.random.default_rng(seed)
         typical = TYPICAL_BACKGROUNDS[row.category]
         background = row.nuisance if row.kind == Kind.BACKGROUND else typical[rng.integers(len(typical))]
