@@ -57,14 +57,16 @@ def check_overrides(arguments: Sequence[str]) -> None:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    from imagenetd.store import make_folder
+
     overrides, is_sweep, conf_dir, config_name = _parse(arguments)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
             for job in _jobs(overrides) if is_sweep else [overrides]:
-                OmegaConf.to_object(
-                    _without_hydra(compose(config_name, overrides=job, return_hydra_config=True))
-                )
+                composed = _without_hydra(compose(config_name, overrides=job, return_hydra_config=True))
+                config: Any = OmegaConf.to_object(composed)
+                make_folder(Path(config.paths.output_dir))  # Hydra's own attempt would end in a traceback
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families

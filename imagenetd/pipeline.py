@@ -1,5 +1,7 @@
 """The ordered list of stages: each is run, skipped, or refused because an earlier one is missing."""
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +47,11 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
             if _is_needed(job, stage):
                 job.results.append(STAGES[stage](job))
             continue
-        result = STAGES[stage](job)
+        started = time.perf_counter()
+        with _shown(stage):
+            result = STAGES[stage](job)
         job.results.append(result)
-        say(closing_line(result))
+        say(closing_line(result, clock_s=time.perf_counter() - started))
         if result.counts.get("waiting"):
             return Outcome("waiting for votes", Path(result.folder), tuple(job.results))
     if job.sync_line:
@@ -55,20 +59,28 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     return Outcome("done", Path(job.results[-1].folder), tuple(job.results))
 
 
-def closing_line(result: StageResult) -> str:
-    """Return the line that ends a stage: what it made, how fast, and where."""
-    made = f"{result.stage:<9} {result.num_items:,} {result.unit}"
+def _shown(stage: StageName) -> contextlib.AbstractContextManager[Any]:
+    """Show that a stage is at work; the two long ones have a bar of their own, and only one can be shown at a time."""
+    if stage in (StageName.generate, StageName.predict, StageName.report):
+        return contextlib.nullcontext()
+    return console().status(stage.value)
+
+
+def closing_line(result: StageResult, *, clock_s: float = 0.0) -> str:
+    """Return the line that ends a stage: what it made, how fast, and where.
+
+    Args:
+        result: Its `seconds` are those of the work, summed over processes and restarts.
+        clock_s: How long the user has waited.
+    """
     if result.is_skipped:
-        speed = f"already done in {result.seconds:.1f} s (key {result.key[:8]})"
+        speed = f"already done (key {result.key[:8]}; took {result.seconds:.1f} s)"
+    elif result.seconds > 0 and result.num_items:
+        speed = f"in {clock_s:.1f} s ({result.num_items / result.seconds:,.1f}/s at work)"
     else:
-        per_second = (
-            f" ({result.num_items / result.seconds:,.1f}/s)"
-            if result.seconds > 0 and result.num_items
-            else ""
-        )
-        speed = f"in {result.seconds:.1f} s{per_second}"
+        speed = f"in {clock_s:.1f} s"
     note = f"; {result.note}" if result.note else ""
-    return f"{made} {speed} -> {result.folder}{note}"
+    return f"{result.stage:<9} {result.num_items:,} {result.unit} {speed} -> {result.folder}{note}"
 
 
 def _is_needed(job: Job, stage: StageName) -> bool:

@@ -69,12 +69,12 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_suffix(".tar.tmp")
-        self._stream: io.BufferedRandom | None = None
+        self._stream: io.FileIO | None = None
 
     def __enter__(self) -> Self:
         with explained(self.partial):
             self.partial.touch(exist_ok=True)
-            self._stream = open(self.partial, "r+b")  # noqa: SIM115 - closed by __exit__
+            self._stream = open(self.partial, "r+b", buffering=0)  # noqa: SIM115 - closed by __exit__
             self._stream.seek(0, os.SEEK_END)
         return self
 
@@ -109,18 +109,21 @@ class ShardWriter:
             placed.append(Member(name, start + buffer.tell(), len(data)))
             buffer.write(data.ljust(_padded(len(data)), b"\0"))
         with explained(self.path):
-            self._stream.write(buffer.getvalue())
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+            self._write(buffer.getvalue())
         return placed
+
+    def _write(self, data: bytes) -> None:
+        assert self._stream is not None
+        rest = memoryview(data)
+        while rest:  # an unbuffered write may stop short
+            rest = rest[self._stream.write(rest) :]
+        os.fsync(self._stream.fileno())
 
     def finish(self) -> None:
         """Close the archive and give the shard its final name."""
         assert self._stream is not None
         with explained(self.path):
-            self._stream.write(b"\0" * (2 * BLOCK))
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+            self._write(b"\0" * (2 * BLOCK))
             self._stream.close()
             os.replace(self.partial, self.path)
 

@@ -129,3 +129,14 @@ def test_a_wrong_command_ends_with_code_1_one_line_and_no_traceback(root: Path) 
     assert ended.stderr.startswith("error: target=nothing is not a choice of target.")
     assert ended.stderr.count("\n") == 1
     assert ended.stdout == ""
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_in_one_line(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    command = [sys.executable, str(root / "run.py"), f"paths.output_dir={tmp_path / 'taken'}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"error: Cannot write {tmp_path / 'taken'}: a file stands where a folder is needed. "
+        "Set paths.output_dir to a folder. Finished work is kept.\n"
+    )

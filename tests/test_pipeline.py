@@ -3,6 +3,8 @@
 import copy
 import json
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +307,42 @@ def test_a_seed_draws_another_pool_and_keeps_the_first(tmp_path: Path) -> None:
         for o in (first, second)
     ]
     assert ids[0].isdisjoint(ids[1])
+
+
+def test_a_run_folder_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = f"paths.run_dir={tmp_path / 'mine'}"
+    run(config(tmp_path, run_dir))
+    monkeypatch.setattr("imagenetd.store.LAYOUT_VERSION", 2)
+    with pytest.raises(StoreError, match="but this config has key"):
+        run(config(tmp_path, run_dir))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_too_small_for_the_pool_is_told_before_any_image_is_made(small_disk: Path) -> None:
+    with pytest.raises(StoreError, match="MB free, but about .* MB are needed"):
+        run(config(small_disk))
+
+
+def test_a_disk_that_fills_up_loses_nothing_that_was_finished(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagenetd.stages.generate.require_space", lambda folder, num_bytes: None)
+    with pytest.raises(StoreError, match="the disk is full") as caught:
+        run(config(small_disk, "num_images_per_cell=40"))
+    assert "\n" not in str(caught.value)
+    pool = next((small_disk / "pools").iterdir())
+    finished = {path: path.read_bytes() for path in (pool / "shards").glob("*.tar")}
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    run(config(small_disk, "num_images_per_cell=40"))
+    assert finished
+    assert all(path.read_bytes() == data for path, data in finished.items())

@@ -78,12 +78,17 @@ class GenerateModule(LightningModule):
         """Make and store one unit, unless an interrupted run already has."""
         shard, first, stop = unit
         images = self.layout.images(shard)
-        if first == images.start:
-            self._open(shard)
-        if first >= images.start + self._kept:
-            self._make(shard, range(first, stop))
-        if stop == images.stop:
-            self._close(shard)
+        try:
+            if first == images.start:
+                self._open(shard)
+            if first >= images.start + self._kept:
+                self._make(shard, range(first, stop))
+            if stop == images.stop:
+                self._close(shard)
+        except BaseException:
+            if self._writer is not None:  # its whole units stay for the next start
+                self._writer.__exit__(None, None, None)
+            raise
 
     def _ids(self, images: range) -> list[str]:
         return [image_id(self.generator_key, self.rows[index]) for index in images]
