@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich.text import Text
 
 from imagenetd.commandline import JOB_FILE
 
@@ -17,7 +18,7 @@ class ComparisonCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print and write the comparison of the jobs that came to an end, and name those that did not."""
-        from imagenetd.console import console, say
+        from imagenetd.console import console
         from imagenetd.reports.comparison import comparison_table, comparison_view
         from imagenetd.reports.tables import write_csv
         from imagenetd.stages.report import read_summary
@@ -36,9 +37,12 @@ class ComparisonCallback(Callback):
                 summaries.append(summary)
                 overrides.append(job["overrides"])
         if summaries:
+            common = set.intersection(*(set(changes) for changes in overrides))
+            overrides = [[change for change in changes if change not in common] for changes in overrides]
             table = comparison_table(summaries, overrides=overrides)
             path = write_csv(table, sweep / "comparison.csv")
             console().print(comparison_view(table))
-            say(f"comparison of {len(summaries)} of {len(jobs)} jobs -> {path}")
+            console().print(f"comparison of {len(summaries)} of {len(jobs)} jobs -> {path}", soft_wrap=True)
         for job in failed:
-            say(f"job {job['number']} ({' '.join(job['overrides'])}) failed: {job['error']}", style="red")
+            line = f"job {job['number']} ({' '.join(job['overrides'])}) failed: {job['error']}"
+            console().print(Text(line, style="red"), soft_wrap=True)

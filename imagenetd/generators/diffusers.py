@@ -102,9 +102,12 @@ class DiffusersGenerator(Generator):
         import diffusers
         import torch
         from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
         diffusers_logging.set_verbosity_error()
         diffusers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
         folder = resolve_local(self.model)
         options: dict[str, Any] = {"torch_dtype": getattr(torch, self.dtype), "use_safetensors": True}
         if self.variant:
