@@ -67,7 +67,9 @@ def test_the_chain_ends_with_a_summary_and_tables(finished: tuple[Path, Outcome]
     _, outcome = finished
     found = summary(outcome)
     assert outcome.status == "done"
-    assert found["num_images"]["pool"] == 3 * 4 * 6
+    assert found["images"] == found["num_images"]["pool"] == 3 * 4 * 6
+    assert (found["mined"], found["accepted"]) == (found["num_images"]["mined"],) * 2
+    assert found["targets"]["t"]["mined"]["n"] == found["mined"]
     assert found["surrogates"] == ["s0", "s1", "s2"]
     assert set(found["seconds"]) == {"prompts", "generate", "predict", "mine", "qc", "evaluate"}
     assert {"torch", "diffusers", "imagenetd"} <= set(found["versions"])

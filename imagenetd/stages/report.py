@@ -95,6 +95,10 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
         "version": importlib.metadata.version("imagenetd"),
         "name": facts.name,
         "status": facts.status,
+        "images": pool,
+        "mined": mined,
+        "accepted": accepted,
+        "targets": {name: _target_summary(name, scores) for name in of_role["target"]},
         "num_images": facts.num_images,
         "surrogates": of_role["surrogate"],
         "target": of_role["target"][0],
@@ -129,6 +133,12 @@ def _model_summary(name: str, role: str, space: LabelSpace, scores: Sequence[Sco
             for set_, score in totals.items()
         },
     }
+
+
+def _target_summary(name: str, scores: Sequence[Score]) -> dict[str, dict[str, float | int | None]]:
+    """Return accuracy and n of a target on each set."""
+    totals = [s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL]
+    return {score.set: {"accuracy": _or_none(score.accuracy), "n": score.num_images} for score in totals}
 
 
 def _or_none(value: float) -> float | None:
