@@ -96,3 +96,15 @@ def test_two_runs_at_once_on_one_pool_share_the_work(tmp_path: Path, straight: P
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
     assert results(tmp_path) == results(straight)
+
+
+# diffusers 0.42 converts the sampler's noise levels in a way that numpy 2.4 warns about
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_diffusion_model_gives_the_same_bytes_with_one_and_two_processes(tmp_path: Path) -> None:
+    few = ["nuisances.background=[beach-s]", "nuisances.texture=[striped]", "num_images_per_cell=2"]
+    options = ["generator=tiny", "generator.unit_size=4", *few]
+    for devices in (1, 2):
+        made = config(tmp_path / str(devices), *options)
+        made.trainer.devices = devices
+        run(made)
+    assert results(tmp_path / "1") == results(tmp_path / "2")
