@@ -23,6 +23,8 @@ LAYOUT_VERSION = 1
 
 STAGE_FILE = "stage.json"
 MIN_FREE_BYTES = 50 * 2**20
+TEMPORARY = ".{name}.{process}.tmp"
+"""Name of a file that is being written."""
 
 
 def content_key(identity: Mapping[str, Any]) -> str:
@@ -98,7 +100,7 @@ def require_space(folder: Path, num_bytes: int) -> None:
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(TEMPORARY.format(name=path.name, process=os.getpid()))
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -182,6 +184,10 @@ class StageFolder:
             except BlockingIOError:
                 waiting(self.path)
                 fcntl.flock(stream, fcntl.LOCK_EX)
+            for rubbish in self.path.rglob(TEMPORARY.format(name="*", process="*")):
+                rubbish.unlink(
+                    missing_ok=True
+                )  # of a writer that was killed: the lock says that nobody writes now
             yield
 
 

@@ -119,3 +119,12 @@ def test_a_second_run_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
         assert told == [tmp_path]
     other.join(20)
     assert other.exitcode == 0
+
+
+def test_what_a_killed_writer_left_over_is_swept_up_by_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "s0-1").mkdir()
+    (tmp_path / "s0-1" / ".part-000004.parquet.28851.tmp").write_bytes(b"half")
+    (tmp_path / "shard-000001.tar.tmp").write_bytes(b"whole units")
+    with StageFolder(tmp_path, "predict", "k").locked(print):
+        left = sorted(path.name for path in tmp_path.rglob("*.tmp"))
+    assert left == ["shard-000001.tar.tmp"]
