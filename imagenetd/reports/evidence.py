@@ -1,0 +1,53 @@
+"""What every report is computed from: stored predictions of all models over one pool, and the sets of images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """One model's answers over the pool."""
+
+    name: str
+    role: str
+    """`surrogate`, `target` or `gate`."""
+    family: str
+    regime: str
+    """Label space it was scored in; numbers of different regimes are never ranked together."""
+    chance: float
+    class_names: tuple[str, ...]
+    predicted: np.ndarray
+    """Int "images": its best class."""
+    correct: np.ndarray
+    """Bool "images": right in its own label space."""
+    confidence: np.ndarray
+    """Float "images": softmax probability of its best class."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One pool, its models and its sets."""
+
+    images: pd.DataFrame
+    """One row an image: image_id, category, kind, nuisance, seed_index, text."""
+    models: tuple[ModelEvidence, ...]
+    sets: Mapping[str, np.ndarray]
+    """`pool`, `mined`, `accepted`, and `pool_accepted` where the whole pool was judged -> bool "images"."""
+    min_failures: int
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What a report says."""
+
+    name: str
+    tables: Mapping[str, pd.DataFrame]
+    """Name -> tidy table; written as CSV, shown in the HTML report, logged to W&B."""
+    findings: tuple[str, ...] = ()
+    """Sentences for people, the most important first."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """Plain numbers for `summary.json`, under `reports.<name>`."""
