@@ -1,4 +1,4 @@
-"""What people are asked and what they answer: tasks of several images with sentinels among them (paper, section 3.3)."""
+"""What people are asked and what they answer: tasks of images with sentinels among them (paper, section 3.3)."""
 
 import enum
 from dataclasses import dataclass
