@@ -1,5 +1,6 @@
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,28 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from imagenetd.errors import ModelError
 from imagenetd.models import hub
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.timm import TimmClassifier
 from imagenetd.vocabulary import Category, choose_categories
 
 CONF = Path(__file__).parents[1] / "conf"
 TARGETS = sorted(path.stem for path in (CONF / "target").glob("*.yaml"))
 SURROGATES = sorted(path.stem for path in (CONF / "surrogates").glob("*.yaml"))
 TINY = [name for name in TARGETS if name.startswith("tiny_")]
-OPENAI = [name for name in TARGETS if name.startswith("clip_")]
+OPENAI = [
+    name
+    for name in TARGETS
+    if "weights: openai" in (CONF / "target" / f"{name}.yaml").read_text().splitlines()
+]
+SLOTS = ["resnet50_ant", "resnet50_augmix", "resnet50_deepaugment", "resnet50_sin"]
+NETWORKS = [
+    name
+    for name in TARGETS
+    if re.search(r"^size_mb: \d", (CONF / "target" / f"{name}.yaml").read_text(), re.M)
+]
+"""Choices whose weights are on the hub."""
 
 
 def composed(tmp_path: Path, group: str, choice: str) -> dict[str, Any]:
@@ -68,6 +82,49 @@ def test_the_surrogates_of_the_paper(tmp_path: Path) -> None:
     assert list(models) == ["clip_vit_l_14", "clip_vit_l_14_336", "clip_rn50", "resnet50_tv"]
 
 
+def test_the_surrogates_of_the_ablation_begin_with_the_four_of_the_paper(tmp_path: Path) -> None:
+    models = composed(tmp_path, "surrogates", "paper_eight")
+    assert list(models)[:4] == list(composed(tmp_path, "surrogates", "paper"))
+    assert list(models)[4:] == ["clip_rn101", "clip_vit_b_32", "vit_l", "vgg16"]
+
+
+def network_on_meta(model: Any) -> torch.nn.Module:
+    """Return the network of a choice without a byte of weights."""
+    with torch.device("meta"):
+        if isinstance(model, TimmClassifier):
+            import timm
+
+            return timm.create_model(model.architecture, num_classes=1000)
+        import open_clip
+
+        config = model.weights.model_config()
+        is_custom = config.pop("custom_text", False)
+        return (open_clip.CustomTextCLIP if is_custom else open_clip.CLIP)(**config)
+
+
+@pytest.mark.parametrize("choice", NETWORKS)
+def test_a_network_of_the_zoo_exists_and_has_the_declared_size(choice: str, tmp_path: Path) -> None:
+    model: Any = built(tmp_path, choice)
+    tensors = network_on_meta(model).state_dict().values()
+    size_mb = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
+    assert model.size_mb == pytest.approx(size_mb, rel=0.02, abs=1)
+    assert json.dumps(model.identity(choose_categories(["mug"])))
+
+
+@pytest.mark.parametrize("choice", SLOTS)
+def test_a_slot_says_where_its_checkpoint_can_be_found(choice: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"Get github.com/.*, and set checkpoint=PATH") as caught:
+        built(tmp_path, choice).missing_files("target")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("choice", TARGETS)
+def test_a_target_has_a_family_that_the_docs_explain(choice: str, tmp_path: Path) -> None:
+    docs = (CONF.parent / "docs" / "models.md").read_text()
+    assert f"| `{composed(tmp_path, 'target', choice)['family']}` |" in docs
+    assert f"`{choice}`" in docs
+
+
 @pytest.mark.parametrize("choice", OPENAI)
 def test_openai_weights_run_with_quick_gelu(choice: str, tmp_path: Path) -> None:
     spec = composed(tmp_path, "target", choice)
@@ -100,17 +157,20 @@ def test_quick_gelu_reaches_the_network(tmp_path: Path, monkeypatch: pytest.Monk
     assert "QuickGELU" in kinds and "GELU" not in kinds
 
 
-@pytest.mark.parametrize("choice", sorted({*OPENAI, "resnet50", "resnet50_tv", "vit_l"}))
+@pytest.mark.parametrize("choice", NETWORKS)
 def test_weights_out_of_reach_are_listed_with_size_and_option(
     choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "cached_path", lambda file: None)
     monkeypatch.setattr(hub, "_sizes_mb", lambda repo, revision: None)
-    (missing,) = built(tmp_path, choice).missing_files(f"surrogates.{choice}")
+    missing, *words = built(tmp_path, choice).missing_files(f"surrogates.{choice}")
     assert missing.file.endswith(".safetensors")
-    assert missing.size_mb is not None and missing.size_mb > 50
+    assert missing.size_mb is not None and missing.size_mb > 10
     assert missing.option == f"surrogates.{choice}.checkpoint=PATH"
-    assert missing.source.startswith("timm/") and "cannot be reached" in missing.source
+    assert "/" in missing.source and "cannot be reached" in missing.source
+    assert [file.option for file in words] == [f"surrogates.{choice}.tokenizer=PATH"] * choice.startswith(
+        "siglip"
+    )
 
 
 def test_weights_on_a_hub_that_answers_are_not_missing(

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError
@@ -27,6 +28,8 @@ class Classifier(abc.ABC):
     """Models of one family make similar mistakes, e.g. `clip`, `resnet`."""
     batch_size: int
     """Images of one step; it changes no more than rounding."""
+    cache_dir: Path | None = None
+    """Folder for what a model needs to compute only once, e.g. zero-shot heads; set by who runs it."""
 
     @abc.abstractmethod
     def missing_files(self, option: str) -> list[MissingFile]:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from imagenetd.errors import ConfigError, ModelError
+from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.hub import HubFile, fetch, missing_file, resolve_local
 from imagenetd.models.open_clip_weights import OpenClipWeights
 from imagenetd.models.weights import load_error, plain
+from imagenetd.models.zero_shot import cached_head, read_templates
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category, clip_name
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
-
-REFERENCE_TEMPLATE = "A photo of a {category}"
-"""The one prompt of ImageNet-D's public evaluation: capital A, always "a", no full stop."""
 
 
 @final
@@ -33,7 +31,7 @@ class OpenClipClassifier(Classifier):
         checkpoint: Local weights instead of the hub's: a file, a folder as open_clip saves it, `package:...`.
         tokenizer: Folder of a tokenizer; null: the architecture's own, or the one beside the weights.
         revision: Branch, tag or commit of the weights on the hub; null: `main`.
-        templates: Sentences with `{category}`; several are averaged.
+        templates: Sentences with `{category}`, several are averaged; or a file of them, or `ensemble_v1`.
         bare_name: Use the category's name alone instead of the templates.
         force_quick_gelu: For a checkpoint that was trained with it; a tag knows by itself.
         logit_scale: Factor of the cosine similarity; 100 in the reference.
@@ -51,7 +49,7 @@ class OpenClipClassifier(Classifier):
         checkpoint: str | None = None,
         tokenizer: str | None = None,
         revision: str | None = None,
-        templates: list[str] | None = None,
+        templates: list[str] | str | None = None,
         bare_name: bool = False,
         force_quick_gelu: bool = False,
         logit_scale: float = 100.0,
@@ -63,10 +61,7 @@ class OpenClipClassifier(Classifier):
         self.name = name or architecture or (Path(checkpoint).name if checkpoint else "open_clip")
         self.weights = OpenClipWeights(architecture, weights, checkpoint, revision, self.name)
         self.tokenizer, self.force_quick_gelu = tokenizer, force_quick_gelu
-        self.templates = ("{category}",) if bare_name else tuple(templates or (REFERENCE_TEMPLATE,))
-        for template in self.templates:
-            if "{category}" not in template:
-                raise ConfigError(f"{self.name}: the template {template!r} has no {{category}} in it.")
+        self.templates = ("{category}",) if bare_name else read_templates(templates, name=self.name)
         self.logit_scale, self.batch_size, self.family, self.size_mb = (
             logit_scale,
             batch_size,
@@ -125,7 +120,12 @@ class OpenClipClassifier(Classifier):
         self._model = self._build(path).to(device).eval().requires_grad_(False)
         preprocessing = PreprocessCfg(**self._model.visual.preprocess_cfg)
         self._transform = image_transform_v2(preprocessing, is_train=False)
-        self._head = self._encode_prompts(categories, device)
+        made_of = self.identity(categories) | {
+            "weights": file_sha256(path),
+            "library": f"open_clip {open_clip.__version__}",
+        }
+        head = cached_head(self.cache_dir, made_of, lambda: self._encode_prompts(categories, device))
+        self._head = head.to(device)
         self._provenance = {
             "file": str(path),
             "sha256": file_sha256(path),
@@ -188,7 +188,13 @@ class OpenClipClassifier(Classifier):
 
         folder = self._tokenizer_folder()
         if folder is not None:
-            tokenizer = HFTokenizer(str(folder), context_length=self._model.context_length)
+            text_cfg = self.weights.model_config()["text_cfg"]
+            tokenizer = HFTokenizer(
+                str(folder),
+                context_length=self._model.context_length,
+                tokenizer_mode=text_cfg.get("tokenizer_mode"),
+                **text_cfg.get("tokenizer_kwargs", {}),  # SigLIP's strips punctuation
+            )
             self._check_lengths(texts, tokenizer.tokenizer(texts)["input_ids"])
             return tokenizer(texts)
         return open_clip.get_tokenizer(self.weights.architecture)(texts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import fetch, missing_file
+from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import load_error, plain
 from imagenetd.records import LabelSpace, MissingFile
@@ -33,6 +34,7 @@ class TimmClassifier(Classifier):
         architecture: Name in timm, with or without the tag of its weights, e.g. `resnet50.a1_in1k`.
         checkpoint: Local weights, instead of the hub's: a file, a folder as timm saves it (config.json and
             weights), or `package:...`.
+        checkpoint_source: Where a checkpoint that must be given can be found, for the message without one.
         pretrained: False refuses the hub's weights, so that a checkpoint must be given.
         revision: Branch, tag or commit of the weights on the hub; null: `main`.
         classes: What the outputs mean: `imagenet` (the 1,000 classes), `own` (`label_names` of the checkpoint's
@@ -54,6 +56,7 @@ class TimmClassifier(Classifier):
         *,
         architecture: str,
         checkpoint: str | None = None,
+        checkpoint_source: str | None = None,
         pretrained: bool = True,
         revision: str | None = None,
         classes: str | list[str] = IMAGENET,
@@ -69,7 +72,9 @@ class TimmClassifier(Classifier):
         name: str | None = None,
     ) -> None:
         self.name = name or architecture
-        self.weights = TimmWeights(architecture, checkpoint, pretrained, revision, self.name)
+        self.weights = TimmWeights(
+            architecture, checkpoint, pretrained, revision, self.name, checkpoint_source
+        )
         self.architecture, self.classes, self.model_kwargs = architecture, classes, dict(model_kwargs or {})
         size = None if input_size_px is None else [3, input_size_px, input_size_px]
         asked = {
@@ -149,10 +154,11 @@ class TimmClassifier(Classifier):
     def _build(self, path: Path, cfg: dict[str, Any]) -> Any:
         """Return the network with all weights from the file, or raise ModelError."""
         import timm
-        from timm.models import load_state_dict
 
         try:
-            state = load_state_dict(str(path), weights_only=True)
+            state = read_state_dict(path)
+        except ModelError:
+            raise
         except Exception as error:  # each format has its own errors
             raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
         num_classes = self._num_classes()

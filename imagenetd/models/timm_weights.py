@@ -22,15 +22,18 @@ class TimmWeights:
     revision: str | None
     name: str
     """Of the model, in messages."""
+    source: str | None = None
+    """Where a checkpoint that must be given can be found."""
 
     def local_path(self) -> Path | None:
         """Return the file of the checkpoint, None for the hub's weights; ModelError without weights."""
         if self.checkpoint is None:
             if self.is_pretrained:
                 return None
+            what = f"Get {self.source}, and set" if self.source else "Set pretrained=true or"
             raise ModelError(
                 f"{self.name}: pretrained=false and no checkpoint: the network would be random. "
-                "Set pretrained=true or checkpoint=PATH."
+                f"{what} checkpoint=PATH."
             )
         path = resolve_local(self.checkpoint)
         if path is None:

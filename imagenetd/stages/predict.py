@@ -71,6 +71,7 @@ def _run(
     pending = []
     for name, (classifier, folder) in models.items():
         make_folder(folder.path)
+        classifier.cache_dir = folder.path.parents[1] / "heads"
         pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset()))
     shards = frozenset[int]().union(*(model.shards for model in pending))
     num_items = sum(len(pool.layout.images(shard)) for shard in shards)

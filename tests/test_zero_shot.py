@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from imagenetd.errors import ConfigError, ModelError, StoreError
+from imagenetd.models.open_clip import OpenClipClassifier
+from imagenetd.models.state_dicts import read_state_dict
+from imagenetd.models.timm import TimmClassifier
+from imagenetd.models.zero_shot import cached_head, read_templates
+from imagenetd.vocabulary import choose_categories
+
+CPU = torch.device("cpu")
+MUG = choose_categories(["mug", "banana"])
+TINY = {
+    "architecture": None,
+    "checkpoint": "package:assets/tiny/tiny_clip_rn",
+    "tokenizer": "package:assets/tiny/tokenizer",
+}
+
+
+def test_a_file_of_templates_has_one_sentence_a_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("# two\na {category}\n\n the {category} \n")
+    assert read_templates(str(tmp_path / "mine.txt"), name="x") == ("a {category}", "the {category}")
+
+
+def test_the_shipped_ensemble_gives_twelve_prompts() -> None:
+    model = OpenClipClassifier(architecture="RN50", weights="openai", templates="ensemble_v1")
+    prompts = model.prompts(MUG[0])
+    assert len(set(prompts)) == 12 and prompts[0] == "A photo of a mug"
+    assert all("mug" in prompt and "{" not in prompt for prompt in prompts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("# nothing\n", "holds no sentence"), ("a photo\n", "has no {category}")]
+)
+def test_a_file_without_templates_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_templates(str(tmp_path / "mine.txt"), name="x")
+
+
+def test_unknown_templates_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="templates=ensemble_v0 is neither .* nor one of ensemble_v1"):
+        read_templates("ensemble_v0", name="x")
+
+
+def test_a_head_is_made_once_for_each_set_of_prompts(tmp_path: Path) -> None:
+    def made(identity: str, value: float) -> float:
+        return cached_head(tmp_path, {"prompts": identity}, lambda: torch.full((2, 3), value))[0, 0].item()
+
+    assert [made("a", 1.0), made("a", 2.0), made("b", 3.0)] == [1.0, 1.0, 3.0]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_a_damaged_head_is_told_and_not_used(tmp_path: Path) -> None:
+    cached_head(tmp_path, {}, lambda: torch.zeros(2, 3))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"xx")
+    with pytest.raises(StoreError, match="Delete it and run again"):
+        cached_head(tmp_path, {}, lambda: torch.zeros(2, 3))
+
+
+def test_a_model_with_a_cached_head_gives_the_same_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def logits() -> torch.Tensor:
+        model = OpenClipClassifier(**TINY)
+        model.cache_dir = tmp_path
+        model.load(MUG, CPU)
+        return model.logits(batch)
+
+    first = logits()
+    monkeypatch.setattr(OpenClipClassifier, "_encode_prompts", lambda *_: pytest.fail("encoded twice"))
+    assert torch.equal(first, logits())
+
+
+def test_weights_are_found_below_what_training_scripts_wrap_around_them(tmp_path: Path) -> None:
+    weight = torch.ones(2)
+    bare = {"fc.weight": weight}
+    wrapped = {
+        "state_dict": {"epoch": 3, "arch": "resnet50", "state_dict": {"module.fc.weight": weight}},
+        "model_state_dict": {"model_state_dict": bare},
+        "model": {"model": "resnet50", "state_dict": bare, "best_acc1": 0.7},  # as AugMix saves it
+        "compiled": {"module._orig_mod.fc.weight": weight},
+    }
+    for name, content in wrapped.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+        assert list(read_state_dict(tmp_path / f"{name}.pth")) == ["fc.weight"], name
+    save_file({"module.fc.weight": weight}, tmp_path / "x.safetensors")
+    assert list(read_state_dict(tmp_path / "x.safetensors")) == ["fc.weight"]
+
+
+def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "x.pth")
+    with pytest.raises(ModelError, match="holds a mapping with epoch, lr where weights are expected"):
+        read_state_dict(tmp_path / "x.pth")
+
+
+def test_a_timm_network_loads_a_checkpoint_saved_by_a_parallel_trainer(tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=2)
+    wrapped = {f"module.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"epoch": 1, "state_dict": wrapped}, tmp_path / "checkpoint.pth.tar")
+    model = TimmClassifier(
+        architecture="test_resnet",
+        checkpoint=str(tmp_path / "checkpoint.pth.tar"),
+        pretrained=False,
+        classes=["mug", "banana"],
+    )
+    model.load(MUG, CPU)
+    image = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(model.logits(image), network.eval()(image))
