@@ -49,12 +49,17 @@ class PromptsConfig:
 
     template_version: str = MISSING
     """Stands in every row; change it with the templates."""
-    background: str = MISSING
-    texture: str = MISSING
-    material: str = MISSING
-    neutral: str = MISSING
+    background: Any = MISSING
+    """A template, or a list of them that take turns over the seed indices; so for every kind."""
+    texture: Any = MISSING
+    material: Any = MISSING
+    neutral: Any = MISSING
     include_neutral: bool = MISSING
     """Also make the control arm: images of each category without a nuisance."""
+    paired_noise: bool = MISSING
+    """With the control arm: images of one category and seed index start from the same noise."""
+    category_tokens: dict[str, str] = field(default_factory=dict)
+    """Category -> the word that stands for it in prompts, e.g. of a textual inversion."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """What a config asks for, built and checked before any work: words, prompts, models, keys and folders."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from imagenetd.errors import ConfigError, MissingFilesError
 from imagenetd.generators.generator import Generator
 from imagenetd.mining import resolve_min_failures
 from imagenetd.models.classifier import Classifier
+from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
-from imagenetd.records import MissingFile, Prompt
-from imagenetd.store import StageFolder, content_key
+from imagenetd.records import MissingFile
+from imagenetd.store import StageFolder, content_key, content_key_of_rows
 from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
 
 NEEDS_MODELS = {StageName.predict, StageName.mine, StageName.qc, StageName.evaluate, StageName.report}
@@ -38,7 +38,7 @@ class Plan:
 
     config: Config
     categories: tuple[Category, ...]
-    rows: tuple[Prompt, ...]
+    rows: PromptTable
     generator: Generator
     generator_identity: dict[str, Any]
     models: tuple[PlannedModel, ...]
@@ -69,10 +69,10 @@ def make_plan(config: Config) -> Plan:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
     models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
     _refuse_double_roles(models)
-    rows = tuple(generator.prompts() or _rows(config, categories))
-    choose_categories(list(dict.fromkeys(row.category for row in rows)))
+    rows = generator.prompts() or _rows(config, categories)
+    choose_categories(rows.distinct("category"))
     if needs_images:
-        generator.refuse_unknown(rows)
+        generator.refuse_unknown(rows.one_of_each_cell())
     for model in models:
         model.classifier.label_space(
             categories
@@ -82,7 +82,7 @@ def make_plan(config: Config) -> Plan:
     return Plan(config, categories, rows, generator, identity, models, min_failures, folders)
 
 
-def _rows(config: Config, categories: Sequence[Category]) -> list[Prompt]:
+def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
     kinds = ("background", "texture", "material")
     nuisances = choose_nuisances({kind: getattr(config.nuisances, kind) for kind in kinds})
     return build_prompts(
@@ -171,16 +171,14 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
 
 def _folders(
     config: Config,
-    rows: Sequence[Prompt],
+    rows: PromptTable,
     identity: dict[str, Any],
     models: Sequence[PlannedModel],
     min_failures: int,
 ) -> dict[str, StageFolder]:
     """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
     root = Path(config.paths.output_dir)
-    prompts = content_key(
-        {"stage": "prompts", "vocabulary": VOCABULARY_VERSION, "rows": [_plain(row) for row in rows]}
-    )
+    prompts = content_key_of_rows({"stage": "prompts", "vocabulary": VOCABULARY_VERSION}, rows.as_json())
     pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
     folders = {
         "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
@@ -223,7 +221,3 @@ def _folders(
     run_dir = Path(config.paths.run_dir) if config.paths.run_dir else root / f"{config.name}-{report[:8]}"
     folders["report"] = StageFolder(run_dir, "report", report)
     return folders
-
-
-def _plain(row: Prompt) -> dict[str, Any]:
-    return dataclasses.asdict(row)

@@ -1,16 +1,18 @@
 """A pool of generated images: its layout in shards, its manifest, and reading images back."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
 from imagenetd.errors import StoreError
+from imagenetd.prompt_table import PromptTable, arrow_schema
 from imagenetd.records import ImageRow, Prompt
 from imagenetd.shards import read_member, shard_name
 from imagenetd.store import read_table
@@ -66,22 +68,24 @@ def part_name(shard: int) -> str:
 
 def image_table(rows: Sequence[ImageRow]) -> pa.Table:
     """Return image rows as an Arrow table."""
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema(ImageRow))
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=arrow_schema(ImageRow))
 
 
-def prompt_table(rows: Sequence[Prompt]) -> pa.Table:
-    """Return prompts as an Arrow table."""
-    names = [field.name for field in fields(Prompt)]
-    return pa.table({name: [getattr(row, name) for row in rows] for name in names}, schema=_schema(Prompt))
-
-
-def read_prompts(path: Path) -> list[Prompt]:
+def read_prompts(path: Path) -> PromptTable:
     """Read a prompt table."""
-    return [Prompt(**row) for row in checked(read_table(path), Prompt, path).to_pylist()]
+    return PromptTable(checked(read_table(path), Prompt, path))
 
 
 def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
-    """Return the table's columns of a record; a table that lacks one is a StoreError."""
+    """Return the table's columns of a record; a table that lacks one is a StoreError.
+
+    A column that has a default was added later: tables that are older than it get the default.
+    """
+    schema = arrow_schema(record)
+    for field in fields(record):
+        if field.name not in table.column_names and field.default is not MISSING:
+            values = pa.repeat(pa.scalar(field.default, schema.field(field.name).type), table.num_rows)
+            table = table.append_column(schema.field(field.name), values)
     lacking = [field.name for field in fields(record) if field.name not in table.column_names]
     if lacking:
         raise StoreError(
@@ -89,11 +93,6 @@ def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
             "Delete it and run again."
         )
     return table.select([field.name for field in fields(record)])
-
-
-def _schema(record: Any) -> pa.Schema:
-    arrow: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
-    return pa.schema([(field.name, arrow[field.type]) for field in fields(record)])
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,8 @@ def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
     """Open a finished pool; what does not add up is a StoreError."""
     path = folder / "manifest.parquet"
     table = checked(read_table(path), ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
-    complete = len(table) == layout.num_images and list(table["index"]) == list(range(layout.num_images))
-    if not complete or table["image_id"].duplicated().any():
+    is_complete = np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images))
+    if not is_complete or table["image_id"].duplicated().any():
         raise StoreError(
             f"{path} is damaged: it lists {table['image_id'].nunique()} images where {layout.num_images} are expected. "
             "Delete it and run again: it is built anew from the shards."
@@ -145,8 +144,10 @@ def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
 
 def missing_shards(folder: Path, layout: Layout) -> list[int]:
     """Return the numbers of the shards whose file is not there."""
-    return [
-        number
-        for number in range(layout.num_shards)
-        if not (folder / "shards" / shard_name(number)).is_file()
-    ]
+    return missing_numbers(folder / "shards", shard_name, layout.num_shards)
+
+
+def missing_numbers(folder: Path, name: Callable[[int], str], count: int) -> list[int]:
+    """Return the numbers below `count` whose file is not in a folder; the folder is listed once, not asked for each."""
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    return [number for number in range(count) if name(number) not in there]

@@ -41,6 +41,10 @@ class Prompt:
     seed: int
     seed_index: int
     """0 .. num_images_per_cell - 1."""
+    template_index: int = 0
+    """Which of the templates of its kind."""
+    pair: str = ""
+    """Images with the same value start from the same noise, e.g. `banana/0/3`; empty: noise of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class ImageRow:
     seed: int
     seed_index: int
     noise_seed: int
-    """Seed of the CPU generator that draws this image's noise; a function of `image_id` alone."""
+    """Seed of the CPU generator that draws this image's noise; a function of `image_id` alone, or of `pair`."""
     generator: str
     """Fingerprint of the generator."""
     width_px: int
@@ -70,7 +74,13 @@ class ImageRow:
     length: int
     """Of the encoded file, in bytes."""
     seconds: float
-    """Time of the unit of work divided by its images."""
+    """Time that the device took for the unit of work, divided by its images: GPU-seconds on a GPU."""
+    template_index: int = 0
+    """Which of the templates of its kind."""
+    pair: str = ""
+    """Images with the same value started from the same noise; empty: noise of its own."""
+    is_flagged: bool = False
+    """The safety checker objected to it; never mined. What its pixels show is the generator's `nsfw_policy`."""
 
 
 @dataclass(frozen=True, slots=True)

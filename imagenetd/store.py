@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ def content_key(identity: Mapping[str, Any]) -> str:
     """
     text = json.dumps({"layout": LAYOUT_VERSION, **identity}, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def content_key_of_rows(identity: Mapping[str, Any], rows: Iterable[bytes]) -> str:
+    """Return `content_key` of an identity with the list `rows`, given as the pieces of its JSON text."""
+    head, tail = json.dumps({"layout": LAYOUT_VERSION, **identity, "rows": []}, sort_keys=True).split("[]")
+    digest = hashlib.sha256(f"{head}[".encode())
+    for piece in rows:
+        digest.update(piece)
+    digest.update(f"]{tail}".encode())
+    return digest.hexdigest()[:16]
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.generators.generator import Generator, refuse_words
+from imagenetd.generators.generator import Generator, Picture, refuse_words
 from imagenetd.models.hub import missing_pipeline_files, resolve_local
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.store import folder_sha256
@@ -134,7 +134,7 @@ class DiffusersGenerator(Generator):
             raise ConfigError(f"generator.scheduler={self.scheduler} is not a scheduler of diffusers.")
         return found
 
-    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
         """Run the pipeline once over the rows."""
         import torch
 
@@ -157,4 +157,4 @@ class DiffusersGenerator(Generator):
                 f"generator.model={self.model} gave pixels that are not finite, e.g. for {rows[0].text!r}. "
                 "With float16 try generator.dtype=bfloat16 or float32."
             )
-        return list((np.asarray(images) * 255).round().astype(np.uint8))
+        return [Picture(pixels) for pixels in (np.asarray(images) * 255).round().astype(np.uint8)]

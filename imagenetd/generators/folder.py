@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.generators.generator import Generator
+from imagenetd.generators.generator import Generator, Picture
+from imagenetd.prompt_table import PromptTable
 from imagenetd.records import Kind, MissingFile, Prompt
 from imagenetd.store import file_sha256
 
@@ -44,7 +45,7 @@ class FolderGenerator(Generator):
         """Read the list of files."""
         self._files = list(self._read()["file"])
 
-    def prompts(self) -> list[Prompt]:
+    def prompts(self) -> PromptTable:
         """Return one row for each line of the metadata file."""
         table = self._read()
         texts = table["prompt"] if "prompt" in table else table["file"]
@@ -53,12 +54,12 @@ class FolderGenerator(Generator):
         if "seed_index" in table:
             numbers = table["seed_index"]
         rows = zip(texts, table["category"], table["kind"], table["nuisance"], seeds, numbers, strict=True)
-        return [
+        return PromptTable.of(
             Prompt(index, str(text), "adopted", category, kind, nuisance, int(seed), int(number))
             for index, (text, category, kind, nuisance, seed, number) in enumerate(rows)
-        ]
+        )
 
-    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
         """Decode the images of the rows; the seeds are not used."""
         from PIL import Image, UnidentifiedImageError
 
@@ -68,7 +69,7 @@ class FolderGenerator(Generator):
             path = self._path(self._files[row.index])
             try:
                 with Image.open(path) as image:
-                    images.append(np.asarray(image.convert("RGB")))
+                    images.append(Picture(np.asarray(image.convert("RGB"))))
             except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
                 raise StoreError(
                     f"{path} cannot be read as an image ({error}). Mend it or take its line out."

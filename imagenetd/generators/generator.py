@@ -3,12 +3,24 @@
 import abc
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from imagenetd.errors import ConfigError
+from imagenetd.prompt_table import PromptTable
 from imagenetd.records import MissingFile, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a generator draws for one row."""
+
+    pixels: np.ndarray
+    """uint8 "height width 3"."""
+    is_flagged: bool = False
+    """A safety checker objected to it."""
 
 
 class Generator(abc.ABC):
@@ -29,8 +41,12 @@ class Generator(abc.ABC):
         """Read the weights and move them to `device` (`cpu`, `cuda:0`)."""
 
     @abc.abstractmethod
-    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
-        """Return one uint8 array "height width 3" for each row; image i's noise depends on noise_seeds[i] alone."""
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
+        """Return one picture for each row; image i's noise depends on noise_seeds[i] alone."""
+
+    def close(self) -> None:
+        """Give back what `load` took, e.g. the memory of a GPU."""
+        return None
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the files that `load` would look for in vain; `option` is where this stands in the config."""
@@ -40,13 +56,13 @@ class Generator(abc.ABC):
         """Raise ConfigError for a word that the generator never learned: its image would show something else."""
         return None
 
-    def prompts(self) -> list[Prompt] | None:
+    def prompts(self) -> PromptTable | None:
         """Return the rows that the generator itself brings, or None when they come from the vocabularies."""
         return None
 
 
 def refuse_words(rows: Sequence[Prompt], known: Collection[str], *, generator: str) -> None:
-    """Raise ConfigError for a row whose category or nuisance is none of the known words."""
+    """Raise ConfigError for a row whose category or nuisance is none of the known words; one row a cell is enough."""
     for row in rows:
         for word in (row.category, row.nuisance):
             if word and word not in known:
@@ -58,12 +74,23 @@ def refuse_words(rows: Sequence[Prompt], known: Collection[str], *, generator: s
 
 def image_id(generator_key: str, row: Prompt) -> str:
     """Return the name of an image: a function of generator, prompt and seeds alone, never of batch or process."""
-    text = "\x1f".join(
-        (generator_key, row.text, row.category, row.kind, row.nuisance, str(row.seed), str(row.seed_index))
+    parts = (
+        generator_key,
+        row.text,
+        row.category,
+        row.kind,
+        row.nuisance,
+        str(row.seed),
+        str(row.seed_index),
     )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _digest(*parts, row.pair) if row.pair else _digest(*parts)
 
 
-def noise_seed(name: str) -> int:
-    """Return the seed of an image's noise, 0 .. 2**63 - 1, from its id."""
+def noise_seed(generator_key: str, row: Prompt) -> int:
+    """Return the seed of an image's noise, 0 .. 2**63 - 1: from its id, or from its pair when it has one."""
+    name = _digest(generator_key, row.pair) if row.pair else image_id(generator_key, row)
     return int(name, 16) & (2**63 - 1)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from imagenetd.errors import ConfigError
-from imagenetd.generators.generator import Generator, refuse_words
+from imagenetd.generators.generator import Generator, Picture, refuse_words
 from imagenetd.records import Kind, Prompt
 
 RENDERER_VERSION = 1
@@ -41,9 +41,9 @@ class RenderGenerator(Generator):
 
         refuse_words(rows, {*CATEGORIES, *BACKGROUNDS, *APPEARANCES}, generator="render")
 
-    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
         """Render each row from its own random numbers."""
-        return [self._render(row, seed) for row, seed in zip(rows, noise_seeds, strict=True)]
+        return [Picture(self._render(row, seed)) for row, seed in zip(rows, noise_seeds, strict=True)]
 
     def _render(self, row: Prompt, seed: int) -> np.ndarray:
         from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES, TYPICAL_BACKGROUNDS, render

@@ -1,21 +1,25 @@
 """Stage 2: the pool of images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imagenetd.config import StoreConfig, TrainerConfig
 from imagenetd.errors import StoreError
 from imagenetd.generators.generator import Generator
-from imagenetd.pool import Layout, make_layout, missing_shards, part_name
-from imagenetd.records import Prompt, StageResult
+from imagenetd.pool import Layout, checked, make_layout, missing_numbers, missing_shards, part_name
+from imagenetd.prompt_table import PromptTable
+from imagenetd.records import ImageRow, StageResult
 from imagenetd.shards import shard_name
 from imagenetd.store import (
     StageFolder,
+    content_key,
     make_folder,
     read_stage_file,
     read_table,
@@ -30,7 +34,7 @@ BYTES_PER_PIXEL = 2.5
 
 def generate_pool(
     folder: StageFolder,
-    rows: Sequence[Prompt],
+    rows: PromptTable,
     generator: Generator,
     *,
     generator_identity: dict[str, Any],
@@ -52,17 +56,16 @@ def generate_pool(
         folder.reopen()
         for shard in lost:
             (folder.path / "manifest" / part_name(shard)).unlink(missing_ok=True)
-        pending = [
-            n for n in range(layout.num_shards) if not (folder.path / "manifest" / part_name(n)).is_file()
-        ]
+        pending = missing_numbers(folder.path / "manifest", part_name, layout.num_shards)
         if pending:
             _make(folder.path, rows, pending, layout, generator, generator_identity, trainer)
-        return _result(folder, _finish(folder, layout), is_skipped=False)
+        record = _finish(folder, layout, content_key(generator_identity))
+        return _result(folder, record, is_skipped=False)
 
 
 def _make(
     folder: Path,
-    rows: Sequence[Prompt],
+    rows: PromptTable,
     pending: list[int],
     layout: Layout,
     generator: Generator,
@@ -77,9 +80,7 @@ def _make(
     num_images = sum(len(layout.images(shard)) for shard in pending)
     pixels = getattr(generator, "height_px", 64) * getattr(generator, "width_px", 64)
     require_space(folder, int(num_images * pixels * BYTES_PER_PIXEL))
-    module = GenerateModule(
-        generator, list(rows), folder=folder, layout=layout, pending=pending, identity=identity
-    )
+    module = GenerateModule(generator, rows, folder=folder, layout=layout, pending=pending, identity=identity)
     run_prediction(module, trainer, stage="generate", num_tasks=len(pending), num_items=num_images)
 
 
@@ -110,12 +111,12 @@ def read_layout(folder: Path) -> Layout:
     return Layout(**record)
 
 
-def _finish(folder: StageFolder, layout: Layout) -> dict[str, Any]:
+def _finish(folder: StageFolder, layout: Layout, generator_key: str) -> dict[str, Any]:
     """Join the parts of the manifest, check that every image is there once, and mark the pool as done."""
     started = time.perf_counter()
-    parts = [read_table(folder.path / "manifest" / part_name(shard)) for shard in range(layout.num_shards)]
-    table = pa.concat_tables(parts).sort_by("index")
-    if table["index"].to_pylist() != list(range(layout.num_images)):
+    paths = [folder.path / "manifest" / part_name(shard) for shard in range(layout.num_shards)]
+    table = pa.concat_tables(checked(read_table(path), ImageRow, path) for path in paths).sort_by("index")
+    if not np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images)):
         raise StoreError(
             f"{folder.path}/manifest does not list every image once. Delete that folder and run again: it is rebuilt."
         )
@@ -125,7 +126,9 @@ def _finish(folder: StageFolder, layout: Layout) -> dict[str, Any]:
         "num_images": layout.num_images,
         "num_shards": layout.num_shards,
         "num_bytes": num_bytes,
-        "seconds": float(sum(table["seconds"].to_pylist())),
+        "num_flagged": int(pc.sum(table["is_flagged"]).as_py() or 0),
+        "generator": generator_key,
+        "seconds": float(pc.sum(table["seconds"]).as_py()),
         "merge_seconds": time.perf_counter() - started,
     }
     folder.finish(record)
@@ -134,6 +137,8 @@ def _finish(folder: StageFolder, layout: Layout) -> dict[str, Any]:
 
 def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool) -> StageResult:
     note = f"{record['num_bytes'] / 2**20:.1f} MB in {record['num_shards']} shards"
+    if record.get("num_flagged"):
+        note += f"; {record['num_flagged']} flagged by the safety checker (is_flagged in the manifest), never mined"
     return StageResult(
         "generate",
         folder.key,

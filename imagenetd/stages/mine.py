@@ -24,7 +24,7 @@ def mine_failures(
 ) -> StageResult:
     """Write `failures.parquet`: for every image how many surrogates fail, and whether it is mined or easy.
 
-    The images of the neutral prompt are a control arm and are never mined.
+    The images of the neutral prompt are a control arm and are never mined, nor are those that a safety checker flagged.
 
     Args:
         folder: Of this stage.
@@ -41,7 +41,8 @@ def mine_failures(
             started = time.perf_counter()
             matrix = correct()
             is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-            mined = shared_failures(matrix, min_failures=min_failures) & is_nuisance
+            is_shown = ~pool.table["is_flagged"].to_numpy(dtype=bool)
+            mined = shared_failures(matrix, min_failures=min_failures) & is_nuisance & is_shown
             easy = easy_images(matrix)
             columns = {
                 "image_id": pa.array(pool.table["image_id"].tolist(), pa.string()),
