@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from imagenetd.predictions import read_logits
 from imagenetd.qc.gate import gate_ballot
 from imagenetd.qc.votes import Ballot
 from imagenetd.records import Kind, LabelSpace, StageResult
+from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.run_report import FailureCard
+from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_failures
 from imagenetd.stages.qc import read_decisions
@@ -92,6 +95,23 @@ class Job:
             gate=gate.name,
             min_confidence=self.plan.config.qc.min_confidence,
         )
+
+    def evidence(self, *, models: str = "run", baseline: Path | None = None) -> Evidence:
+        """Return what the reports are computed from.
+
+        Args:
+            models: `run`: the models of this run. `all`: also every other one with predictions of this pool.
+            baseline: Run folder of the same models on real photographs.
+        """
+        stored = [
+            StoredModel(m.name, m.role, m.classifier.family, self.plan.folders[m.name].path, self.space(m))
+            for m in self.plan.models
+        ]
+        if models == "all":
+            categories = self.pool.table["category"].unique().tolist()
+            stored += other_models(stored[0].folder.parent, categories, stored)
+        sets, min_failures = self.sets, self.plan.min_failures
+        return gather_evidence(self.pool, stored, sets, min_failures=min_failures, baseline=baseline)
 
     def cards(self) -> list[FailureCard]:
         """Return some of the accepted failures, spread evenly over the pool."""

@@ -14,6 +14,7 @@ from imagenetd.job import Job
 from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
 from imagenetd.records import StageResult
+from imagenetd.reports.report import build_reports
 from imagenetd.stages.evaluate import evaluate_models, read_scores
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
@@ -177,11 +178,13 @@ def _report(job: Job) -> StageResult:
         config=job.plain_config,
         overrides=job.overrides,
     )
+    chosen = build_reports(plan.config.report)
     result, job.sync_line = write_report(
         plan.folders["report"],
         facts,
         read_scores(plan.folders["evaluate"].path),
-        tables=build(plan.config.report, option="report"),
+        chosen=chosen,
+        evidence=lambda: job.evidence(models=chosen.models, baseline=chosen.baseline),
         logger=build(plan.config.logger, option="logger"),
         cards=job.cards,
         show=console().print,

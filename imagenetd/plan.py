@@ -13,6 +13,7 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
 from imagenetd.records import MissingFile
+from imagenetd.reports.report import build_reports
 from imagenetd.store import StageFolder, content_key, content_key_of_rows
 from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
 
@@ -55,6 +56,8 @@ def make_plan(config: Config) -> Plan:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
     if not config.stages:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
+    if StageName.report in config.stages:
+        build_reports(config.report)  # a mistake in its options is told now, not after hours
     categories = choose_categories(config.categories.names)
     generator: Generator = build(config.generator, option="generator")
     needs_models = bool(NEEDS_MODELS & set(config.stages))

@@ -20,7 +20,10 @@ from imagenetd.config import PromptsConfig
 from imagenetd.records import Word
 
 ROOT = Path(__file__).parent.parent
-PURE_MODULES = ["imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts", "imagenetd.qc.votes"]
+PURE_MODULES = [
+    *("imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts", "imagenetd.qc.votes"),
+    "imagenetd.statistics",
+]
 
 # Every call of a pure function in the tests is checked against its annotations, shapes included.
 install_import_hook(PURE_MODULES, "beartype.beartype")

@@ -38,6 +38,18 @@ class Evidence:
     sets: Mapping[str, np.ndarray]
     """`pool`, `mined`, `accepted`, and `pool_accepted` where the whole pool was judged -> bool "images"."""
     min_failures: int
+    baseline: pd.DataFrame | None = None
+    """The same models on real photographs, if a run on such is named: one row for each model and category with
+    model, regime, category, num_images, num_correct."""
+
+    def of_role(self, *roles: str) -> list[ModelEvidence]:
+        """Return the models that play one of these parts."""
+        return [model for model in self.models if model.role in roles]
+
+    @property
+    def judged(self) -> str:
+        """The largest set without known mistakes of the generator: `pool_accepted` where there is one."""
+        return "pool_accepted" if "pool_accepted" in self.sets else "pool"
 
 
 @dataclass(frozen=True)

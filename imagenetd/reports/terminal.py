@@ -1,7 +1,7 @@
 """The same tables for people: rich renderables that fit 100 columns."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imagenetd.metrics import ALL
+from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS
 
 TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined", "accepted": "accepted"}
@@ -52,6 +53,18 @@ def terminal_tables(
     shown.append(_yields_table(tables["yields"]))
     shown.append(cost_line(costs))
     return shown
+
+
+def findings_view(results: Sequence[ReportResult], *, most: int = 2) -> list[RenderableType]:
+    """Return what the reports found, at most so many sentences of each; all stand in `summary.json`."""
+    found = [sentence for result in results for sentence in result.findings[:most]]
+    if not found:
+        return []
+    view = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    view.title, view.title_justify, view.title_style = "\nfindings", "left", "bold"
+    for sentence in found:
+        view.add_row("-", Text(sentence))
+    return [view]
 
 
 def cost_line(costs: Mapping[str, float | None]) -> Text:

@@ -87,5 +87,6 @@ def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories:
             "seconds": read_seconds(folder.path, pool.layout.num_shards),
             "identity": classifier.identity(categories),
             "label_space": asdict(space),
+            "family": classifier.family,
         }
     )

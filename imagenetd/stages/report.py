@@ -11,8 +11,12 @@ import pandas as pd
 
 from imagenetd.metrics import ALL
 from imagenetd.records import LabelSpace, Score, StageResult
+from imagenetd.reports.evidence import Evidence
+from imagenetd.reports.report import ReportSet
 from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
+from imagenetd.reports.terminal import findings_view
+from imagenetd.stages.reporting import report_summaries, run_reports
 from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
 
 PACKAGES = (
@@ -50,7 +54,8 @@ def write_report(
     facts: RunFacts,
     scores: Sequence[Score],
     *,
-    tables: Any,
+    chosen: ReportSet,
+    evidence: Callable[[], Evidence],
     logger: Any,
     cards: Callable[[], list[FailureCard]],
     show: Callable[[Any], None],
@@ -67,8 +72,13 @@ def write_report(
         record = folder.done()
         skipped = record is not None and (folder.path / "summary.json").is_file()
         seconds = {stage.stage: stage.seconds for stage in facts.stages}
-        shown = tables.write(scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images)
-        summary = summarise(facts, scores, seconds)
+        shown: list[Any] = []
+        if chosen.tables is not None:
+            shown += chosen.tables.write(
+                scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images
+            )
+        results = run_reports(chosen.reports, evidence, folder.path / "tables")
+        summary = summarise(facts, scores, seconds) | {"reports": report_summaries(results)}
         write_json_atomic(folder.path / "summary.json", summary)
         logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
         name = type(logger).__name__
@@ -76,7 +86,7 @@ def write_report(
             logs[name] = logger.log_run(_run_report(folder.key, facts, scores, summary, cards()), folder.path)
         record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
         folder.finish(record)
-    for renderable in shown:
+    for renderable in [*shown, *findings_view(results)]:
         show(renderable)
     path = str(folder.path)
     result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped)

@@ -1,0 +1,205 @@
+"""The report `accuracy`: every model on every kind, nuisance, category and cell, with what n allows to say."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import wilson_interval
+from imagenetd.records import Kind
+from imagenetd.reports.design import ALL, Design, describe, share
+from imagenetd.reports.evidence import Evidence, ReportResult
+from imagenetd.reports.report import Report
+from imagenetd.statistics.power import detectable_difference
+from imagenetd.statistics.shrinkage import shrink
+from imagenetd.statistics.strata import (
+    StratifiedDifference,
+    adjusted_p_values,
+    compare_in_strata,
+    compare_with_rest,
+)
+
+MODEL_COLUMNS = ["model", "role", "family", "regime"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyReport(Report):
+    """Accuracy with Wilson and empirical-Bayes intervals; nuisances that are worse than the rest."""
+
+    min_images: int = 5
+    """Slices with fewer images are neither ranked nor tested."""
+    false_discovery_rate: float = 0.05
+    """Accepted share of false alarms among the nuisances that are called worse."""
+
+    name: ClassVar[str] = "accuracy"
+
+    def report(self, evidence: Evidence) -> ReportResult:
+        """Return `totals`, `per_nuisance`, `per_category` and `per_cell`."""
+        design = Design(evidence)
+        totals = self._totals(design)
+        nuisances = self._per_nuisance(design)
+        tables = {
+            "totals": totals,
+            "per_nuisance": nuisances,
+            "per_category": self._per_category(design),
+            "per_cell": self._per_cell(design),
+        }
+        summary = {"num_worse_nuisances": _num_worse(nuisances, design)}
+        return ReportResult(self.name, tables, tuple(_findings(totals, nuisances, design)), summary)
+
+    def _totals(self, design: Design) -> pd.DataFrame:
+        kinds = [ALL, *design.kinds]
+        inside = np.stack([design.in_kind(kind) for kind in kinds]).astype(np.float64)
+        images = np.rint(design.num_images @ inside.T).astype(np.int64)
+        correct = np.rint(design.num_correct @ inside.T).astype(np.int64)
+        table = self._long(design, correct, images, pd.DataFrame({"kind": kinds}))
+        return table.drop(columns=["shrunken", "shrunken_low", "shrunken_high"])
+
+    def _per_nuisance(self, design: Design) -> pd.DataFrame:
+        images = design.by_nuisance(design.num_images).astype(np.int64)
+        correct = design.by_nuisance(design.num_correct).astype(np.int64)
+        table = self._long(design, correct, images, design.nuisances, pools=design.nuisances["kind"])
+        table = table.assign(**self._tests(design)).loc[table["kind"] != Kind.NEUTRAL].reset_index(drop=True)
+        for test in ("rest", "neutral"):
+            table.loc[~table["is_ranked"], f"p_{test}"] = np.nan
+            table[f"q_{test}"] = table.groupby(["set", "model"])[f"p_{test}"].transform(
+                lambda p: adjusted_p_values(p.to_numpy(dtype=np.float64))
+            )
+        table["is_worse"] = (table["q_rest"] < self.false_discovery_rate) & (table["vs_rest"] < 0)
+        ranked = table["shrunken"].where(table["is_ranked"])
+        table["rank_from_worst"] = ranked.groupby([table["set"], table["model"]]).rank(method="min")
+        return table
+
+    def _tests(self, design: Design) -> dict[str, np.ndarray]:
+        """Return the columns of the comparisons with the rest of the kind and with the neutral prompt."""
+        size = (len(design.sets), len(design.evidence.models), len(design.nuisances))
+        found = {name: np.full(size, np.nan) for name in ("vs_rest", "p_rest", "vs_neutral", "p_neutral")}
+        for kind in [kind for kind in design.kinds if kind != Kind.NEUTRAL]:
+            of_kind = (design.nuisances["kind"] == kind).to_numpy()
+            for row in range(len(design.sets)):
+                with_rest, with_neutral = _compare(design, row, kind, of_kind)
+                found["vs_rest"][row][:, of_kind], found["p_rest"][row][:, of_kind] = with_rest
+                found["vs_neutral"][row][:, of_kind], found["p_neutral"][row][:, of_kind] = with_neutral
+        return {name: values.ravel() for name, values in found.items()}
+
+    def _per_category(self, design: Design) -> pd.DataFrame:
+        inside = ~design.is_control
+        images = design.by_category(design.num_images * inside).astype(np.int64)
+        correct = design.by_category(design.num_correct * inside).astype(np.int64)
+        table = self._long(design, correct, images, pd.DataFrame({"category": design.categories}))
+        ranked = table["shrunken"].where(table["is_ranked"])
+        table["rank_from_worst"] = ranked.groupby([table["set"], table["model"]]).rank(method="min")
+        return table
+
+    def _per_cell(self, design: Design) -> pd.DataFrame:
+        """One row for each cell: sizes of the sets, and over the pool each model's accuracy, shrunken in its kind."""
+        table = design.cells[["kind", "nuisance", "category"]].copy()
+        for row, name in enumerate(design.sets):
+            table[f"num_{name}"] = design.num_images[row]
+        images = design.num_images[0]
+        table["is_ranked"] = images >= self.min_images
+        for column, model in enumerate(design.evidence.models):
+            correct = design.num_correct[0, column]
+            table[f"correct_{model.name}"] = correct
+            table[f"shrunken_{model.name}"] = _shrink_in(table["kind"], correct, images)[0]
+        return table
+
+    def _long(
+        self,
+        design: Design,
+        correct: np.ndarray,
+        images: np.ndarray,
+        slices: pd.DataFrame,
+        *,
+        pools: pd.Series | None = None,
+    ) -> pd.DataFrame:
+        """Return one row for each set, model and slice, in this order; `pools` says which slices are alike."""
+        num_sets, num_models, num_slices = correct.shape
+        models = describe(design.evidence.models)[MODEL_COLUMNS]
+        table = pd.DataFrame({"set": np.repeat(design.sets, num_models * num_slices)})
+        for column in models:
+            table[column] = np.tile(np.repeat(models[column].to_numpy(), num_slices), num_sets)
+        for column in slices:
+            table[column] = np.tile(slices[column].to_numpy(), num_sets * num_models)
+        num_images = np.repeat(images[:, None], num_models, axis=1)
+        low, high = wilson_interval(correct, num_images)
+        like = pd.Series(ALL, index=range(num_slices)) if pools is None else pools
+        shrunken = [
+            _shrink_in(like, correct[row, column], images[row])
+            for row in range(num_sets)
+            for column in range(num_models)
+        ]
+        accuracy = share(correct, num_images)
+        numbers = {
+            "num_images": num_images,
+            "num_correct": correct,
+            "accuracy": accuracy,
+            "wilson_low": low,
+            "wilson_high": high,
+            "detectable_difference": detectable_difference(accuracy, num_images.astype(np.float64)),
+            "shrunken": np.stack([part[0] for part in shrunken]),
+            "shrunken_low": np.stack([part[1] for part in shrunken]),
+            "shrunken_high": np.stack([part[2] for part in shrunken]),
+            "is_ranked": num_images >= self.min_images,
+        }
+        return table.assign(**{name: values.ravel() for name, values in numbers.items()})
+
+
+def _shrink_in(pools: pd.Series, correct: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Shrink each pool of slices by itself; return "3 slices": mean, low, high."""
+    found = np.full((3, len(correct)), np.nan)
+    for pool in pools.unique():
+        members = (pools == pool).to_numpy()
+        found[:, members] = shrink(correct[members], images[members])
+    return found
+
+
+def _compare(
+    design: Design, row: int, kind: str, of_kind: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return difference and p-value "models nuisances" against the rest of the kind, and against neutral."""
+    inside = design.in_kind(kind)
+    images = design.square(design.num_images[row], inside)[..., of_kind]
+    correct = design.square(design.num_correct[row], inside)[..., of_kind]
+    rest = compare_with_rest(correct, images[None])
+    control = design.is_control
+    images_control = design.by_category(design.num_images[row] * control)[None, :, None]
+    correct_control = design.by_category(design.num_correct[row] * control)[:, :, None]
+    neutral = compare_in_strata(correct, images[None], correct_control, images_control)
+    return _pair(rest), _pair(neutral)
+
+
+def _pair(found: StratifiedDifference) -> tuple[np.ndarray, np.ndarray]:
+    return found.difference, found.p_value
+
+
+def _num_worse(nuisances: pd.DataFrame, design: Design) -> dict[str, int]:
+    rows = nuisances[(nuisances["set"] == design.evidence.judged) & (nuisances["role"] == "target")]
+    return {str(model): int(of_model.sum()) for model, of_model in rows.groupby("model")["is_worse"]}
+
+
+def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> list[str]:
+    found = []
+    judged = design.evidence.judged
+    rows = totals[(totals["kind"] == ALL) & (totals["role"] == "target")].set_index(["set", "model"])
+    for model in design.evidence.of_role("target"):
+        pool = rows.loc[(judged, model.name)]
+        text = f"{model.name}: {100 * pool['accuracy']:.1f}% of {pool['num_images']:,} images of the {judged}"
+        if "accepted" in design.sets and rows.loc[("accepted", model.name), "num_images"]:
+            hard = rows.loc[("accepted", model.name)]
+            text += (
+                f", {100 * hard['accuracy']:.1f}% [{100 * hard['wilson_low']:.1f}, {100 * hard['wilson_high']:.1f}] "
+                f"of {hard['num_images']:,} accepted hard ones; two models must differ there by "
+                f"{100 * hard['detectable_difference']:.0f} points to be told apart"
+            )
+        found.append(f"{text}.")
+    worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
+    for model_name, of_model in worse.groupby("model", sort=False):
+        named = of_model[of_model["is_worse"]].sort_values("shrunken")
+        words = ", ".join(named["nuisance"].head(4)) or "none"
+        found.append(
+            f"{model_name}: {len(named)} of {int(of_model['is_ranked'].sum())} nuisances are worse than the rest of "
+            f"their kind at a false discovery rate of 5%: {words}."
+        )
+    return found

@@ -1,0 +1,121 @@
+"""Gathers what the reports are computed from: stored predictions of one pool, and a baseline on real photographs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.correctness import labels
+from imagenetd.errors import ConfigError, StoreError
+from imagenetd.mining import accepted_classes
+from imagenetd.pool import Pool
+from imagenetd.predictions import read_answers
+from imagenetd.records import LabelSpace
+from imagenetd.reports.evidence import Evidence, ModelEvidence
+from imagenetd.store import STAGE_FILE, read_stage_file
+
+COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
+BASELINE_COLUMNS = ["model", "regime", "category", "num_images", "num_correct"]
+BASELINE_TABLE = Path("tables") / "accuracy" / "per_category.csv"
+UNDECLARED = "undeclared"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model with predictions of the pool."""
+
+    name: str
+    role: str
+    family: str
+    folder: Path
+    space: LabelSpace
+
+
+def gather_evidence(
+    pool: Pool,
+    models: Sequence[StoredModel],
+    sets: Mapping[str, np.ndarray],
+    *,
+    min_failures: int,
+    baseline: Path | None,
+) -> Evidence:
+    """Read the answers of all models."""
+    categories, label = labels(pool)
+    return Evidence(
+        images=pool.table[[*COLUMNS]],
+        models=tuple(_model(model, pool, categories, label) for model in models),
+        sets=dict(sets),
+        min_failures=min_failures,
+        baseline=None if baseline is None else read_baseline(baseline),
+    )
+
+
+def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.ndarray) -> ModelEvidence:
+    answers = read_answers(model.folder, pool)
+    space = model.space
+    return ModelEvidence(
+        name=model.name,
+        role=model.role,
+        family=model.family,
+        regime=space.regime,
+        chance=space.chance,
+        class_names=class_names(space),
+        predicted=answers.predicted,
+        correct=accepted_classes(space, categories)[label, answers.predicted],
+        confidence=answers.confidence,
+    )
+
+
+def class_names(space: LabelSpace) -> tuple[str, ...]:
+    """Return a name for every class: its own, else the category that accepts it, else its number."""
+    if space.class_names is not None:
+        return tuple(space.class_names)
+    owner = {index: category for category, indices in space.accepted.items() for index in indices}
+    return tuple(owner.get(index, f"class {index}") for index in range(space.num_classes))
+
+
+def other_models(folder: Path, categories: Sequence[str], known: Sequence[StoredModel]) -> list[StoredModel]:
+    """Return the models beside those of the run whose predictions of the pool are complete, as targets.
+
+    Args:
+        folder: `predictions/<pool>`.
+        categories: Of the pool; a model that does not know all of them is left out.
+        known: Models of the run.
+    """
+    taken, names = {model.folder.name for model in known}, {model.name for model in known}
+    found = []
+    for path in sorted(folder.glob(f"*/{STAGE_FILE}")):
+        record = read_stage_file(path) or {}
+        name = path.parent.name.rpartition("-")[0]
+        if path.parent.name in taken or "label_space" not in record:
+            continue
+        space = _space(record["label_space"])
+        if set(categories) <= set(space.accepted):
+            unique = name if name not in names else path.parent.name
+            names.add(unique)
+            found.append(StoredModel(unique, "target", record.get("family", UNDECLARED), path.parent, space))
+    return found
+
+
+def _space(record: Mapping[str, object]) -> LabelSpace:
+    fields = dict(record)
+    fields["accepted"] = {name: tuple(ids) for name, ids in dict(fields["accepted"]).items()}  # type: ignore[call-overload]
+    names = fields.get("class_names")
+    fields["class_names"] = None if names is None else tuple(names)  # type: ignore[arg-type]
+    return LabelSpace(**fields)  # type: ignore[arg-type]
+
+
+def read_baseline(run_dir: Path) -> pd.DataFrame:
+    """Return the per-category counts that the report `accuracy` of another run wrote, of its whole pool."""
+    path = run_dir / BASELINE_TABLE
+    if not path.is_file():
+        raise ConfigError(
+            f"report.baseline={run_dir} holds no {BASELINE_TABLE}. Name the folder of a finished run with "
+            "report=standard."
+        )
+    table = pd.read_csv(path)
+    if lacking := {*BASELINE_COLUMNS, "set"} - set(table):
+        raise StoreError(f"{path} lacks the columns {', '.join(sorted(lacking))}. Run the baseline again.")
+    return table.loc[table["set"] == "pool", BASELINE_COLUMNS].reset_index(drop=True)

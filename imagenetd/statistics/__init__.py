@@ -1,0 +1,1 @@
+"""Pure arithmetic of the reports: arrays in, arrays out, shapes in the signatures."""

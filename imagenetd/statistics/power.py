@@ -1,0 +1,23 @@
+"""How small a difference a table could have shown."""
+
+from statistics import NormalDist
+
+import numpy as np
+from jaxtyping import Float
+
+Rates = Float[np.ndarray, "*slices"]
+
+
+def detectable_difference(
+    accuracy: Rates, num_images: Float[np.ndarray, "*slices"], *, power: float = 0.8, level: float = 0.05
+) -> Rates:
+    """Return the smallest difference between two models that n images show with this power.
+
+    (z[1 - level/2] + z[power]) x sqrt(2 p (1 - p) / n): both models answer the same images and their mistakes are
+    independent. Mistakes that coincide, as they do, leave less noise, so this is an upper bound; the tables of
+    pairs have the bound from the mistakes as they are. At p = 0 or 1 the bound uses one mistake (right answer) in n.
+    """
+    reach = NormalDist().inv_cdf(1 - level / 2) + NormalDist().inv_cdf(power)
+    n = np.where(num_images > 0, num_images, np.nan)
+    p = np.clip(accuracy, 1 / (n + 1), n / (n + 1))
+    return np.minimum(1.0, reach * np.sqrt(2 * p * (1 - p) / n))

@@ -1,0 +1,74 @@
+"""Empirical-Bayes shrinkage of accuracies: the beta-binomial model, with its own uncertainty averaged over."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import betaincinv, expit, gammaln, logit
+
+Counts = Int[np.ndarray, " groups"]
+Rates = Float[np.ndarray, " groups"]
+
+NUM_SPREADS, NUM_CENTRES, CENTRE_RANGE = 20, 9, 3.0
+
+
+def shrink(
+    num_correct: Counts, num_images: Counts, *, confidence: float = 0.95
+) -> tuple[Rates, Rates, Rates]:
+    """Return mean, lower and upper end of each group's accuracy, given that the groups are alike.
+
+    Each group's true accuracy is a draw from one Beta distribution, its number of correct answers Binomial.
+    The Beta's mean and spread are not known either: the posterior is averaged over a grid of both, with a flat
+    prior on the intra-class correlation (Kleinman 1973, JASA 68, 46-54; Gelman et al., Bayesian Data Analysis,
+    section 5.3). The intervals cover on average over the groups, not each group on its own. A group without
+    images gets the mean of the groups.
+
+    >>> mean, low, high = shrink(np.array([0, 5, 10, 5]), np.array([10, 10, 10, 10]))
+    >>> bool(0 < mean[0] < 0.2), bool(0.8 < mean[2] < 1)
+    (True, True)
+    """
+    if num_images.sum() == 0:
+        unknown = np.full(len(num_images), np.nan)
+        return unknown, np.zeros(len(num_images)), np.ones(len(num_images))
+    pairs, position = np.unique(np.stack([num_correct, num_images]), axis=1, return_inverse=True)
+    repeats = np.bincount(position.ravel(), minlength=pairs.shape[1])
+    correct, wrong = pairs[0].astype(np.float64), (pairs[1] - pairs[0]).astype(np.float64)
+    alpha, beta, width = _grid(num_correct, num_images)
+    fit = _log_beta(correct[:, None] + alpha, wrong[:, None] + beta) - _log_beta(alpha, beta)
+    log_weight = repeats @ fit + np.log(width)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    total = pairs[1][:, None] + alpha + beta
+    means = (correct[:, None] + alpha) / total
+    mean = means @ weight
+    variance = (means * (1 - means) / (total + 1) + means**2) @ weight - mean**2
+    low, high = _beta_interval(mean, variance, confidence)
+    index = position.ravel()
+    return mean[index], low[index], high[index]
+
+
+def _grid(num_correct: np.ndarray, num_images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return alpha, beta and the prior volume of every grid point; centres lie closer where the data say more."""
+    used = num_images > 0
+    groups, images = int(used.sum()), int(num_images.sum())
+    centre = (num_correct.sum() + 0.5) / (images + 1)
+    spread = (np.arange(NUM_SPREADS) + 0.5) / NUM_SPREADS
+    correlation = spread**2  # flat in the correlation, closer where it is small
+    error = np.sqrt((1 / images + correlation / groups) / (centre * (1 - centre)))
+    step = np.linspace(-CENTRE_RANGE, CENTRE_RANGE, NUM_CENTRES)
+    mean = expit(logit(centre) + error[:, None] * step)
+    strength = np.broadcast_to((1 / correlation - 1)[:, None], mean.shape)
+    volume = (2 * spread * error)[:, None] * mean * (1 - mean)  # d correlation x d mean
+    return (mean * strength).ravel(), ((1 - mean) * strength).ravel(), volume.ravel()
+
+
+def _log_beta(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    return gammaln(alpha) + gammaln(beta) - gammaln(alpha + beta)
+
+
+def _beta_interval(
+    mean: np.ndarray, variance: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the Beta distribution with these two moments."""
+    strength = mean * (1 - mean) / np.maximum(variance, 1e-12) - 1
+    alpha, beta = mean * strength, (1 - mean) * strength
+    tail = (1 - confidence) / 2
+    return betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)

@@ -1,0 +1,104 @@
+"""The arithmetic of the reports against hand-made numbers and against simulations with a known truth."""
+
+import numpy as np
+import pytest
+
+from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.shrinkage import shrink
+from imagenetd.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
+
+
+def test_the_stratified_test_equals_published_values() -> None:
+    # Berkeley admissions 1973, departments A to F (Bickel, Hammel and O'Connell 1975, Science 187): men, women.
+    men = np.array([[512, 353, 120, 138, 53, 22]], dtype=float).T
+    men_all = np.array([[825, 560, 325, 417, 191, 373]], dtype=float).T
+    women = np.array([[89, 17, 202, 131, 94, 24]], dtype=float).T
+    women_all = np.array([[108, 25, 593, 375, 393, 341]], dtype=float).T
+    found = compare_in_strata(men, men_all, women, women_all)
+    # R: mantelhaen.test(UCBAdmissions, correct = FALSE) gives X-squared = 1.5246, p = 0.2169.
+    assert found.p_value[0] == pytest.approx(0.2169, abs=5e-5)
+
+
+def test_another_mix_of_categories_is_no_effect() -> None:
+    # Two categories of 90% and 10%; the first group has mostly the hard one: pooled 26% against 74%.
+    images = np.array([[20.0, 80.0], [80.0, 20.0]])
+    correct = np.array([[18.0, 72.0], [8.0, 2.0]])
+    found = compare_with_rest(correct, images)
+    assert found.difference.tolist() == [0.0, 0.0] and found.p_value.tolist() == [1.0, 1.0]
+
+
+def test_without_images_on_both_sides_nothing_is_tested() -> None:
+    found = compare_with_rest(np.array([[3.0, 0.0]]), np.array([[5.0, 0.0]]))
+    assert np.isnan(found.p_value).all()
+
+
+def test_false_discoveries_stay_at_the_accepted_rate() -> None:
+    random = np.random.default_rng(1)
+    num_runs, categories, nuisances, per_cell = 300, 12, 40, 4
+    bad = np.arange(nuisances) < 8
+    rate = np.where(bad, 0.45, 0.75)[None, :] + random.normal(0, 0.08, (categories, 1))
+    images = np.full((num_runs, categories, nuisances), float(per_cell))
+    correct = random.binomial(per_cell, np.clip(rate, 0, 1), size=images.shape).astype(float)
+    # Against the good ones alone, so that the null is exactly true for the others.
+    other = random.binomial(200, np.clip(0.75 + rate[:, :1] - 0.45, 0, 1), size=(num_runs, categories, 1))
+    found = compare_in_strata(correct, images, other.astype(float), np.full((1, categories, 1), 200.0))
+    called = np.stack([adjusted_p_values(p) for p in found.p_value]) < 0.05
+    false = (called & ~bad).sum(axis=1) / np.maximum(called.sum(axis=1), 1)
+    assert 0.02 < false.mean() < 0.06  # (1 - share of bad ones) x 5% = 4%
+    assert called[:, bad].mean() > 0.8
+
+
+def test_shrunken_intervals_cover_at_their_rate_on_average_over_groups() -> None:
+    random = np.random.default_rng(2)
+    covered, error, raw = [], [], []
+    for groups, images, alpha, beta in [(20, 48, 6, 4), (8, 24, 2, 6), (47, 10, 8, 2)] * 40:
+        truth = random.beta(alpha, beta, groups)
+        correct = random.binomial(images, truth)
+        mean, low, high = shrink(correct, np.full(groups, images))
+        covered.append(((low <= truth) & (truth <= high)).mean())
+        error.append(((mean - truth) ** 2).mean())
+        raw.append(((correct / images - truth) ** 2).mean())
+    assert 0.93 < np.mean(covered) < 0.97
+    assert np.mean(error) < np.mean(raw)
+
+
+def test_equal_groups_shrink_to_their_mean() -> None:
+    correct = np.random.default_rng(3).binomial(10, 0.7, size=200)
+    mean, _, _ = shrink(correct, np.full(200, 10))
+    assert np.abs(mean - correct.sum() / 2000).max() < 0.05
+
+
+def test_a_group_without_images_gets_the_mean_of_the_groups() -> None:
+    correct = np.array([8, 9, 7, 8, 8, 9, 7, 8, 0])
+    mean, low, high = shrink(correct, np.array([10] * 8 + [0]))
+    assert mean[8] == pytest.approx(0.8, abs=0.05) and low[8] < 0.7 and high[8] > 0.85
+
+
+def test_resamples_are_multinomial_draws_of_whole_clusters() -> None:
+    sums = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    drawn = resampled_sums(sums, num_draws=4000, seed=0)
+    assert (drawn[:, 1] == 10 * drawn[:, 0]).all()
+    assert set(np.unique(drawn[:, 0])) <= {3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0}
+    assert drawn[:, 0].mean() == pytest.approx(7.0, abs=0.1)
+    assert drawn[:, 0].var() == pytest.approx(3 * np.var([1, 2, 4]), rel=0.1)
+
+
+@pytest.mark.parametrize("num_clusters", [8, 12, 40])
+def test_the_clustered_interval_covers_at_its_rate_also_with_few_clusters(num_clusters: int) -> None:
+    random = np.random.default_rng(4)
+    covered = 0
+    for run in range(400):
+        rate = random.beta(4, 4, num_clusters)
+        sums = np.stack([random.binomial(30, rate), np.full(num_clusters, 30)], axis=1).astype(float)
+        drawn = resampled_sums(sums, num_draws=300, seed=run)
+        value = sums[:, 0].sum() / sums[:, 1].sum()
+        found = interval_of(
+            np.array(value), drawn[:, 0] / drawn[:, 1], num_clusters=num_clusters, bounds=(0.0, 1.0)
+        )
+        covered += bool(found.low <= 0.5 <= found.high)
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_one_cluster_says_nothing() -> None:
+    found = interval_of(np.array(0.5), np.full(10, 0.5), num_clusters=1, bounds=(0.0, 1.0))
+    assert (float(found.low), float(found.high)) == (0.0, 1.0)
