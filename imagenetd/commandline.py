@@ -32,12 +32,16 @@ def main(task: Callable[[], Any]) -> None:
     """Check the command line, run Hydra, and leave with code 1 after any error."""
     sys.argv[1:] = [spell_out(argument) for argument in sys.argv[1:]]
     try:
+        config = None
         if not any(argument in NO_PREFLIGHT for argument in sys.argv[1:]):
-            check_overrides(sys.argv[1:])
-        task()
+            config = check_overrides(sys.argv[1:])
+        if config is None or not _follows(config, sys.argv[1:]):
+            task()
     except UserError as error:
         fail(error)
     except KeyboardInterrupt:
+        if "imagenetd.team.work" in sys.modules:
+            sys.modules["imagenetd.team.work"].abandon()
         print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from None
     from imagenetd.sweep import ComparisonCallback
@@ -52,8 +56,28 @@ def fail(error: UserError) -> None:
     raise SystemExit(1)
 
 
-def check_overrides(arguments: Sequence[str]) -> None:
-    """Compose every job of the command line once, so that a mistake is told in one line before Hydra starts."""
+def _follows(config: Any, arguments: Sequence[str]) -> bool:
+    """Tell whether srun or torchrun started this process to work for another, and if so, work until there is no more.
+
+    A follower never enters Hydra, so it has no folder and no log of its own.
+    """
+    from imagenetd.team.place import is_follower
+
+    shows_only = any(argument.startswith(("--cfg", "-c", "--info", "--package")) for argument in arguments)
+    if config.trainer.launcher.value == "local" or shows_only or not is_follower():
+        return False
+    from imagenetd.team.work import follow
+
+    follow(config.trainer, Path(config.paths.output_dir))
+    return True
+
+
+def check_overrides(arguments: Sequence[str]) -> Any:
+    """Compose every job of the command line once, so that a mistake is told in one line before Hydra starts.
+
+    Returns:
+        The first job's Config.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -61,18 +85,21 @@ def check_overrides(arguments: Sequence[str]) -> None:
 
     overrides, is_sweep, conf_dir, config_name = _parse(arguments)
     GlobalHydra.instance().clear()
+    first: Any = None
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
             for job in _jobs(overrides) if is_sweep else [overrides]:
                 composed = _without_hydra(compose(config_name, overrides=job, return_hydra_config=True))
                 config: Any = OmegaConf.to_object(composed)
                 make_folder(Path(config.paths.output_dir))  # Hydra's own attempt would end in a traceback
+                first = first or config
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families
         raise ConfigError(explain(error)) from error
     finally:
         GlobalHydra.instance().clear()
+    return first
 
 
 def _parse(arguments: Sequence[str]) -> tuple[list[str], bool, Path, str]:
@@ -175,7 +202,10 @@ def run_job(settings: DictConfig) -> None:
         "overrides": overrides,
     }
     try:
-        job |= _run(settings, overrides)
+        outcome = _run(settings, overrides)
+        if outcome is None:
+            return
+        job |= outcome
     except UserError as error:
         job["error"] = str(error)
         _remember(folder, job)
@@ -186,12 +216,22 @@ def run_job(settings: DictConfig) -> None:
         _remember(folder, job)
 
 
-def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
+def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
+    """Return how the job ended; None in a process that only worked for another."""
     from imagenetd.console import say
     from imagenetd.pipeline import run_pipeline
 
     plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
-    outcome = run_pipeline(OmegaConf.to_object(settings), plain_config=plain, overrides=overrides)  # type: ignore[arg-type]
+    config: Any = OmegaConf.to_object(settings)
+    if config.trainer.launcher.value != "local":
+        from imagenetd.team.place import is_follower
+        from imagenetd.team.work import follow, lead
+
+        if is_follower():  # a task of a submitit job: it has no command line of its own
+            follow(config.trainer, Path(config.paths.output_dir))
+            return None
+        lead(config.trainer, Path(config.paths.output_dir))
+    outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
     say(str(outcome.folder))
     return {"status": outcome.status, "folder": str(outcome.folder)}
 

@@ -96,18 +96,32 @@ class StoreConfig:
     """Upper bound; small pools get smaller shards so that several processes can share them."""
 
 
+class LauncherName(enum.Enum):
+    """Who starts the processes of one run."""
+
+    local = "local"
+    srun = "srun"
+    torchrun = "torchrun"
+
+
 @dataclass(slots=True)
 class TrainerConfig:
-    """How Lightning runs generation and prediction; nothing here changes a result."""
+    """How Lightning runs generation and prediction; only `precision` changes a result."""
 
+    launcher: LauncherName = MISSING
     accelerator: str = MISSING
-    devices: int = MISSING
-    """Processes on each node."""
-    num_nodes: int = MISSING
+    devices: int | None = MISSING
+    """Processes on each node; null: as many as the launcher starts."""
+    num_nodes: int | None = MISSING
     strategy: str = MISSING
     precision: str | None = MISSING
+    """Of the classifiers; the generator has its own `dtype`."""
+    channels_last: bool = MISSING
+    compile: bool = MISSING
     num_threads: int = MISSING
     """CPU threads of each process."""
+    join_timeout_s: float = MISSING
+    timeout_s: float = MISSING
 
 
 @dataclass(slots=True)

@@ -3,54 +3,105 @@
 import multiprocessing
 import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagenetd import errors
-from imagenetd.config import TrainerConfig
-from imagenetd.errors import ConfigError
+from imagenetd.config import LauncherName, TrainerConfig
+from imagenetd.errors import ConfigError, WorkerError
 from imagenetd.progress import StageProgress, quieten
 
 if TYPE_CHECKING:
     import lightning
 
+PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
+"""Lightning's `true` precisions convert only the parts of a module, and a module here has its models in a list."""
+
 
 def run_prediction(
-    module: "lightning.LightningModule", config: TrainerConfig, *, stage: str, num_tasks: int, num_items: int
+    module: "lightning.LightningModule",
+    config: TrainerConfig,
+    *,
+    stage: str,
+    tasks: Sequence[int],
+    num_items: int,
+    folder: Path,
+    precision: str | None = None,
 ) -> None:
     """Call the module's predict_step for all of its tasks.
 
-    The module divides its tasks itself, by `trainer.global_rank` and `trainer.world_size`, because a task is a whole
-    shard and what it writes must not depend on the division.
+    The module gets the tasks of its process from `tasks_of`, because a task is a whole shard and what it writes must
+    not depend on who makes it.
 
     Args:
         module: Writes its own results to disk.
         config: Devices, strategy, threads.
         stage: Title of the progress bar.
-        num_tasks: What can be divided; no more processes than this are started.
+        tasks: What can be divided; no more processes than this are started.
         num_items: What the progress bar counts, over all processes.
+        folder: Locked by this run; processes on other machines hold a part of the lock.
+        precision: Of Lightning.
     """
+    check_trainer(config)
+    if config.launcher is not LauncherName.local:
+        from imagenetd.team.work import LongStage, lead_prediction
+
+        lead_prediction(LongStage(module, config, stage, num_items, folder, precision), tasks)
+        return
+    devices = max(1, min(config.devices or 1, len(tasks)))
+    trainer = make_trainer(
+        config, stage, num_items, devices=devices, strategy=_strategy(config, devices), precision=precision
+    )
+    predict(trainer, module)
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Raise ConfigError for options that cannot be meant."""
+    numbers = {name: getattr(config, name) for name in ("devices", "num_nodes", "num_threads")}
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"trainer.{name}={value} must be 1 or more.")
+    if config.precision not in PRECISIONS:
+        known = ", ".join(name or "null" for name in PRECISIONS)
+        raise ConfigError(f"trainer.precision={config.precision} is none of {known}.")
+    if config.launcher is LauncherName.local and (config.num_nodes or 1) > 1:
+        raise ConfigError(
+            f"trainer.num_nodes={config.num_nodes} needs a launcher that starts a process on every node: "
+            "`srun ... python run.py trainer=slurm`, or `torchrun ... run.py trainer=torchrun`."
+        )
+
+
+def make_trainer(
+    config: TrainerConfig,
+    stage: str,
+    num_items: int,
+    *,
+    devices: int | list[int],
+    strategy: Any,
+    precision: str | None,
+    callbacks: Sequence[Any] = (),
+) -> "lightning.Trainer":
+    """Return a trainer that predicts and does nothing else; ConfigError when it cannot start."""
     import torch
     from lightning import Trainer
+    from lightning.pytorch.plugins.environments import LightningEnvironment
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
-    from torch.multiprocessing.spawn import ProcessRaisedException
 
-    if config.devices < 1 or config.num_nodes < 1 or config.num_threads < 1:
-        raise ConfigError("trainer.devices, trainer.num_nodes and trainer.num_threads must be 1 or more.")
     torch.set_num_threads(config.num_threads)
-    devices = max(1, min(config.devices, num_tasks))
-    strategy = config.strategy
-    if strategy == "auto" and devices * config.num_nodes > 1:
-        strategy = _local_strategy(config.accelerator) if config.num_nodes == 1 else "ddp"
     quieten()
     try:
-        trainer = Trainer(
+        return Trainer(
             accelerator=config.accelerator,
             devices=devices,
-            num_nodes=config.num_nodes,
             strategy=strategy,
-            precision=config.precision,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
+            plugins=[
+                LightningEnvironment()
+            ],  # inside a SLURM job Lightning would take srun's processes for its own
             logger=False,
-            callbacks=[StageProgress(stage, num_items)],
+            callbacks=[StageProgress(stage, num_items), *callbacks],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -61,20 +112,53 @@ def run_prediction(
         raise ConfigError(
             f"trainer.accelerator={config.accelerator} and trainer.devices={config.devices} cannot start: {reason}"
         ) from error
+
+
+def predict(trainer: "lightning.Trainer", module: "lightning.LightningModule") -> None:
+    """Run the loop; what a process of this machine ended with is raised here."""
+    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
     try:
         trainer.predict(module, return_predictions=False)
     except ProcessRaisedException as error:
         raise _own_error(error) from error
+    except ProcessExitedException as error:
+        how = f"by {error.signal_name}" if error.signal_name else f"with code {error.exit_code}"
+        raise WorkerError(
+            f"Process {error.error_index} of this run was ended {how} (out of memory?). What it had finished is kept: "
+            "the same command, with any number of processes, goes on from here."
+        ) from error
+    except BaseException:
+        getattr(module, "stop", lambda: None)()  # threads that store what was made
+        raise
 
 
-def _local_strategy(accelerator: str) -> str:
+def tasks_of(trainer: "lightning.Trainer", tasks: Sequence[int]) -> Iterator[int]:
+    """Yield the tasks of this process: a fixed share on one machine, the next that nobody has taken in a team."""
+    take = getattr(trainer.strategy, "take", None)
+    if take is None:
+        yield from tasks[trainer.global_rank :: trainer.world_size]
+        return
+    while (task := take()) is not None:
+        yield task
+
+
+def _strategy(config: TrainerConfig, devices: int) -> Any:
     """Fork where nothing forbids it: a spawned process spends half a minute on imports; CUDA cannot be forked."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if config.strategy != "auto" or devices == 1:
+        return config.strategy
     can_fork = (
-        accelerator == "cpu"
+        config.accelerator == "cpu"
         and "fork" in multiprocessing.get_all_start_methods()
         and sys.platform != "darwin"
     )
-    return "ddp_fork" if can_fork else "ddp_spawn"
+    return DDPStrategy(
+        start_method="fork" if can_fork else "spawn",
+        process_group_backend="gloo",  # nothing but a barrier is needed, and nccl would end it after ten minutes
+        timeout=timedelta(seconds=config.timeout_s),
+    )
 
 
 def _own_error(error: Exception) -> Exception:

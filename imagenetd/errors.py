@@ -23,6 +23,10 @@ class StoreError(UserError):
     """A file of a run is damaged, belongs to another run, or cannot be written."""
 
 
+class WorkerError(UserError):
+    """A process of the run failed, was lost, or never came."""
+
+
 class MissingFilesError(UserError):
     """Weights that are neither here nor within reach; the message lists every one of them."""
 

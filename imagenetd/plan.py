@@ -189,8 +189,10 @@ def _folders(
     }
     if not models:
         return folders
+    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
     predictions = {
-        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity}) for m in models
+        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity, **precision})
+        for m in models
     }
     for name, key in predictions.items():
         folders[name] = StageFolder(root / "predictions" / pool / f"{name}-{key[:8]}", f"predict {name}", key)

@@ -22,6 +22,7 @@ LAYOUT_VERSION = 1
 """Part of every key: stages made under another layout are made again, never misread."""
 
 STAGE_FILE = "stage.json"
+WORKERS = ".workers"
 MIN_FREE_BYTES = 50 * 2**20
 TEMPORARY = ".{name}.{process}.tmp"
 """Name of a file that is being written."""
@@ -68,6 +69,12 @@ def folder_sha256(folder: Path, *, suffixes: tuple[str, ...]) -> str:
     return content_key({str(path.relative_to(folder)): file_sha256(path) for path in files})
 
 
+_NO_LOCKS = (
+    "this file system has no file locks, which keep two runs from writing one pool (Lustre has them when mounted with "
+    "flock, NFS from version 4). Set paths.output_dir to another file system"
+)
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write `path` into a StoreError of one line."""
@@ -81,6 +88,9 @@ def explained(path: Path) -> Iterator[None]:
             errno.EPERM: "no permission to write there. Set paths.output_dir to a folder that you may write to",
             errno.EROFS: "the file system is read-only. Set paths.output_dir to a folder that you may write to",
             errno.ENOTDIR: "a part of this path is a file, not a folder. Set paths.output_dir to a folder",
+            errno.ENOLCK: f"{_NO_LOCKS}",
+            errno.ENOTSUP: f"{_NO_LOCKS}",
+            errno.ENOSYS: f"{_NO_LOCKS}",
             errno.EEXIST: "a file stands where a folder is needed. Set paths.output_dir to a folder",
         }
         if error.errno not in reasons:
@@ -194,11 +204,21 @@ class StageFolder:
             except BlockingIOError:
                 waiting(self.path)
                 fcntl.flock(stream, fcntl.LOCK_EX)
+            with open(self.path / WORKERS, "a+") as workers:  # of a run whose first process was killed
+                fcntl.flock(workers, fcntl.LOCK_EX)
             for rubbish in self.path.rglob(TEMPORARY.format(name="*", process="*")):
                 rubbish.unlink(
                     missing_ok=True
                 )  # of a writer that was killed: the lock says that nobody writes now
             yield
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Take part in another process's work on a locked folder; the lock is not given to a new run before this ends."""
+    with explained(folder), open(folder / WORKERS, "a+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
 
 
 def read_stage_file(path: Path) -> dict[str, Any] | None:

@@ -1,13 +1,15 @@
 """The Lightning module that makes a pool's images; a writer beside it stores them."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from imagenetd.distributed import tasks_of
 from imagenetd.generators.generator import Generator, noise_seed
 from imagenetd.generators.writer import PoolWriter, Unit
 from imagenetd.pool import Layout
@@ -16,6 +18,13 @@ from imagenetd.store import content_key
 
 Task = tuple[int, int, int]
 """Shard, index of the unit's first image, index after its last."""
+
+
+class _Tasks(Dataset[Task]):
+    """Names the units of work; nothing is read."""
+
+    def __getitem__(self, task: Task) -> Task:
+        return task
 
 
 class GenerateModule(LightningModule):
@@ -54,11 +63,11 @@ class GenerateModule(LightningModule):
 
     def predict_dataloader(self) -> DataLoader[Task]:
         """Return this process's units, shard by shard."""
-        mine = self.pending[self.trainer.global_rank :: self.trainer.world_size]
-        tasks: list[Task] = [
-            (shard, unit.start, unit.stop) for shard in mine for unit in self.layout.units(shard)
-        ]
-        return DataLoader(tasks, batch_size=None, collate_fn=None)  # type: ignore[arg-type]
+        return DataLoader(_Tasks(), batch_size=None, sampler=self._tasks())  # type: ignore[arg-type]
+
+    def _tasks(self) -> Iterator[Task]:
+        for shard in tasks_of(self.trainer, self.pending):
+            yield from ((shard, unit.start, unit.stop) for unit in self.layout.units(shard))
 
     def items_of(self, task: Task) -> int:
         """Return the number of images of a unit, for the progress bar."""
@@ -89,6 +98,11 @@ class GenerateModule(LightningModule):
             self._writer.stop()
             self._writer = None
         self.generator.close()
+
+    def stop(self) -> None:
+        """Write nothing more: the loop was left between two units."""
+        if self._writer is not None:
+            self._writer.stop()
 
     @torch.inference_mode()
     def _make(self, first: int, stop: int) -> Unit:

@@ -1,7 +1,7 @@
 """The Lightning module that runs classifiers over a pool and writes their logits."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from lightning import LightningModule
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from imagenetd.distributed import tasks_of
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier
 from imagenetd.pool import Pool, part_name
@@ -44,14 +45,12 @@ class Chunk:
 
 
 class _Chunks(Dataset[tuple[Chunk, list[Image.Image]]]):
-    def __init__(self, pool: Pool, chunks: Sequence[Chunk]) -> None:
-        self.pool, self.chunks = pool, chunks
+    """Decodes the images of a chunk."""
 
-    def __len__(self) -> int:
-        return len(self.chunks)
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
 
-    def __getitem__(self, number: int) -> tuple[Chunk, list[Image.Image]]:
-        chunk = self.chunks[number]
+    def __getitem__(self, chunk: Chunk) -> tuple[Chunk, list[Image.Image]]:
         return chunk, [self.pool.read_image(index) for index in range(chunk.first, chunk.stop)]
 
 
@@ -62,10 +61,21 @@ class PredictModule(LightningModule):
         pool: The images.
         models: Not loaded yet: each process loads its own.
         categories: The classes of zero-shot models.
+        channels_last: Layout of the networks' convolutions.
+        compiles: Compile the networks.
     """
 
-    def __init__(self, pool: Pool, models: Sequence[PendingModel], categories: Sequence[Category]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        models: Sequence[PendingModel],
+        categories: Sequence[Category],
+        *,
+        channels_last: bool = False,
+        compiles: bool = False,
+    ) -> None:
         super().__init__()
+        self.channels_last, self.compiles = channels_last, compiles
         self.pool, self.models, self.categories = pool, list(models), list(categories)
         self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in models}
         self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
@@ -74,14 +84,15 @@ class PredictModule(LightningModule):
         """Read the weights of every model in this process."""
         for model in self.models:
             model.classifier.load(self.categories, self.trainer.strategy.root_device)
+            speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
 
     def predict_dataloader(self) -> DataLoader[tuple[Chunk, list[Image.Image]]]:
         """Return this process's chunks, shard by shard."""
         shards = sorted(frozenset[int]().union(*(model.shards for model in self.models)))
-        mine = shards[self.trainer.global_rank :: self.trainer.world_size]
-        return DataLoader(_Chunks(self.pool, list(self._chunks(mine))), batch_size=None)
+        mine = tasks_of(self.trainer, shards)
+        return DataLoader(_Chunks(self.pool), batch_size=None, sampler=self._chunks(mine))  # type: ignore[arg-type]
 
-    def _chunks(self, shards: Sequence[int]) -> Iterator[Chunk]:
+    def _chunks(self, shards: Iterable[int]) -> Iterator[Chunk]:
         for shard in shards:
             images = self.pool.layout.images(shard)
             for first in range(images.start, images.stop, CHUNK):
@@ -132,3 +143,14 @@ class PredictModule(LightningModule):
         )
         write_table_atomic(model.folder / part_name(shard), table)
         self._logits[model.name], self._seconds[model.name] = [], 0.0
+
+
+def speed_up(classifier: Classifier, *, channels_last: bool, compiles: bool) -> None:
+    """Lay out and compile the loaded networks of a classifier; its answers change by no more than rounding."""
+    for network in vars(classifier).values():
+        if not isinstance(network, torch.nn.Module):
+            continue
+        if channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiles:
+            getattr(network, "visual", network).compile()  # a dual encoder sees images with its visual tower

@@ -81,7 +81,7 @@ def _make(
     pixels = getattr(generator, "height_px", 64) * getattr(generator, "width_px", 64)
     require_space(folder, int(num_images * pixels * BYTES_PER_PIXEL))
     module = GenerateModule(generator, rows, folder=folder, layout=layout, pending=pending, identity=identity)
-    run_prediction(module, trainer, stage="generate", num_tasks=len(pending), num_items=num_images)
+    run_prediction(module, trainer, stage="generate", tasks=pending, num_items=num_images, folder=folder)
 
 
 def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shard: int) -> Layout:

@@ -75,8 +75,18 @@ def _run(
         pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset()))
     shards = frozenset[int]().union(*(model.shards for model in pending))
     num_items = sum(len(pool.layout.images(shard)) for shard in shards)
-    module = PredictModule(pool, pending, categories)
-    run_prediction(module, trainer, stage="predict", num_tasks=len(shards), num_items=num_items)
+    module = PredictModule(
+        pool, pending, categories, channels_last=trainer.channels_last, compiles=trainer.compile
+    )
+    run_prediction(
+        module,
+        trainer,
+        stage="predict",
+        tasks=sorted(shards),
+        num_items=num_items,
+        folder=next(iter(models.values()))[1].path.parent,
+        precision=trainer.precision,
+    )
 
 
 def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]) -> None:

@@ -1,0 +1,60 @@
+"""Every other process of a launch: it asks the leader for work until there is none."""
+
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+from imagenetd.errors import WorkerError
+from imagenetd.team.meeting import NEXT, OVER, STOP
+from imagenetd.team.place import Place
+
+
+class StoppedError(Exception):
+    """The leader has stopped the work, because it failed itself."""
+
+
+class Follower:
+    """One end of the connection to the leader."""
+
+    def __init__(self, place: Place, connection: Connection) -> None:
+        self.place, self._connection = place, connection
+
+    def stages(self) -> Iterator[bytes]:
+        """Yield the long stages that are to be worked at, until the leader has no more."""
+        while (said := self._hear()) != OVER:
+            if said != STOP:  # which may come when the work is done already
+                yield said
+
+    def take(self) -> int | None:
+        """Return the next shard, None when all are taken."""
+        self._say(NEXT)
+        said = self._hear()
+        if said == STOP:
+            raise StoppedError
+        return said
+
+    def check_stop(self) -> None:
+        """Raise StoppedError when the leader has stopped the work, WorkerError when it is gone."""
+        if self._connection.poll() and self._hear() == STOP:
+            raise StoppedError
+
+    def ended(self, error: str | None) -> None:
+        """Say that nothing is being worked at any more, and what went wrong."""
+        self._say(error)
+
+    def _hear(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._leader_is_gone() from error
+
+    def _say(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise self._leader_is_gone() from error
+
+    def _leader_is_gone(self) -> WorkerError:
+        return WorkerError(
+            f"Process 0 is gone, so process {self.place.rank} on {self.place.host} stops. What is finished is kept."
+        )
