@@ -1,0 +1,72 @@
+"""How Lightning is started: every option in yaml, one line for what cannot be meant, and what changes a key."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from imagenetd.config import LauncherName, TrainerConfig
+from imagenetd.distributed import check_trainer
+from imagenetd.errors import ConfigError
+from imagenetd.models.module import speed_up
+from imagenetd.plan import make_plan
+from tests.fakes import ColourClassifier
+from tests.test_pipeline import config
+
+TRAINERS = sorted((Path(__file__).parents[1] / "conf" / "trainer").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", TRAINERS, ids=lambda path: path.stem)
+def test_a_trainer_yaml_opens_with_a_sentence_and_states_every_option(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# ") and text.splitlines()[0].endswith(".")
+    assert set(yaml.safe_load(text)) == {field.name for field in dataclasses.fields(TrainerConfig)}
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "ddp", "slurm", "torchrun"])
+def test_every_trainer_can_be_chosen(tmp_path: Path, name: str) -> None:
+    check_trainer(config(tmp_path, f"trainer={name}").trainer)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("devices=0", "trainer.devices=0 must be 1 or more"),
+        ("num_threads=0", "trainer.num_threads=0 must be 1 or more"),
+        ("num_nodes=2", r"trainer.num_nodes=2 needs a launcher .* trainer=slurm"),
+        ("precision=bf16", "trainer.precision=bf16 is none of null, 32, .*, bf16-mixed"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_told(tmp_path: Path, option: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_trainer(config(tmp_path, f"trainer.{option}").trainer)
+
+
+def test_a_team_without_its_launcher_is_refused(tmp_path: Path) -> None:
+    from imagenetd.team.work import lead
+
+    made = config(tmp_path, "trainer=slurm").trainer
+    assert made.launcher is LauncherName.srun
+    with pytest.raises(ConfigError, match="srun did not start this process"):
+        lead(made, tmp_path)
+
+
+def test_only_the_precision_of_the_trainer_changes_the_key_of_the_predictions(tmp_path: Path) -> None:
+    def keys(*overrides: str) -> tuple[str, str]:
+        folders = make_plan(config(tmp_path, *overrides)).folders
+        return folders["generate"].key, folders["s0"].key
+
+    plain = keys()
+    same = ["channels_last=true", "compile=true", "devices=2", "num_threads=3", "timeout_s=1"]
+    assert keys(*(f"trainer.{option}" for option in same)) == plain
+    half = keys("trainer.precision=bf16-mixed")
+    assert half[0] == plain[0] and half[1] != plain[1]
+
+
+def test_a_network_is_laid_out_for_its_convolutions() -> None:
+    model = ColourClassifier("c", seed=0)
+    model.network = torch.nn.Conv2d(3, 4, 3)  # type: ignore[attr-defined]
+    speed_up(model, channels_last=True, compiles=False)
+    assert model.network.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[attr-defined]
