@@ -24,6 +24,7 @@ class StageName(enum.Enum):
     qc = "qc"
     evaluate = "evaluate"
     report = "report"
+    export = "export"
 
 
 @dataclass(slots=True)
@@ -152,6 +153,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     report: Any = MISSING
+    export: Any = MISSING
     logger: Any = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
     name: str = MISSING

@@ -10,6 +10,7 @@ from typing import Any
 from imagenetd.config import Config, QcMethod, StageName, build
 from imagenetd.console import console, say
 from imagenetd.errors import ConfigError
+from imagenetd.exporting import export_job
 from imagenetd.job import Job
 from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
@@ -88,7 +89,7 @@ def _is_needed(job: Job, stage: StageName) -> bool:
     """Tell whether a stage that is not asked for feeds a later one; refuse to go on when it is not done."""
     later = list(StageName)[list(StageName).index(stage) + 1 :]
     needed = [name for name in later if name in job.plan.config.stages]
-    if not needed:
+    if not needed or stage is StageName.report:  # no stage reads what the report wrote
         return False
     if stage is StageName.predict:
         folders = [job.plan.folders[model.name] for model in job.plan.models]
@@ -193,6 +194,10 @@ def _report(job: Job) -> StageResult:
     return result
 
 
+def _export(job: Job) -> StageResult:
+    return export_job(job, say=say, waiting=_waiting)
+
+
 STAGES: dict[StageName, Callable[[Job], StageResult]] = {
     StageName.prompts: _prompts,
     StageName.generate: _generate,
@@ -201,5 +206,6 @@ STAGES: dict[StageName, Callable[[Job], StageResult]] = {
     StageName.qc: _qc,
     StageName.evaluate: _evaluate,
     StageName.report: _report,
+    StageName.export: _export,
 }
 """One entry for each stage; the order is that of StageName."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from imagenetd.config import Config, QcMethod, StageName, build
 from imagenetd.errors import ConfigError, MissingFilesError
+from imagenetd.exports.export import build_exports
 from imagenetd.generators.generator import Generator
 from imagenetd.mining import resolve_min_failures
 from imagenetd.models.classifier import Classifier
@@ -17,7 +18,7 @@ from imagenetd.reports.report import build_reports
 from imagenetd.store import StageFolder, content_key, content_key_of_rows
 from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
 
-NEEDS_MODELS = {StageName.predict, StageName.mine, StageName.qc, StageName.evaluate, StageName.report}
+NEEDS_MODELS = set(StageName) - {StageName.prompts, StageName.generate}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def make_plan(config: Config) -> Plan:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours
+    if StageName.export in config.stages:
+        build_exports(config.export)
     categories = choose_categories(config.categories.names)
     generator: Generator = build(config.generator, option="generator")
     needs_models = bool(NEEDS_MODELS & set(config.stages))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from imagenetd.mining import easy_images, num_failures, shared_failures
@@ -74,7 +75,12 @@ def mine_failures(
 
 def read_failures(folder: Path, pool: Pool) -> np.ndarray:
     """Return bool "images": which images of the pool are mined."""
+    return read_mining(folder, pool)["is_shared"].to_numpy()
+
+
+def read_mining(folder: Path, pool: Pool) -> pd.DataFrame:
+    """Return the outcome of mining, one row for each image of the pool with the columns of Failure."""
     path = folder / "failures.parquet"
     table = checked(read_table(path), Failure, path)
     pool.require_same_images(table["image_id"].to_pylist(), path)
-    return table["is_shared"].to_numpy(zero_copy_only=False)
+    return table.to_pandas()

@@ -1,0 +1,1 @@
+"""The benchmark in the formats that other tools read: one adapter for each."""

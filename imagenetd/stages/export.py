@@ -1,0 +1,75 @@
+"""Stage 8: one set of images in the formats that other tools read."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagenetd.errors import ConfigError
+from imagenetd.exports.benchmark import Benchmark
+from imagenetd.exports.export import Export
+from imagenetd.records import StageResult
+from imagenetd.store import STAGE_FILE, StageFolder, require_space
+
+LOCK_FILE = ".lock"
+OVERHEAD = 1.2
+"""Space that an export needs, in sizes of its images."""
+
+
+def write_exports(
+    exports: Mapping[str, tuple[Export, StageFolder]],
+    benchmark: Callable[[str], Benchmark],
+    *,
+    run_folder: Path,
+    key: str,
+    say: Callable[[str], None],
+    waiting: Callable[[Path], None],
+) -> StageResult:
+    """Write every format that is not done, and say of each where it lies and how it is read.
+
+    Args:
+        exports: Name of the format -> the export and its folder.
+        benchmark: Gives a set of images by its name.
+        run_folder: Of the run, for the result.
+        key: Of all exports together.
+        say: Prints a line.
+        waiting: Called when another process works on a folder.
+    """
+    total, seconds, skipped = 0, 0.0, True
+    for name, (export, folder) in exports.items():
+        _refuse_foreign(folder.path, name)
+        with folder.locked(waiting):
+            record = folder.done()
+            if record is None:
+                skipped = False
+                record = _write(export, benchmark(export.set), folder)
+        say(f"  {name:<10} {record['num_images']:,} {export.set} images -> {folder.path}")
+        say(f"  {'':<10} read it with {record['read']}")
+        total, seconds = total + record["num_images"], seconds + record["seconds"]
+    return StageResult("export", key, str(run_folder), total, "exported images", seconds, skipped)
+
+
+def _write(export: Export, benchmark: Benchmark, folder: StageFolder) -> dict[str, Any]:
+    started = time.perf_counter()
+    if benchmark.images.empty:
+        raise ConfigError(
+            f"{folder.stage}.set={export.set} holds no image in this run. Choose another set, e.g. pool."
+        )
+    require_space(folder.path, int(OVERHEAD * benchmark.num_bytes))
+    read = export.write(benchmark, folder.path)
+    record = {
+        "num_images": len(benchmark.images),
+        "read": read,
+        "seconds": time.perf_counter() - started,
+    }
+    folder.finish(record)
+    return record
+
+
+def _refuse_foreign(path: Path, name: str) -> None:
+    """A folder of the user's that holds something else is never written into."""
+    ours = (path / STAGE_FILE).exists() or (path / LOCK_FILE).exists()
+    if path.is_dir() and not ours and any(path.iterdir()):
+        raise ConfigError(
+            f"export.{name}.to={path} is not empty and holds no export. Name a new or an empty folder."
+        )
