@@ -1,7 +1,7 @@
 """A FiftyOne data set, written with the standard library: no database is needed to export, only to look.
 
-The format is that of `fiftyone.types.FiftyOneDataset` (checked with FiftyOne 1.22): `metadata.json` describes fields and
-saved views, `samples.json` holds the samples. Written as version 1.0.0, which later versions of FiftyOne migrate.
+The format is that of `fiftyone.types.FiftyOneDataset` (checked with FiftyOne 1.22): `metadata.json` describes fields
+and saved views, `samples.json` holds the samples. Written as version 1.0.0, which later versions of FiftyOne migrate.
 """
 
 import hashlib
