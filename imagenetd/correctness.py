@@ -34,13 +34,7 @@ def correct_matrix(pool: Pool, models: Sequence[tuple[StageFolder, LabelSpace]])
 
 def predicted_names(pool: Pool, folder: StageFolder, space: LabelSpace) -> list[str]:
     """Return the class that a model names for each image."""
-    names = class_names(space)
-    return [names[best] for best in read_logits(folder.path, pool).argmax(axis=1).tolist()]
-
-
-def class_names(space: LabelSpace) -> tuple[str, ...]:
-    """Return a name for every class: its own, else the category that accepts it, else its number."""
-    if space.class_names is not None:
-        return space.class_names
+    best = read_logits(folder.path, pool).argmax(axis=1)
     owner = {index: category for category, indices in space.accepted.items() for index in indices}
-    return tuple(owner.get(index, f"class {index}") for index in range(space.num_classes))
+    names = space.class_names
+    return [names[i] if names is not None else owner.get(i, f"class {i}") for i in best.tolist()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imagenetd.correctness import class_names, labels
+from imagenetd.correctness import labels
 from imagenetd.exports.benchmark import COLUMNS, Benchmark, Provenance, file_name
 from imagenetd.exports.export import Export, build_exports
 from imagenetd.job import Job
@@ -68,13 +68,12 @@ def make_benchmark(job: Job, set_name: str) -> Benchmark:
     images = _images(job)
     members = _members(job, set_name, images)
     positions = np.flatnonzero(members)
-    answers = [_answers(job, model) for model in job.plan.models]
     lengths = job.pool.table["length"].to_numpy()[positions]
     return Benchmark(
         name=job.plan.config.name,
         set=set_name,
         images=images[members].reset_index(drop=True),
-        models=tuple(_restricted(model, positions) for model in answers),
+        models=tuple(_restricted(model, positions) for model in job.evidence().models),
         scores=read_scores(job.plan.folders["evaluate"].path),
         provenance=_provenance(job),
         num_bytes=int(lengths.sum()),
@@ -152,23 +151,4 @@ def _provenance(job: Job) -> Provenance:
         keys={result.stage: result.key for result in job.results},
         versions=versions(),
         overrides=job.overrides,
-    )
-
-
-def _answers(job: Job, model: PlannedModel) -> ModelEvidence:
-    """Return what a model says of every image of the pool."""
-    space = job.space(model)
-    logits = read_logits(job.plan.folders[model.name].path, job.pool)
-    best = logits.argmax(axis=1)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return ModelEvidence(
-        name=model.name,
-        role=model.role,
-        family=model.classifier.family,
-        regime=space.regime,
-        chance=space.chance,
-        class_names=class_names(space),
-        predicted=best,
-        correct=job.correct([model])[0],
-        confidence=1 / weights.sum(axis=1),
     )
