@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.paired import error_consistency, mcnemar_p_value, pair_sums, rank_bounds
+from imagenetd.statistics.power import detectable_difference
 from imagenetd.statistics.shrinkage import shrink
 from imagenetd.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
 
@@ -102,3 +104,80 @@ def test_the_clustered_interval_covers_at_its_rate_also_with_few_clusters(num_cl
 def test_one_cluster_says_nothing() -> None:
     found = interval_of(np.array(0.5), np.full(10, 0.5), num_clusters=1, bounds=(0.0, 1.0))
     assert (float(found.low), float(found.high)) == (0.0, 1.0)
+
+
+def test_mcnemar_equals_a_textbook_example() -> None:
+    # Agresti, Categorical Data Analysis, table 10.1: approval of 1,600 voters at two times, 150 and 86 changed.
+    assert mcnemar_p_value(np.array([86]), np.array([150]))[0] == pytest.approx(3.716e-5, rel=1e-3)
+    assert mcnemar_p_value(np.array([0, 5, 10]), np.array([0, 5, 0])).tolist() == [1.0, 1.0, 2 / 1024]
+
+
+def test_mcnemar_rejects_at_most_at_its_level() -> None:
+    random = np.random.default_rng(5)
+    only_a = random.binomial(40, 0.5, size=20_000)
+    assert 0.02 < (mcnemar_p_value(only_a, 40 - only_a) < 0.05).mean() < 0.05
+
+
+def test_kappa_equals_hand_made_values() -> None:
+    # 10 images, 6 and 5 right, 4 by both: observed 7/10, expected .6 x .5 + .4 x .5 = .5, kappa = .2 / .5.
+    n, a, b, both = (np.array(float(value)) for value in (10, 6, 5, 4))
+    assert error_consistency(n, a, b, both) == pytest.approx(0.4)
+    assert error_consistency(n, a, a, a) == 1.0
+    assert np.isnan(error_consistency(n, n, n, n))
+
+
+def test_pairs_are_counted_in_each_cluster() -> None:
+    correct = np.array([[True, True, False, True], [True, False, False, True]])
+    sums = pair_sums(correct, np.array([1, 0, 0, 1]), 2)
+    assert sums.tolist() == [[[1, 0], [0, 0]], [[2, 2], [2, 2]]]
+
+
+def test_the_interval_of_kappa_covers_at_its_rate() -> None:
+    random = np.random.default_rng(6)
+    clusters, per_cluster, covered = 30, 20, 0
+    # Right with 0.7; with probability 0.4 both share one draw: kappa is 0.4.
+    for run in range(300):
+        shape = (clusters, per_cluster)
+        shared, alone = random.random(shape) < 0.7, random.random((2, *shape)) < 0.7
+        is_shared = random.random(shape) < 0.4
+        a, b = np.where(is_shared, shared, alone[0]), np.where(is_shared, shared, alone[1])
+        sums = np.stack([np.full(clusters, per_cluster), a.sum(1), b.sum(1), (a & b).sum(1)], axis=1).astype(
+            float
+        )
+        drawn = resampled_sums(sums, num_draws=300, seed=run)
+        value = error_consistency(*(np.array(total) for total in sums.sum(axis=0)))
+        found = interval_of(value, error_consistency(*drawn.T), num_clusters=clusters, bounds=(-1.0, 1.0))
+        covered += bool(found.low <= 0.4 <= found.high)
+    assert 0.92 < covered / 300 < 0.98
+
+
+def test_rank_intervals_hold_together_at_least_at_their_rate() -> None:
+    random = np.random.default_rng(7)
+    truth, clusters, per_cluster, covered, told = np.array([0.8, 0.7, 0.7, 0.5]), 15, 40, 0, 0
+    for run in range(300):
+        shift = random.normal(0, 0.1, (clusters, 1))
+        right = random.binomial(per_cluster, np.clip(truth + shift, 0, 1))
+        sums = np.hstack([np.full((clusters, 1), per_cluster), right]).astype(float)
+        drawn = resampled_sums(sums, num_draws=300, seed=run)
+        value = sums[:, 1:].sum(axis=0) / sums[:, 0].sum()
+        low, high = rank_bounds(value, drawn[:, 1:] / drawn[:, :1], num_clusters=clusters)
+        covered += bool((low <= [1, 2, 2, 4]).all() and (high >= [1, 3, 3, 4]).all())
+        told += low[3] == 4
+    assert covered / 300 >= 0.93
+    assert told / 300 > 0.9
+
+
+def test_models_that_cannot_be_told_apart_share_all_ranks() -> None:
+    value = np.array([0.5, 0.5])
+    low, high = rank_bounds(value, np.full((10, 2), 0.5), num_clusters=5)
+    assert (low.tolist(), high.tolist()) == ([1, 1], [2, 2])
+
+
+def test_the_detectable_difference_is_what_the_power_says() -> None:
+    random = np.random.default_rng(8)
+    n, p = 400, 0.6
+    gap = float(detectable_difference(np.array([p]), np.array([float(n)]))[0])
+    a = random.random((2000, n)) < p + gap / 2
+    b = random.random((2000, n)) < p - gap / 2
+    found = mcnemar_p_value((a & ~b).sum(axis=1), (b & ~a).sum(axis=1)) < 0.05
+    assert 0.75 < found.mean() < 0.85

@@ -1,5 +1,6 @@
 """A pool as numbers: codes of categories, nuisances and cells, and counts of right answers in every cell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -141,6 +142,23 @@ def describe(models: tuple[ModelEvidence, ...] | list[ModelEvidence]) -> pd.Data
     names = ("name", "role", "family", "regime", "chance")
     table = pd.DataFrame([[getattr(model, name) for name in names] for model in models], columns=[*names])
     return table.rename(columns={"name": "model"})
+
+
+def label_spaces(models: Sequence[ModelEvidence]) -> list[str]:
+    """Return for each model what it chooses among; models that choose among the same classes can be ranked together.
+
+    A zero-shot model over the categories of a run and a closed-set model of the same categories answer the same
+    question; a model of 1,000 classes answers another one.
+    """
+    keys = [frozenset(model.class_names) for model in models]
+    names: dict[frozenset[str], str] = {}
+    for key in dict.fromkeys(keys):
+        regimes = dict.fromkeys(
+            model.regime for model, other in zip(models, keys, strict=True) if other == key
+        )
+        name = f"{' or '.join(regimes)}, {len(key):,} classes"
+        names[key] = name if name not in names.values() else f"{name} (list {len(names) + 1})"
+    return [names[key] for key in keys]
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

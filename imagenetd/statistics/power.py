@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 Rates = Float[np.ndarray, "*slices"]
 
+POWER_REACH = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+"""A difference of so many standard errors is found with 80% power by a two-sided test at 5%."""
+
 
 def detectable_difference(
     accuracy: Rates, num_images: Float[np.ndarray, "*slices"], *, power: float = 0.8, level: float = 0.05
