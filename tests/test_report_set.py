@@ -160,7 +160,14 @@ def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> 
     job = Job(make_plan(config(folder)), {}, ())
     baseline = job.evidence(baseline=outcome.folder).baseline
     assert baseline is not None
-    assert list(baseline.columns) == ["model", "regime", "category", "num_images", "num_correct"]
+    assert list(baseline.columns) == [
+        "model",
+        "regime",
+        "num_classes",
+        "category",
+        "num_images",
+        "num_correct",
+    ]
     assert baseline.groupby("model")["num_images"].sum().tolist() == [72] * 4
 
 

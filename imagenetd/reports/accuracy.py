@@ -20,7 +20,7 @@ from imagenetd.statistics.strata import (
     compare_with_rest,
 )
 
-MODEL_COLUMNS = ["model", "role", "family", "regime"]
+MODEL_COLUMNS = ["model", "role", "family", "regime", "num_classes"]
 
 
 @dataclass(frozen=True, slots=True)

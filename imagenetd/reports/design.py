@@ -138,9 +138,10 @@ def group_sums(counts: np.ndarray, codes: np.ndarray, size: int) -> np.ndarray:
 
 
 def describe(models: tuple[ModelEvidence, ...] | list[ModelEvidence]) -> pd.DataFrame:
-    """Return one row for each model: model, role, family, regime, chance."""
+    """Return one row for each model: model, role, family, regime, chance, num_classes."""
     names = ("name", "role", "family", "regime", "chance")
     table = pd.DataFrame([[getattr(model, name) for name in names] for model in models], columns=[*names])
+    table["num_classes"] = [len(model.class_names) for model in models]
     return table.rename(columns={"name": "model"})
 
 

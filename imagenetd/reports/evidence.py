@@ -40,7 +40,7 @@ class Evidence:
     min_failures: int
     baseline: pd.DataFrame | None = None
     """The same models on real photographs, if a run on such is named: one row for each model and category with
-    model, regime, category, num_images, num_correct."""
+    model, regime, num_classes, category, num_images, num_correct."""
 
     def of_role(self, *roles: str) -> list[ModelEvidence]:
         """Return the models that play one of these parts."""

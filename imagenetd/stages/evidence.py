@@ -17,7 +17,7 @@ from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.store import STAGE_FILE, read_stage_file
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
-BASELINE_COLUMNS = ["model", "regime", "category", "num_images", "num_correct"]
+BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]
 BASELINE_TABLE = Path("tables") / "accuracy" / "per_category.csv"
 UNDECLARED = "undeclared"
 

@@ -1,0 +1,222 @@
+"""The report `decomposition`: where the drop comes from, real -> neutral -> nuisance -> mined -> accepted."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import wilson_interval
+from imagenetd.records import Kind
+from imagenetd.reports.design import ALL, Design, share
+from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.report import Report
+from imagenetd.statistics.bootstrap import Estimate, interval_of, resampled_sums
+
+STEPS = ("real", "neutral", "nuisance", "mined", "accepted")
+"""Arms of the chain; arrows join neighbours that have images."""
+JUDGED_STEPS = ("neutral_judged", "nuisance_judged", "accepted")
+"""The same after quality control of the whole pool, where there is one: no arrow mixes judged and unjudged images."""
+MEANINGS = {
+    ("real", "neutral"): "generated instead of real",
+    ("neutral", "nuisance"): "a nuisance in the prompt",
+    ("real", "nuisance"): "generated, with a nuisance, instead of real",
+    ("nuisance", "mined"): "chosen because the surrogates fail",
+    ("mined", "accepted"): "images that do not show their object taken out",
+    ("neutral_judged", "nuisance_judged"): "a nuisance in the prompt, judged images",
+    ("nuisance_judged", "accepted"): "chosen because the surrogates fail, judged images",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Images of one step: their number and the right answers in each category."""
+
+    name: str
+    images: np.ndarray
+    """Float "categories"."""
+    correct: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers over all images."""
+        return float(self.correct.sum() / self.images.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class DecompositionReport(Report):
+    """The drop of every target, arrow by arrow, with intervals that are paired by category."""
+
+    num_draws: int = 1000
+    """Resamples of the bootstrap over categories."""
+    seed: int = 0
+    """Of the resamples."""
+
+    name: ClassVar[str] = "decomposition"
+
+    def report(self, evidence: Evidence) -> ReportResult:
+        """Return `arms`, `arrows` and, with a baseline, `baseline_drop`."""
+        design = Design(evidence)
+        arms, arrows, drops = [], [], []
+        for index, model in enumerate(evidence.models):
+            if model.role != "target":
+                continue
+            found = arms_of(design, index)
+            arms += [_arm_row(model.name, arm) for arm in found.values()]
+            for steps in (STEPS, JUDGED_STEPS):
+                present = [found[step] for step in steps if step in found]
+                arrows += [self._arrow(model.name, *pair) for pair in zip(present, present[1:], strict=False)]
+            drops += list(self._drops(design, index))
+        tables = {"arms": pd.DataFrame(arms), "arrows": pd.DataFrame(arrows, columns=ARROW_COLUMNS)}
+        if drops:
+            tables["baseline_drop"] = pd.DataFrame(drops)
+        findings = tuple(_findings(tables["arrows"], evidence, has_drop=bool(drops)))
+        return ReportResult(self.name, tables, findings, _summary(tables["arrows"]))
+
+    def _arrow(self, model: str, start: Arm, end: Arm) -> list[object]:
+        used = (start.images > 0) | (end.images > 0)
+        if start.name == "real":  # the same categories on both sides
+            used = (start.images > 0) & (end.images > 0)
+        first, second = _restricted(start, used), _restricted(end, used)
+        found = self._difference(first, second)
+        mix = _another_mix(first, second)
+        meaning = MEANINGS.get((start.name, end.name), "")
+        counts = [int(first.images.sum()), int(second.images.sum()), int(used.sum())]
+        change = float(found.value)
+        return [
+            *(model, start.name, end.name, meaning, first.accuracy, second.accuracy),
+            *(change, float(found.low), float(found.high), mix, change - mix, *counts),
+        ]
+
+    def _difference(self, start: Arm, end: Arm) -> Estimate:
+        sums = np.stack([start.images, start.correct, end.images, end.correct], axis=1)
+        drawn = resampled_sums(sums, num_draws=self.num_draws, seed=self.seed)
+        moved = share(drawn[:, 3], drawn[:, 2]) - share(drawn[:, 1], drawn[:, 0])
+        value = np.array(end.accuracy - start.accuracy)
+        return interval_of(value, moved, num_clusters=len(sums), bounds=(-1.0, 1.0))
+
+    def _drops(self, design: Design, index: int) -> Iterator[dict[str, object]]:
+        """Yield the drop from real photographs of the same categories to every set and kind."""
+        real = _real_arm(design, design.evidence.models[index])
+        if real is None:
+            return
+        for row, set_ in enumerate(design.sets):
+            for kind in [ALL, *design.kinds]:
+                arm = _arm(design, row, index, design.in_kind(kind), "")
+                used = (arm.images > 0) & (real.images > 0)
+                if used.any():
+                    start, end = _restricted(real, used), _restricted(arm, used)
+                    found, matched = self._difference(start, end), self._difference(_matched(start, end), end)
+                    yield {
+                        **{"model": design.evidence.models[index].name, "set": set_, "kind": kind},
+                        **{"num_real": int(start.images.sum()), "num_images": int(end.images.sum())},
+                        **{"num_categories": int(used.sum()), "real_accuracy": start.accuracy},
+                        **{"accuracy": end.accuracy, "drop": -float(found.value)},
+                        **{"drop_low": -float(found.high), "drop_high": -float(found.low)},
+                        "drop_same_mix": -float(matched.value),
+                        "drop_same_mix_low": -float(matched.high),
+                        "drop_same_mix_high": -float(matched.low),
+                    }
+
+
+ARROW_COLUMNS = [
+    *("model", "start", "end", "meaning", "start_accuracy", "end_accuracy", "change", "low", "high"),
+    *("by_category_mix", "within_categories", "num_start", "num_end", "num_categories"),
+]
+
+
+def arms_of(design: Design, index: int) -> dict[str, Arm]:
+    """Return the arms of a model that have images, by name."""
+    neutral, nuisance = design.in_kind(Kind.NEUTRAL), design.in_kind(ALL)
+    wanted = [("neutral", "pool", neutral), ("nuisance", "pool", nuisance), ("mined", "mined", nuisance)]
+    wanted += [("accepted", "accepted", nuisance)]
+    judged = [("neutral_judged", "pool_accepted", neutral), ("nuisance_judged", "pool_accepted", nuisance)]
+    real = _real_arm(design, design.evidence.models[index])
+    found = {} if real is None else {"real": real}
+    for name, set_, inside in [*wanted, *judged]:
+        if set_ in design.sets:
+            arm = _arm(design, design.sets.index(set_), index, inside, name)
+            if arm.images.sum():
+                found[name] = arm
+    return found
+
+
+def _arm(design: Design, row: int, index: int, inside: np.ndarray, name: str) -> Arm:
+    images = design.by_category(design.num_images[row] * inside)
+    return Arm(name, images, design.by_category(design.num_correct[row, index] * inside))
+
+
+def _real_arm(design: Design, model: ModelEvidence) -> Arm | None:
+    """Return the counts on real photographs; only of the same model with the same list of answers."""
+    baseline = design.evidence.baseline
+    if baseline is None:
+        return None
+    same = (baseline["model"] == model.name) & (baseline["regime"] == model.regime)
+    rows = baseline[same & (baseline["num_classes"] == len(model.class_names))]
+    counts = (
+        rows.groupby("category")[["num_images", "num_correct"]].sum().reindex(design.categories).fillna(0)
+    )
+    if not counts["num_images"].sum():
+        return None
+    return Arm("real", counts["num_images"].to_numpy(np.float64), counts["num_correct"].to_numpy(np.float64))
+
+
+def _restricted(arm: Arm, used: np.ndarray) -> Arm:
+    return Arm(arm.name, arm.images[used], arm.correct[used])
+
+
+def _matched(start: Arm, end: Arm) -> Arm:
+    """Return the start with as many images of each category as the end."""
+    return Arm(start.name, end.images, share(start.correct, start.images) * end.images)
+
+
+def _another_mix(start: Arm, end: Arm) -> float:
+    """Return the part of the change that comes from another mix of categories, at the accuracies of the start.
+
+    A category without images at the start counts there with the start's overall accuracy.
+    """
+    accuracy = np.where(start.images > 0, start.correct / np.maximum(start.images, 1), start.accuracy)
+    weight = end.images / end.images.sum() - start.images / start.images.sum()
+    return float((weight * accuracy).sum())
+
+
+def _arm_row(model: str, arm: Arm) -> dict[str, object]:
+    correct, images = np.array([round(arm.correct.sum())]), np.array([round(arm.images.sum())])
+    low, high = wilson_interval(correct, images)
+    return {
+        **{"model": model, "arm": arm.name, "num_images": int(images[0]), "num_correct": int(correct[0])},
+        **{"accuracy": arm.accuracy, "wilson_low": float(low[0]), "wilson_high": float(high[0])},
+    }
+
+
+def _summary(arrows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    return {
+        str(model): {
+            f"{start} -> {end}": float(change)
+            for start, end, change in zip(rows["start"], rows["end"], rows["change"], strict=True)
+        }
+        for model, rows in arrows.groupby("model", sort=False)
+    }
+
+
+def _findings(arrows: pd.DataFrame, evidence: Evidence, *, has_drop: bool) -> Iterator[str]:
+    for model, rows in arrows.groupby("model", sort=False):
+        chain = rows[rows["end"].isin(STEPS) & rows["start"].isin(STEPS)]
+        yield f"{model}, points lost or won: " + "; ".join(_arrow_text(chain)) + "."
+    missing: Sequence[str] = [
+        *([] if has_drop else ["real photographs (report.baseline=RUN_DIR)"]),
+        *(
+            []
+            if Kind.NEUTRAL in set(evidence.images["kind"])
+            else ["a control arm (prompts.include_neutral=true)"]
+        ),
+    ]
+    if missing:
+        yield f"The decomposition lacks {' and '.join(missing)}."
+
+
+def _arrow_text(rows: pd.DataFrame) -> Iterator[str]:
+    for row in rows.to_dict("records"):
+        ends = f"[{100 * row['low']:+.0f}, {100 * row['high']:+.0f}]"
+        yield f"{row['start']} to {row['end']} {100 * row['change']:+.1f} {ends}"
