@@ -121,6 +121,8 @@ class TrainerConfig:
     compile: bool = MISSING
     num_threads: int = MISSING
     """CPU threads of each process."""
+    num_workers: int = MISSING
+    """Further processes, for each process, that read, decode and resize images; 0: the process does so itself."""
     join_timeout_s: float = MISSING
     timeout_s: float = MISSING
 
@@ -145,9 +147,11 @@ class Config:
     categories: CategoriesConfig = field(default_factory=CategoriesConfig)
     nuisances: NuisancesConfig = field(default_factory=NuisancesConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    data: Any = MISSING
     generator: Any = MISSING
     surrogates: Any = MISSING
     target: Any = MISSING
+    targets: Any = MISSING
     mining: MiningConfig = field(default_factory=MiningConfig)
     qc: QcConfig = field(default_factory=QcConfig)
     store: StoreConfig = field(default_factory=StoreConfig)

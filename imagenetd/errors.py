@@ -15,6 +15,10 @@ class VocabularyError(UserError):
     """A category or nuisance is unknown, repeated, of two kinds, or there is none at all."""
 
 
+class DataError(UserError):
+    """A dataset's folder, labels or images are not what they should be."""
+
+
 class ModelError(UserError):
     """A model has no weights, weights of another shape, or gives logits that cannot be used."""
 

@@ -20,8 +20,7 @@ from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.stages.evaluate import read_scores
 from imagenetd.stages.export import write_exports
 from imagenetd.stages.mine import read_mining
-from imagenetd.stages.report import versions
-from imagenetd.store import StageFolder, content_key
+from imagenetd.store import StageFolder, content_key, library_versions
 from imagenetd.vocabulary import clean_nuisance
 
 EMBEDDED = ("package:", "imagenetd.generators.render.RenderGenerator")
@@ -149,6 +148,6 @@ def _provenance(job: Job) -> Provenance:
         qc=qc,
         num_images=job.num_images() | {"easy": int(easy.sum())},
         keys={result.stage: result.key for result in job.results},
-        versions=versions(),
+        versions=library_versions(),
         overrides=job.overrides,
     )

@@ -9,6 +9,9 @@ import numpy as np
 
 from imagenetd.config import QcMethod
 from imagenetd.correctness import correct_matrix, labels, predicted_names
+from imagenetd.datasets.dataset import STOP
+from imagenetd.datasets.image_set import ImageSet
+from imagenetd.errors import DataError
 from imagenetd.mining import accepted_classes
 from imagenetd.plan import Plan, PlannedModel
 from imagenetd.pool import Pool, read_pool
@@ -18,6 +21,7 @@ from imagenetd.qc.votes import Ballot
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.run_report import FailureCard
+from imagenetd.stages.adopt import left_out, open_images
 from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_failures
@@ -44,10 +48,38 @@ class Job:
         return self._cache[name]
 
     @property
+    def all_images(self) -> Pool:
+        """The finished pool, or the dataset in its place: what the models are shown."""
+        folder, adopted = self.plan.folders["generate"], self.plan.adopted
+        if adopted is not None:
+            return self._cached("all images", lambda: open_images(folder, adopted))
+        return self._cached(
+            "all images", lambda: read_pool(folder.path, folder.key, read_layout(folder.path))
+        )
+
+    @property
     def pool(self) -> Pool:
-        """The finished pool."""
-        folder = self.plan.folders["generate"]
-        return self._cached("pool", lambda: read_pool(folder.path, folder.key, read_layout(folder.path)))
+        """The images that have predictions: without those of a dataset that cannot be read."""
+        images = self.all_images
+        return self._cached("pool", images.readable) if isinstance(images, ImageSet) else images
+
+    def require_readable(self) -> None:
+        """Raise DataError for unreadable images of a dataset where the config stops at them, or where none is left."""
+        images = self.all_images
+        if not isinstance(images, ImageSet):
+            return
+        lost = left_out(images).query("problem == @UNREADABLE")
+        if len(lost) and images.dataset.on_unreadable == STOP:
+            first = lost.iloc[0]
+            raise DataError(
+                f"{len(lost)} images of data.root={images.dataset.root} cannot be read, e.g. {first.file}: "
+                f"{first.reason}. Mend them, take them out, or go on without them with data.on_unreadable=list."
+            )
+        if not self.pool.layout.num_images:
+            raise DataError(
+                f"data.root={images.dataset.root} holds no readable image: {len(lost)} cannot be read, "
+                f"e.g. {lost.iloc[0].file}: {lost.iloc[0].reason}."
+            )
 
     def space(self, model: PlannedModel) -> LabelSpace:
         """Return what a model tells apart."""
@@ -68,8 +100,12 @@ class Job:
         return self._cached("sets", self._make_sets)
 
     def _make_sets(self) -> dict[str, np.ndarray]:
-        decisions = read_decisions(self.plan.folders["qc"], self.pool)
         everything = np.ones(self.pool.layout.num_images, dtype=bool)
+        if not self.plan.mines:
+            return {"pool": everything}
+        if not self.plan.judges:
+            return {"pool": everything, "mined": self.mined}
+        decisions = read_decisions(self.plan.folders["qc"], self.pool)
         sets = {"pool": everything, "mined": self.mined, "accepted": decisions.is_accepted}
         if decisions.is_valid is not None:
             sets["pool_accepted"] = decisions.is_valid
@@ -114,8 +150,11 @@ class Job:
         return gather_evidence(self.pool, stored, sets, min_failures=min_failures, baseline=baseline)
 
     def cards(self) -> list[FailureCard]:
-        """Return some of the accepted failures, spread evenly over the pool."""
-        indices = np.flatnonzero(self.sets["accepted"])
+        """Return some of the accepted failures, spread evenly over the pool; in an evaluation, of the target's."""
+        if self.plan.mines:
+            indices = np.flatnonzero(self.sets.get("accepted", self.sets["mined"]))
+        else:
+            indices = np.flatnonzero(~self.correct(self.plan.of_role("target")).all(axis=0))
         if len(indices) > NUM_FAILURE_CARDS:
             indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
         answers = {

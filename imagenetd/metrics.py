@@ -109,8 +109,9 @@ def _slices(kinds: Sequence[str], nuisances: Sequence[str]) -> _Slices:
 
 def _slice_names(cells: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     yield (ALL, ALL)
-    order = [*Kind]
-    kinds = sorted({kind for kind, _ in cells}, key=order.index)
+    order = [*map(str, Kind)]
+    found = dict.fromkeys(kind for kind, _ in cells)  # kinds of a dataset of its own come after ours
+    kinds = [kind for kind in order if kind in found] + [kind for kind in found if kind not in order]
     yield from ((kind, ALL) for kind in kinds)
     for kind in kinds:
         yield from (cell for cell in cells if cell[0] == kind and cell[1])

@@ -16,6 +16,7 @@ from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
 from imagenetd.records import StageResult
 from imagenetd.reports.report import build_reports
+from imagenetd.stages.adopt import write_manifest
 from imagenetd.stages.evaluate import evaluate_models, read_scores
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
@@ -44,8 +45,8 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
         UserError: For a mistake that the user can mend.
     """
     job = Job(make_plan(config), plain_config, tuple(overrides))
-    for stage in StageName:
-        if stage not in config.stages:
+    for stage in _stages(job):
+        if stage not in config.stages and not _is_data(job, stage):
             if _is_needed(job, stage):
                 job.results.append(STAGES[stage](job))
             continue
@@ -59,6 +60,16 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     if job.sync_line:
         say(job.sync_line)
     return Outcome("done", Path(job.results[-1].folder), tuple(job.results))
+
+
+def _stages(job: Job) -> list[StageName]:
+    """Return the stages that this plan has; a dataset needs no prompts, and takes the place of the pool."""
+    return [stage for stage in StageName if job.plan.adopted is None or stage is not StageName.prompts]
+
+
+def _is_data(job: Job, stage: StageName) -> bool:
+    """Tell whether a stage only adopts a dataset: it is listed and checked in any case."""
+    return job.plan.adopted is not None and stage is StageName.generate
 
 
 def _shown(stage: StageName) -> contextlib.AbstractContextManager[Any]:
@@ -89,7 +100,10 @@ def _is_needed(job: Job, stage: StageName) -> bool:
     """Tell whether a stage that is not asked for feeds a later one; refuse to go on when it is not done."""
     later = list(StageName)[list(StageName).index(stage) + 1 :]
     needed = [name for name in later if name in job.plan.config.stages]
-    if not needed or stage is StageName.report:  # no stage reads what the report wrote
+    is_left_out = {StageName.mine: not job.plan.mines, StageName.qc: not job.plan.judges}
+    if (
+        not needed or stage is StageName.report or is_left_out.get(stage)
+    ):  # no stage reads what the report wrote
         return False
     if stage is StageName.predict:
         folders = [job.plan.folders[model.name] for model in job.plan.models]
@@ -108,11 +122,15 @@ def _waiting(path: Path) -> None:
 
 
 def _prompts(job: Job) -> StageResult:
+    assert job.plan.rows is not None
     return write_prompts(job.plan.folders["prompts"], job.plan.rows, waiting=_waiting)
 
 
 def _generate(job: Job) -> StageResult:
     config = job.plan.config
+    if job.plan.adopted is not None:
+        return write_manifest(job.plan.folders["generate"], job.plan.adopted, waiting=_waiting)
+    assert job.plan.generator is not None
     return generate_pool(
         job.plan.folders["generate"],
         read_prompts(job.plan.folders["prompts"].path / "prompts.parquet"),
@@ -127,7 +145,9 @@ def _generate(job: Job) -> StageResult:
 def _predict(job: Job) -> StageResult:
     models = {model.name: (model.classifier, job.plan.folders[model.name]) for model in job.plan.models}
     trainer = job.plan.config.trainer
-    return predict_pool(job.pool, models, job.plan.categories, trainer=trainer, waiting=_waiting)
+    result = predict_pool(job.all_images, models, job.plan.categories, trainer=trainer, waiting=_waiting)
+    job.require_readable()
+    return result
 
 
 def _mine(job: Job) -> StageResult:

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.config import Config, QcMethod, StageName, build
-from imagenetd.errors import ConfigError, MissingFilesError
+from imagenetd.data_plan import adopted_data, judges_images, mines_images, name_of, target_specs
+from imagenetd.errors import ConfigError
 from imagenetd.exports.export import build_exports
 from imagenetd.generators.generator import Generator
 from imagenetd.mining import resolve_min_failures
+from imagenetd.missing import require_files
 from imagenetd.models.classifier import Classifier
 from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
-from imagenetd.records import MissingFile
 from imagenetd.reports.report import build_reports
+from imagenetd.stages.adopt import Adopted
 from imagenetd.store import StageFolder, content_key, content_key_of_rows
 from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
 
+RECORD_VERSION = 2
+"""Of what the stage evaluate writes: 2 has regimes and the record of every image."""
 NEEDS_MODELS = set(StageName) - {StageName.prompts, StageName.generate}
 
 
@@ -40,13 +44,27 @@ class Plan:
 
     config: Config
     categories: tuple[Category, ...]
-    rows: PromptTable
-    generator: Generator
+    rows: PromptTable | None
+    """None when the images are those of a dataset."""
+    generator: Generator | None
+    """None when the images are those of a dataset."""
     generator_identity: dict[str, Any]
     models: tuple[PlannedModel, ...]
     min_failures: int
     folders: dict[str, StageFolder]
-    """Stage -> its folder; predictions under the names of the models."""
+    """Stage -> its folder; predictions under the names of the models. A dataset's is under `generate`."""
+    adopted: Adopted | None = None
+    """The dataset; None when the run generates its images."""
+
+    @property
+    def mines(self) -> bool:
+        """Some images are mined."""
+        return self.min_failures > 0
+
+    @property
+    def judges(self) -> bool:
+        """Mined images go through quality control."""
+        return self.mines and judges_images(self.config)
 
     def of_role(self, *roles: str) -> list[PlannedModel]:
         """Return the models that play one of these parts."""
@@ -62,30 +80,36 @@ def make_plan(config: Config) -> Plan:
     if StageName.export in config.stages:
         build_exports(config.export)
     categories = choose_categories(config.categories.names)
-    generator: Generator = build(config.generator, option="generator")
+    adopted = adopted_data(config, categories)
+    categories = adopted.categories if adopted else categories
+    generator: Generator | None = None if adopted else build(config.generator, option="generator")
     needs_models = bool(NEEDS_MODELS & set(config.stages))
     parts = _model_specs(config) if needs_models else []
     built = [(name, role, option, _classifier(spec, option)) for name, role, option, spec in parts]
     num_surrogates = sum(role == "surrogate" for _, role, _, _ in built)
     min_failures = 0
-    if needs_models:
+    if needs_models and mines_images(config, num_surrogates):
         min_failures = resolve_min_failures(config.mining.min_failures, num_surrogates=num_surrogates)
     needs_images = needs_models or StageName.generate in config.stages
     if needs_images:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
     models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
     _refuse_double_roles(models)
-    rows = generator.prompts() or _rows(config, categories)
-    choose_categories(rows.distinct("category"))
-    if needs_images:
-        generator.refuse_unknown(rows.one_of_each_cell())
+    rows: PromptTable | None = None
+    if generator is not None:
+        rows = generator.prompts() or _rows(config, categories)
+        choose_categories(rows.distinct("category"))
+        if needs_images:
+            generator.refuse_unknown(rows.one_of_each_cell())
     for model in models:
         model.classifier.label_space(
             categories
         )  # a category that a model does not know is told now, not after hours
-    identity = generator.identity() if needs_images else {}
-    folders = _folders(config, rows, identity, models, min_failures)
-    return Plan(config, categories, rows, generator, identity, models, min_failures, folders)
+    identity = generator.identity() if generator and needs_images else {}
+    folders = _image_folders(config, rows, identity, adopted)
+    if models:
+        folders |= _model_folders(config, folders["generate"].key, models, min_failures)
+    return Plan(config, categories, rows, generator, identity, models, min_failures, folders, adopted)
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
@@ -109,22 +133,14 @@ def _model_specs(config: Config) -> list[tuple[str, str, str, Any]]:
             f"surrogates={surrogates} is not a set of models. Choose one, e.g. surrogates=four_tiny."
         )
     parts = [(name, "surrogate", f"surrogates.{name}", spec) for name, spec in surrogates.items()]
-    parts.append((_name_of(config.target, "target"), "target", "target", config.target))
-    if config.qc.method is QcMethod.auto:
+    parts += target_specs(config)
+    if config.qc.method is QcMethod.auto and judges_images(config):
         if not config.qc.gate:
             raise ConfigError(
                 "qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME."
             )
-        parts.append((_name_of(config.qc.gate, "qc.gate"), "gate", "qc.gate", config.qc.gate))
+        parts.append((name_of(config.qc.gate, "qc.gate"), "gate", "qc.gate", config.qc.gate))
     return parts
-
-
-def _name_of(spec: Any, option: str) -> str:
-    if not isinstance(spec, dict) or not spec.get("name"):
-        raise ConfigError(
-            f"{option} has no name. Choose a model with {option}=NAME, or give {option}.name=NAME."
-        )
-    return str(spec["name"])
 
 
 def _classifier(spec: Any, option: str) -> Classifier:
@@ -134,27 +150,6 @@ def _classifier(spec: Any, option: str) -> Classifier:
             f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier."
         )
     return classifier
-
-
-def require_files(generator: Generator, classifiers: Sequence[tuple[Classifier, str]]) -> None:
-    """Raise MissingFilesError with every weight file that is neither here nor within reach."""
-    missing: list[MissingFile] = list(generator.missing_files("generator"))
-    for classifier, option in classifiers:
-        missing += classifier.missing_files(option)
-    if not missing:
-        return
-    missing = list({(file.file, file.source): file for file in missing}.values())
-    total = sum(file.size_mb or 0 for file in missing)
-    lines = [
-        f"  {file.file}  {f'{file.size_mb:,.0f} MB' if file.size_mb else 'size unknown'}  from {file.source}; "
-        f"local copy: {file.option}"
-        for file in missing
-    ]
-    raise MissingFilesError(
-        f"{len(missing)} files (about {total:,.0f} MB) are neither on this machine nor within reach. Connect to the "
-        "hub, or name local copies with the options shown. Nothing was started.\n" + "\n".join(lines),
-        missing,
-    )
 
 
 def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
@@ -175,30 +170,36 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
             )
 
 
-def _folders(
-    config: Config,
-    rows: PromptTable,
-    identity: dict[str, Any],
-    models: Sequence[PlannedModel],
-    min_failures: int,
+def _image_folders(
+    config: Config, rows: PromptTable | None, identity: dict[str, Any], adopted: Adopted | None
 ) -> dict[str, StageFolder]:
-    """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
+    """Return the folders of the images: prompts and pool, or the dataset in place of the pool."""
     root = Path(config.paths.output_dir)
+    if adopted is not None:
+        return {"generate": StageFolder(root / "datasets" / adopted.key, "data", adopted.key)}
+    assert rows is not None
     prompts = content_key_of_rows({"stage": "prompts", "vocabulary": VOCABULARY_VERSION}, rows.as_json())
     pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
-    folders = {
+    return {
         "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
         "generate": StageFolder(root / "pools" / pool, "generate", pool),
     }
-    if not models:
-        return folders
+
+
+def _model_folders(
+    config: Config, pool: str, models: Sequence[PlannedModel], min_failures: int
+) -> dict[str, StageFolder]:
+    """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
+    root = Path(config.paths.output_dir)
+    folders: dict[str, StageFolder] = {}
     precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
     predictions = {
         m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity, **precision})
         for m in models
     }
     for name, key in predictions.items():
-        folders[name] = StageFolder(root / "predictions" / pool / f"{name}-{key[:8]}", f"predict {name}", key)
+        folder = f"{name.replace('/', '_')}-{key[:8]}"
+        folders[name] = StageFolder(root / "predictions" / pool / folder, f"predict {name}", key)
     by_role = {
         role: [predictions[m.name] for m in models if m.role == role]
         for role in ("surrogate", "target", "gate")
@@ -215,8 +216,14 @@ def _folders(
             "min_confidence": config.qc.min_confidence if by_role["gate"] else None,
         }
     )
+    chosen = qc if min_failures and judges_images(config) else mine if min_failures else None
     evaluate = content_key(
-        {"stage": "evaluate", "qc": qc, "models": {m.name: predictions[m.name] for m in models}}
+        {
+            "stage": "evaluate",
+            "qc": chosen,
+            "models": {m.name: predictions[m.name] for m in models},
+            "record": RECORD_VERSION,
+        }
     )
     report = content_key(
         {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}

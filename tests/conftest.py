@@ -21,8 +21,8 @@ from imagenetd.records import Word
 
 ROOT = Path(__file__).parent.parent
 PURE_MODULES = [
-    *("imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts", "imagenetd.qc.votes"),
-    "imagenetd.statistics",
+    *("imagenetd.labelspaces", "imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts"),
+    *("imagenetd.qc.votes", "imagenetd.statistics"),
 ]
 
 # Every call of a pure function in the tests is checked against its annotations, shapes included.

@@ -20,9 +20,9 @@ MAX_FUNCTION_LINES = 60  # 40 is the aim
 
 LEVELS = {"errors": 0, "records": 1, "config": 1}
 PURE_LEVEL = 2  # store and every other module at the top of the package
-ADAPTERS = {"exports", "generators", "models", "qc", "reports", "tiny_world"}
+ADAPTERS = {"datasets", "exports", "generators", "models", "qc", "reports", "tiny_world"}
 ADAPTER_LEVEL, STAGE_LEVEL, PIPELINE_LEVEL, COMMAND_LEVEL = 3, 4, 5, 6
-PLANNING = {"plan", "job", "exporting", "pipeline"}
+PLANNING = {"data_plan", "missing", "plan", "job", "exporting", "pipeline"}
 COMMANDS = {"commandline", "sweep"}  # what run.py is made of
 
 STAGES = {"prompts", "generate", "predict", "mine", "qc", "evaluate", "report", "export"}

@@ -1,6 +1,7 @@
 """What every classifier can do: name itself exactly, say what it lacks, turn images into logits."""
 
 import abc
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.vocabulary import Category
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from jaxtyping import Float
     from PIL import Image
@@ -61,6 +63,23 @@ class Classifier(abc.ABC):
     @abc.abstractmethod
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return float32 logits, without gradients (after `load`)."""
+
+    def logits_of(
+        self, batch: 'Float[Tensor, "images 3 h w"]', rows: "pd.DataFrame"
+    ) -> 'Float[Tensor, "images classes"]':
+        """Return the logits of some rows of the pool's table, for models that must know what they are asked about.
+
+        Args:
+            batch: The preprocessed images of the rows.
+            rows: Columns image_id, category, kind, nuisance, and more; the truth is in them.
+        """
+        return self.logits(batch)
+
+    def preprocessing_key(self) -> str:
+        """Return what `transform` depends on (after `load`): models with the same key share its tensors."""
+        options = self.provenance().get("preprocessing")
+        own = f"{type(self).__module__}.{type(self).__name__}"
+        return f"{own} {json.dumps(options, sort_keys=True)}" if options else f"{own} of {self.name}"
 
 
 def closed_label_space(name: str, keys: Sequence[str], categories: Sequence[Category]) -> LabelSpace:

@@ -10,18 +10,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 from lightning import LightningModule
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 
+from imagenetd.datasets.dataset import STOP
+from imagenetd.datasets.image_set import ImageSet
 from imagenetd.distributed import tasks_of
-from imagenetd.errors import ModelError
+from imagenetd.errors import DataError, ModelError
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.loading import Batch, Chunk, Transform, image_loader
 from imagenetd.pool import Pool, part_name
-from imagenetd.store import write_table_atomic
+from imagenetd.store import write_json_atomic, write_table_atomic
 from imagenetd.vocabulary import Category
 
 CHUNK = 64
 """Images that are decoded at a time; a model's own batch size cuts them further."""
+PROVENANCE_FILE = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,6 @@ class PendingModel:
     shards: frozenset[int]
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A run of images of one shard."""
-
-    shard: int
-    first: int
-    stop: int
-    is_last: bool
-
-
-class _Chunks(Dataset[tuple[Chunk, list[Image.Image]]]):
-    """Decodes the images of a chunk."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-
-    def __getitem__(self, chunk: Chunk) -> tuple[Chunk, list[Image.Image]]:
-        return chunk, [self.pool.read_image(index) for index in range(chunk.first, chunk.stop)]
-
-
 class PredictModule(LightningModule):
     """Decodes every image once and shows it to every model that still lacks it.
 
@@ -61,6 +45,7 @@ class PredictModule(LightningModule):
         pool: The images.
         models: Not loaded yet: each process loads its own.
         categories: The classes of zero-shot models.
+        num_workers: Processes, beside this one, that read, decode and preprocess images.
         channels_last: Layout of the networks' convolutions.
         compiles: Compile the networks.
     """
@@ -71,26 +56,39 @@ class PredictModule(LightningModule):
         models: Sequence[PendingModel],
         categories: Sequence[Category],
         *,
+        num_workers: int = 0,
         channels_last: bool = False,
         compiles: bool = False,
     ) -> None:
         super().__init__()
         self.channels_last, self.compiles = channels_last, compiles
         self.pool, self.models, self.categories = pool, list(models), list(categories)
+        self.num_workers = num_workers
         self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in models}
         self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
+        self._unreadable: dict[int, str] = {}
 
     def setup(self, stage: str) -> None:
         """Read the weights of every model in this process."""
         for model in self.models:
             model.classifier.load(self.categories, self.trainer.strategy.root_device)
             speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
+            if self.trainer.is_global_zero:
+                write_json_atomic(model.folder / PROVENANCE_FILE, model.classifier.provenance())
 
-    def predict_dataloader(self) -> DataLoader[tuple[Chunk, list[Image.Image]]]:
+    def predict_dataloader(self) -> DataLoader[Batch]:
         """Return this process's chunks, shard by shard."""
         shards = sorted(frozenset[int]().union(*(model.shards for model in self.models)))
-        mine = tasks_of(self.trainer, shards)
-        return DataLoader(_Chunks(self.pool), batch_size=None, sampler=self._chunks(mine))  # type: ignore[arg-type]
+        transforms = {shard: self._transforms(shard) for shard in shards}
+        chunks = self._chunks(tasks_of(self.trainer, shards))
+        return image_loader(self.pool, chunks, transforms, num_workers=self.num_workers)
+
+    def _transforms(self, shard: int) -> dict[str, Transform]:
+        return {
+            model.classifier.preprocessing_key(): model.classifier.transform
+            for model in self.models
+            if shard in model.shards
+        }
 
     def _chunks(self, shards: Iterable[int]) -> Iterator[Chunk]:
         for shard in shards:
@@ -100,33 +98,52 @@ class PredictModule(LightningModule):
                 yield Chunk(shard, first, stop, stop == images.stop)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Leave decoded images where they are; each model moves its own tensors."""
+        """Leave the tensors where they are; each model moves its own."""
         return batch
 
-    def items_of(self, batch: tuple[Chunk, list[Image.Image]]) -> int:
+    def items_of(self, batch: Batch) -> int:
         """Return the number of images of a chunk, for the progress bar."""
-        return len(batch[1])
+        return len(batch.chunk.indices)
 
     @torch.inference_mode()
-    def predict_step(self, batch: tuple[Chunk, list[Image.Image]], batch_idx: int) -> None:
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the logits of one chunk; write a part for each model at the end of a shard."""
-        chunk, images = batch
-        for model in self.models:
-            if chunk.shard not in model.shards:
-                continue
+        if batch.error is not None:
+            raise batch.error
+        self._note_unreadable(batch)
+        chunk = batch.chunk
+        models = [model for model in self.models if chunk.shard in model.shards]
+        for model in models:
             started = time.perf_counter()
-            self._logits[model.name] += list(self._run(model, images))
-            self._seconds[model.name] += time.perf_counter() - started
-            if chunk.is_last:
-                self._write(model, chunk.shard)
+            self._logits[model.name] += list(self._run(model, batch))
+            work = time.perf_counter() - started
+            self._seconds[model.name] += work + batch.seconds / len(models)
+        if not chunk.is_last:
+            return
+        if isinstance(self.pool, ImageSet):
+            self.pool.leave_out(chunk.shard, self._unreadable)
+        for model in models:
+            self._write(model, chunk.shard)
+        self._unreadable = {}
 
-    def _run(self, model: PendingModel, images: Sequence[Image.Image]) -> Iterator[np.ndarray]:
-        size = model.classifier.batch_size
-        for first in range(0, len(images), size):
-            batch = torch.stack([model.classifier.transform(image) for image in images[first : first + size]])
-            logits = (
-                model.classifier.logits(batch.to(self.trainer.strategy.root_device)).float().cpu().numpy()
+    def _note_unreadable(self, batch: Batch) -> None:
+        self._unreadable |= batch.unreadable
+        if batch.unreadable and isinstance(self.pool, ImageSet) and self.pool.dataset.on_unreadable == STOP:
+            index, reason = next(iter(batch.unreadable.items()))
+            raise DataError(
+                f"{self.pool.table['file'].iloc[index]} cannot be read: {reason}. Mend it or take it out of "
+                f"data.root={self.pool.dataset.root}, or go on without such images with data.on_unreadable=list."
             )
+
+    def _run(self, model: PendingModel, batch: Batch) -> Iterator[np.ndarray]:
+        images: Tensor | None = batch.inputs.get(model.classifier.preprocessing_key())
+        if images is None:  # not one image of this chunk can be read
+            return
+        size, device = model.classifier.batch_size, self.trainer.strategy.root_device
+        rows = self.pool.table.iloc[batch.readable]
+        for first in range(0, len(images), size):
+            part = images[first : first + size].to(device)
+            logits = model.classifier.logits_of(part, rows.iloc[first : first + size]).float().cpu().numpy()
             if not np.isfinite(logits).all():
                 raise ModelError(
                     f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
@@ -134,10 +151,14 @@ class PredictModule(LightningModule):
             yield logits
 
     def _write(self, model: PendingModel, shard: int) -> None:
-        logits = np.concatenate(self._logits[model.name])
+        width = model.classifier.label_space(self.categories).num_classes
+        logits = np.concatenate([np.zeros((0, width), np.float32), *self._logits[model.name]])
+        if logits.shape[1] != width:
+            raise ModelError(f"{model.name} gave {logits.shape[1]} logits an image, but has {width} classes.")
         rows = self.pool.shard_rows(shard)
-        flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), logits.shape[1])
-        seconds = np.full(len(rows), self._seconds[model.name] / len(rows))
+        rows = rows[~rows.index.isin(self._unreadable)]
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), width)
+        seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
         table = pa.table(
             {"image_id": pa.array(rows["image_id"].tolist(), pa.string()), "logits": flat, "seconds": seconds}
         )

@@ -27,9 +27,10 @@ def nuisance_plot(nuisances: pd.DataFrame, *, min_images: int, max_rows_per_kind
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    known = [kind for kind in NUISANCE_KINDS if kind in set(nuisances["kind"])]
     panels = [
         (kind, rows.sort_values("pool_accuracy", kind="stable").head(max_rows_per_kind))
-        for kind in NUISANCE_KINDS
+        for kind in dict.fromkeys([*known, *nuisances["kind"]])
         if len(rows := nuisances[nuisances["kind"] == kind])
     ]
     heights = [len(rows) + 0.6 for _, rows in panels]

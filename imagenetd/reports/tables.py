@@ -126,6 +126,6 @@ def _add_share(table: pd.DataFrame, column: str, part: np.ndarray, whole: np.nda
 
 
 def _per_image(seconds: Mapping[str, float], stages: tuple[str, ...], num_images: int) -> float | None:
-    if not num_images:
+    if not num_images or not set(stages) & set(seconds):  # the images of a dataset cost no generation
         return None
     return sum(seconds.get(stage, 0.0) for stage in stages) / num_images

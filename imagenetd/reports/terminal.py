@@ -44,14 +44,16 @@ def terminal_tables(
         kinds = tables["overall"].query("model == @model")
         nuisances = tables["per_nuisance"].query("model == @model")
         shown.append(_kinds_table(kinds, title=f"{model} (target) by kind", min_images=min_images))
-        shown.append(
-            _nuisances_table(nuisances, f"{model} (target) by nuisance", min_images, max_rows_per_kind)
-        )
-    drop = DROPS.get(_drop_of(tables["overall"]) or "", "not known")
-    shown.append(Text(LEGEND.format(min_images=min_images, drop=drop), style="dim"))
-    shown.append(_totals_table(tables["surrogates"], min_images=min_images))
-    shown.append(_yields_table(tables["yields"]))
-    shown.append(cost_line(costs))
+        if len(nuisances):
+            title = f"{model} (target) by nuisance"
+            shown.append(_nuisances_table(nuisances, title, min_images, max_rows_per_kind))
+    drop = _drop_of(tables["overall"])
+    legend = LEGEND if drop else LEGEND.partition(" drop:")[0]
+    shown.append(Text(legend.format(min_images=min_images, drop=DROPS.get(drop or "")), style="dim"))
+    if len(tables["surrogates"]):
+        shown.append(_totals_table(tables["surrogates"], min_images=min_images))
+    if "hard_yield" in tables["yields"]:
+        shown += [_yields_table(tables["yields"]), cost_line(costs)]
     return shown
 
 

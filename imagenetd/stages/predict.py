@@ -10,7 +10,7 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.pool import Pool, part_name
 from imagenetd.predictions import read_seconds
 from imagenetd.records import StageResult
-from imagenetd.store import StageFolder, make_folder
+from imagenetd.store import StageFolder, library_versions, make_folder, read_stage_file
 from imagenetd.vocabulary import Category
 
 
@@ -76,7 +76,12 @@ def _run(
     shards = frozenset[int]().union(*(model.shards for model in pending))
     num_items = sum(len(pool.layout.images(shard)) for shard in shards)
     module = PredictModule(
-        pool, pending, categories, channels_last=trainer.channels_last, compiles=trainer.compile
+        pool,
+        pending,
+        categories,
+        channels_last=trainer.channels_last,
+        compiles=trainer.compile,
+        num_workers=trainer.num_workers,
     )
     run_prediction(
         module,
@@ -98,5 +103,7 @@ def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories:
             "identity": classifier.identity(categories),
             "label_space": asdict(space),
             "family": classifier.family,
+            "provenance": read_stage_file(folder.path / "provenance.json"),
+            "versions": library_versions(),
         }
     )

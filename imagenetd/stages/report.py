@@ -17,19 +17,7 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
 from imagenetd.reports.terminal import findings_view
 from imagenetd.stages.reporting import report_summaries, run_reports
-from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightning",
-    "diffusers",
-    "transformers",
-    "timm",
-    "open_clip_torch",
-    "hydra-core",
-    "numpy",
-)
+from imagenetd.store import StageFolder, library_versions, make_folder, read_stage_file, write_json_atomic
 
 
 @dataclass(frozen=True)
@@ -95,8 +83,8 @@ def write_report(
 
 def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float]) -> dict[str, Any]:
     """Return the content of `summary.json`."""
-    mined, pool = facts.num_images["mined"], facts.num_images["pool"]
-    accepted = facts.num_images["accepted"]
+    pool = facts.num_images["pool"]
+    mined, accepted = facts.num_images.get("mined"), facts.num_images.get("accepted")  # None in an evaluation
     of_role = {
         role: [n for n, (r, _) in facts.models.items() if r == role]
         for role in ("surrogate", "target", "gate")
@@ -116,8 +104,8 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
         "mining": {"min_failures": facts.min_failures, "num_surrogates": len(of_role["surrogate"])},
         "models": {name: _model_summary(name, *part, scores) for name, part in facts.models.items()},
         "yield": {
-            "mined": mined / pool if pool else None,
-            "accepted": accepted / mined if mined else None,
+            "mined": mined / pool if pool and mined is not None else None,
+            "accepted": accepted / mined if mined and accepted is not None else None,
         },
         "seconds": seconds,
         "cost": cost(seconds, facts.num_images),
@@ -127,7 +115,7 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
         "seed": facts.seed,
         "overrides": list(facts.overrides),
         "config": facts.config,
-        "versions": versions(),
+        "versions": library_versions(),
     }
 
 
@@ -155,11 +143,6 @@ def _or_none(value: float) -> float | None:
     return None if value != value else value  # JSON has no NaN
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of imagenetd and of the libraries that make or judge images."""
-    return {name: importlib.metadata.version(name) for name in ("imagenetd", *PACKAGES)}
-
-
 def _run_report(
     key: str, facts: RunFacts, scores: Sequence[Score], summary: dict[str, Any], cards: list[FailureCard]
 ) -> RunReport:
@@ -178,7 +161,7 @@ def _run_report(
     return RunReport(
         key=key,
         name=facts.name,
-        group=f"pool-{summary['keys']['generate'][:8]}",
+        group=f"pool-{summary['keys'].get('generate', summary['keys'].get('data', ''))[:8]}",
         job_type="evaluate",
         tags=(summary["target"], f"{len(summary['surrogates'])} surrogates"),
         config={**facts.config, "lineage": lineage, "target_name": summary["target"]},
