@@ -9,7 +9,7 @@ import numpy as np
 
 from imagenetd.config import QcMethod
 from imagenetd.correctness import correct_matrix, labels, predicted_names
-from imagenetd.datasets.dataset import STOP
+from imagenetd.datasets.dataset import STOP, UNREADABLE
 from imagenetd.datasets.image_set import ImageSet
 from imagenetd.errors import DataError
 from imagenetd.mining import accepted_classes
@@ -68,7 +68,8 @@ class Job:
         images = self.all_images
         if not isinstance(images, ImageSet):
             return
-        lost = left_out(images).query("problem == @UNREADABLE")
+        lost = left_out(images)
+        lost = lost[lost["problem"] == UNREADABLE]
         if len(lost) and images.dataset.on_unreadable == STOP:
             first = lost.iloc[0]
             raise DataError(
