@@ -20,7 +20,8 @@ from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.stages.evaluate import read_scores
 from imagenetd.stages.export import write_exports
 from imagenetd.stages.mine import read_mining
-from imagenetd.store import StageFolder, content_key, library_versions
+from imagenetd.store import StageFolder, content_key
+from imagenetd.versions import library_versions
 from imagenetd.vocabulary import clean_nuisance
 
 EMBEDDED = ("package:", "imagenetd.generators.render.RenderGenerator")

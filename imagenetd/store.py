@@ -5,7 +5,6 @@ import errno
 import fcntl
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -27,26 +26,6 @@ WORKERS = ".workers"
 MIN_FREE_BYTES = 50 * 2**20
 TEMPORARY = ".{name}.{process}.tmp"
 """Name of a file that is being written."""
-
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightning",
-    "diffusers",
-    "transformers",
-    "timm",
-    "open_clip_torch",
-    "hydra-core",
-    "numpy",
-    "pillow",
-)
-"""Libraries that make or judge images: their versions stand beside every result."""
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of imagenetd and of the libraries that make or judge images."""
-    return {name: importlib.metadata.version(name) for name in ("imagenetd", *PACKAGES)}
 
 
 def content_key(identity: Mapping[str, Any]) -> str:

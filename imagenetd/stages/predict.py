@@ -10,7 +10,8 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.pool import Pool, part_name
 from imagenetd.predictions import read_seconds
 from imagenetd.records import StageResult
-from imagenetd.store import StageFolder, library_versions, make_folder, read_stage_file
+from imagenetd.store import StageFolder, make_folder, read_stage_file
+from imagenetd.versions import library_versions
 from imagenetd.vocabulary import Category
 
 

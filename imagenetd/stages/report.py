@@ -17,7 +17,8 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
 from imagenetd.reports.terminal import findings_view
 from imagenetd.stages.reporting import report_summaries, run_reports
-from imagenetd.store import StageFolder, library_versions, make_folder, read_stage_file, write_json_atomic
+from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
+from imagenetd.versions import library_versions
 
 
 @dataclass(frozen=True)
