@@ -70,6 +70,12 @@ def test_equal_groups_shrink_to_their_mean() -> None:
     assert np.abs(mean - correct.sum() / 2000).max() < 0.05
 
 
+@pytest.mark.parametrize("correct", [0, 50])
+def test_groups_that_are_all_wrong_or_all_right_stay_near_the_end(correct: int) -> None:
+    mean, low, high = shrink(np.full(2000, correct), np.full(2000, 50))
+    assert abs(mean[0] - correct / 50) < 0.001 and 0 <= low[0] <= mean[0] <= high[0] <= 1
+
+
 def test_a_group_without_images_gets_the_mean_of_the_groups() -> None:
     correct = np.array([8, 9, 7, 8, 8, 9, 7, 8, 0])
     mean, low, high = shrink(correct, np.array([10] * 8 + [0]))

@@ -182,6 +182,14 @@ def _num_worse(nuisances: pd.DataFrame, design: Design) -> dict[str, int]:
 def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> list[str]:
     found = []
     judged = design.evidence.judged
+    worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
+    for model_name, of_model in worse.groupby("model", sort=False):
+        named = of_model[of_model["is_worse"]].sort_values("shrunken")
+        words = ", ".join(named["nuisance"].head(4)) or "none"
+        found.append(
+            f"{model_name}: {len(named)} of {int(of_model['is_ranked'].sum())} nuisances are worse than the rest of "
+            f"their kind at a false discovery rate of 5%: {words}."
+        )
     rows = totals[(totals["kind"] == ALL) & (totals["role"] == "target")].set_index(["set", "model"])
     for model in design.evidence.of_role("target"):
         pool = rows.loc[(judged, model.name)]
@@ -194,12 +202,4 @@ def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> 
                 f"{100 * hard['detectable_difference']:.0f} points to be told apart"
             )
         found.append(f"{text}.")
-    worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
-    for model_name, of_model in worse.groupby("model", sort=False):
-        named = of_model[of_model["is_worse"]].sort_values("shrunken")
-        words = ", ".join(named["nuisance"].head(4)) or "none"
-        found.append(
-            f"{model_name}: {len(named)} of {int(of_model['is_ranked'].sum())} nuisances are worse than the rest of "
-            f"their kind at a false discovery rate of 5%: {words}."
-        )
     return found

@@ -143,7 +143,9 @@ def _findings(
 ) -> Iterator[str]:
     shown = "accepted" if (pairs["set"] == "accepted").any() else design.evidence.judged
     of_set = pairs[pairs["set"] == shown]
-    if of_set.empty:
+    if len(design.evidence.of_role("target")) < 2:
+        yield "One target alone: name more, or take in all models of this pool with report.models=all, to compare."
+    elif of_set.empty:
         yield "No two targets share a label space: no model is compared with another."
     else:
         told = int(of_set["is_different"].sum())

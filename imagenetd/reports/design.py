@@ -164,4 +164,4 @@ def label_spaces(models: Sequence[ModelEvidence]) -> list[str]:
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return part / whole, NaN where whole is 0."""
-    return ratio(part, whole)
+    return ratio(np.asarray(part), np.asarray(whole))

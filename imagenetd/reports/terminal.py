@@ -57,8 +57,9 @@ def terminal_tables(
     return shown
 
 
-def findings_view(results: Sequence[ReportResult], *, most: int = 2) -> list[RenderableType]:
+def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[RenderableType]:
     """Return what the reports found, at most so many sentences of each; all stand in `summary.json`."""
+    more = sum(max(0, len(result.findings) - most) for result in results)
     found = [sentence for result in results for sentence in result.findings[:most]]
     if not found:
         return []
@@ -66,6 +67,8 @@ def findings_view(results: Sequence[ReportResult], *, most: int = 2) -> list[Ren
     view.title, view.title_justify, view.title_style = "\nfindings", "left", "bold"
     for sentence in found:
         view.add_row("-", Text(sentence))
+    if more:
+        view.add_row("", Text(f"{more} more in summary.json, the numbers in tables/<report>/", style="dim"))
     return [view]
 
 

@@ -7,7 +7,9 @@ from scipy.special import betaincinv, expit, gammaln, logit
 Counts = Int[np.ndarray, " groups"]
 Rates = Float[np.ndarray, " groups"]
 
-NUM_SPREADS, NUM_CENTRES, CENTRE_RANGE = 20, 9, 3.0
+MAX_TABLED = 512
+"""Up to so many images of a group, pairs of counts are told apart by counting."""
+NUM_SPREADS, NUM_CENTRES, CENTRE_RANGE, MAX_ERROR = 20, 9, 3.0, 2.0
 
 
 def shrink(
@@ -28,21 +30,31 @@ def shrink(
     if num_images.sum() == 0:
         unknown = np.full(len(num_images), np.nan)
         return unknown, np.zeros(len(num_images)), np.ones(len(num_images))
-    pairs, position = np.unique(np.stack([num_correct, num_images]), axis=1, return_inverse=True)
-    repeats = np.bincount(position.ravel(), minlength=pairs.shape[1])
-    correct, wrong = pairs[0].astype(np.float64), (pairs[1] - pairs[0]).astype(np.float64)
+    base = int(num_images.max()) + 1
+    code = num_correct * base + num_images
+    pairs, index = np.unique(code, return_inverse=True) if base > MAX_TABLED else _unique(code, base**2)
+    repeats = np.bincount(index, minlength=len(pairs))
+    correct = (pairs // base).astype(np.float64)
+    wrong = pairs % base - correct
     alpha, beta, width = _grid(num_correct, num_images)
     fit = _log_beta(correct[:, None] + alpha, wrong[:, None] + beta) - _log_beta(alpha, beta)
     log_weight = repeats @ fit + np.log(width)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    total = pairs[1][:, None] + alpha + beta
+    total = (correct + wrong)[:, None] + alpha + beta
     means = (correct[:, None] + alpha) / total
     mean = means @ weight
     variance = (means * (1 - means) / (total + 1) + means**2) @ weight - mean**2
     low, high = _beta_interval(mean, variance, confidence)
-    index = position.ravel()
     return mean[index], low[index], high[index]
+
+
+def _unique(code: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct codes and each one's place among them; counting is faster than sorting."""
+    pairs = np.flatnonzero(np.bincount(code, minlength=size))
+    place = np.zeros(size, dtype=np.int64)
+    place[pairs] = np.arange(len(pairs))
+    return pairs, place[code]
 
 
 def _grid(num_correct: np.ndarray, num_images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,6 +65,7 @@ def _grid(num_correct: np.ndarray, num_images: np.ndarray) -> tuple[np.ndarray, 
     spread = (np.arange(NUM_SPREADS) + 0.5) / NUM_SPREADS
     correlation = spread**2  # flat in the correlation, closer where it is small
     error = np.sqrt((1 / images + correlation / groups) / (centre * (1 - centre)))
+    error = np.minimum(error, MAX_ERROR)  # without a right or a wrong answer the formula has no meaning
     step = np.linspace(-CENTRE_RANGE, CENTRE_RANGE, NUM_CENTRES)
     mean = expit(logit(centre) + error[:, None] * step)
     strength = np.broadcast_to((1 / correlation - 1)[:, None], mean.shape)
@@ -71,4 +84,5 @@ def _beta_interval(
     strength = mean * (1 - mean) / np.maximum(variance, 1e-12) - 1
     alpha, beta = mean * strength, (1 - mean) * strength
     tail = (1 - confidence) / 2
-    return betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
+    low, high = betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
+    return np.minimum(low, mean), np.maximum(high, mean)  # near 0 and 1 the mean can lie outside

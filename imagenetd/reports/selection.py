@@ -1,0 +1,129 @@
+"""The report `selection`: how much of the result is the mining itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import wilson_interval
+from imagenetd.reports.design import Design, share
+from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.persistence import persistence_table, transfer_table
+from imagenetd.reports.report import Report
+from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionReport(Report):
+    """Roles, k-of-n curves over all subsets, families left out, persistence on other seeds, transfer of failures."""
+
+    num_draws: int = 500
+    """Resamples of the bootstrap over categories."""
+    seed: int = 0
+    """Of the resamples."""
+    min_share: float = 0.5
+    """A cell is chosen when at least this share of its images on one half of the seeds fails."""
+    max_subsets: int = 1024
+    """Rows (subset, k); with more surrogates than these allow, subsets are sampled."""
+
+    name: ClassVar[str] = "selection"
+
+    def report(self, evidence: Evidence) -> ReportResult:
+        """Return `roles`, `subsets`, `curve`, `leave_family_out`, `persistence` and `transfer`."""
+        design = Design(evidence)
+        draws = {"num_draws": self.num_draws, "seed": self.seed}
+        tables = {"roles": _roles(design)}
+        if evidence.of_role("surrogate"):
+            subsets = Subsets.of(design, max_rows=self.max_subsets, **draws)
+            tables |= {"subsets": subset_table(subsets), "curve": curve_table(subsets)}
+            tables["leave_family_out"] = leave_family_out_table(subsets)
+        tables["persistence"] = persistence_table(design, min_share=self.min_share, **draws)
+        tables["transfer"] = transfer_table(design, **draws)
+        return ReportResult(self.name, tables, tuple(_findings(tables)), _summary(tables))
+
+
+def relation(model: ModelEvidence, evidence: Evidence) -> str:
+    """Return `surrogate`, `gate`, `sibling` (a surrogate has its family) or `unseen`."""
+    if model.role != "target":
+        return model.role
+    families = {other.family for other in evidence.of_role("surrogate")}
+    return "sibling" if model.family in families else "unseen"
+
+
+def _roles(design: Design) -> pd.DataFrame:
+    evidence = design.evidence
+    inside = ~design.is_control[design.cell_of_image]
+    rows = []
+    for model in evidence.models:
+        relatives = [
+            m.name for m in evidence.of_role("surrogate") if m.family == model.family and m is not model
+        ]
+        row: dict[str, object] = {
+            "model": model.name,
+            "role": model.role,
+            "relation": relation(model, evidence),
+        }
+        row |= {"family": model.family, "relatives": " ".join(relatives)}
+        for name in (evidence.judged, "mined", "accepted"):
+            members = evidence.sets[name] & inside
+            images, correct = np.array([members.sum()]), np.array([(members & model.correct).sum()])
+            low, high = wilson_interval(correct, images)
+            row[f"num_{name}"] = int(images[0])
+            row[f"{name}_accuracy"] = float(share(correct, images)[0])
+            row |= {f"{name}_wilson_low": float(low[0]), f"{name}_wilson_high": float(high[0])}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _summary(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
+    roles, kept = tables["roles"], tables["persistence"]
+    return {
+        "relations": dict(zip(roles["model"], roles["relation"], strict=True)),
+        "persistence": dict(zip(kept["failure_of"], kept["persistence"], strict=True)),
+        "base_rate": dict(zip(kept["failure_of"], kept["base_rate"], strict=True)),
+    }
+
+
+def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    if "curve" in tables:
+        yield from _curve_findings(tables["curve"])
+    for row in tables["persistence"].head(1).to_dict("records"):
+        yield (
+            f"Cells where {row['failure_of']} fail on half of the seeds fail on the other half in "
+            f"{100 * row['persistence']:.0f}% of the images [{100 * row['persistence_low']:.0f}, "
+            f"{100 * row['persistence_high']:.0f}]; the base rate is {100 * row['base_rate']:.0f}%."
+        )
+    if tables["persistence"].empty:
+        yield "Every cell has images on one half of the seeds only: persistence needs num_images_per_cell=2 or more."
+    yield from _leak_findings(tables)
+
+
+def _curve_findings(curve: pd.DataFrame) -> Iterator[str]:
+    everyone = curve[curve["num_surrogates"] == curve["min_failures"]]
+    for target, rows in everyone.groupby("target", sort=False):
+        steps = ", ".join(f"{100 * accuracy:.0f}" for accuracy in rows["accuracy"])
+        last = rows.iloc[-1]
+        yield (
+            f"{target}: {steps}% with 0 to {int(last['num_surrogates'])} surrogates that must all fail "
+            f"(sets of {rows['mean_num_judged'].iloc[0]:,.0f} to {last['mean_num_judged']:,.0f} images)."
+        )
+
+
+def _leak_findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    siblings = tables["roles"].query("relation == 'sibling'")
+    if "leave_family_out" not in tables or siblings.empty:
+        return
+    leaks = tables["leave_family_out"].query("relation == 'sibling'").dropna(subset=["leak"])
+    if leaks.empty:
+        names = ", ".join(siblings["model"])
+        yield (
+            f"{names}: a sibling of surrogates, so part of its drop may be the mining. How much cannot be told without "
+            "surrogates and targets of other families."
+        )
+    for row in leaks.to_dict("records"):
+        yield (
+            f"{row['target']} is a sibling of the {row['family']} surrogates: {100 * row['leak']:+.1f} points "
+            f"[{100 * row['leak_low']:+.1f}, {100 * row['leak_high']:+.1f}] of its drop are due to that."
+        )

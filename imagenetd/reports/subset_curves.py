@@ -1,0 +1,219 @@
+"""Mining again with every subset of the surrogates, from stored answers: k-of-n curves, and one family left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.reports.design import Design, label_spaces, share
+from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined, rank_agreement
+
+MAX_WORK = 4e9
+"""Multiplications of one bootstrap; with many surrogates there are fewer draws."""
+MIN_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Every subset of the surrogates with its k, and what mining with it selects.
+
+    Columns of the sums are: images of the pool, judged images, and the judged images that each target gets right.
+    """
+
+    surrogates: Sequence[ModelEvidence]
+    targets: Sequence[ModelEvidence]
+    subsets: np.ndarray
+    """Int "rows": bits."""
+    min_failures: np.ndarray
+    """Int "rows"."""
+    chosen: np.ndarray
+    """Float "rows codes": 1 where an image of this code is mined."""
+    sums: np.ndarray
+    """Float "categories codes columns"."""
+    drawn: np.ndarray
+    """Float "draws codes columns"."""
+
+    @classmethod
+    def of(cls, design: Design, *, num_draws: int, seed: int, max_rows: int) -> "Subsets":
+        """Count once; everything else is a matrix product."""
+        surrogates, targets = design.evidence.of_role("surrogate"), design.evidence.of_role("target")
+        used = ~design.is_control[design.cell_of_image]
+        judged = design.evidence.sets[design.evidence.judged][used]
+        codes = failure_codes(np.stack([model.correct[used] for model in surrogates]))
+        columns = np.stack(
+            [np.ones(len(codes)), judged, *(judged & model.correct[used] for model in targets)]
+        )
+        category = design.cells["category_code"].to_numpy()[design.cell_of_image[used]]
+        found, sums = code_sums(codes, category, columns.astype(np.float64), len(design.categories))
+        subsets, min_failures = choose_subsets(len(surrogates), max_rows=max_rows, seed=seed)
+        chosen = is_mined(found, subsets, min_failures).astype(np.float64)
+        work = chosen.size * len(columns)
+        draws = int(min(num_draws, max(MIN_DRAWS, MAX_WORK // max(1, work))))
+        flat = sums.reshape(len(sums), -1)
+        flat = flat[flat.any(axis=1)]
+        drawn = resampled_sums(flat, num_draws=draws, seed=seed).reshape(draws, *sums.shape[1:])
+        return cls(surrogates, targets, subsets, min_failures, chosen, sums, drawn)
+
+    @property
+    def num_clusters(self) -> int:
+        """Categories that have images."""
+        return int(self.sums.any(axis=(1, 2)).sum())
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Float "rows columns"."""
+        return self.chosen @ self.sums.sum(axis=0)
+
+    def accuracies(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the targets' accuracies, "rows targets", and their resamples, "draws rows targets"."""
+        totals, moved = self.totals, self.chosen @ self.drawn
+        return share(totals[:, 2:], totals[:, 1:2]), share(moved[..., 2:], moved[..., 1:2])
+
+    def names(self) -> list[str]:
+        """Return the surrogates of each row, joined by `+`."""
+        known = [model.name for model in self.surrogates]
+        return [
+            "+".join(name for bit, name in enumerate(known) if bits >> bit & 1)
+            for bits in self.subsets.tolist()
+        ]
+
+
+def subset_table(subsets: Subsets) -> pd.DataFrame:
+    """Return one row for each subset, k and target."""
+    accuracy, _ = subsets.accuracies()
+    totals, num_targets = subsets.totals, len(subsets.targets)
+    rows = {
+        "surrogates": subsets.names(),
+        "num_surrogates": np.bitwise_count(subsets.subsets).astype(np.int64),
+        "min_failures": subsets.min_failures,
+        "num_mined": totals[:, 0].astype(np.int64),
+        "num_judged": totals[:, 1].astype(np.int64),
+    }
+    table = pd.DataFrame({name: np.repeat(column, num_targets) for name, column in rows.items()})
+    table["target"] = np.tile([model.name for model in subsets.targets], len(accuracy))
+    return table.assign(num_correct=totals[:, 2:].ravel().astype(np.int64), accuracy=accuracy.ravel())
+
+
+def curve_table(subsets: Subsets) -> pd.DataFrame:
+    """Return for each number of surrogates, k and target the mean over the subsets, with its interval.
+
+    The row of 0 surrogates is the whole judged pool. `rank_agreement` compares the order of the targets with
+    that on the set of all surrogates with k = n.
+    """
+    accuracy, moved = subsets.accuracies()
+    size = np.bitwise_count(subsets.subsets).astype(np.int64)
+    fair = np.equal.outer(*[np.array(label_spaces(subsets.targets))] * 2)
+    full = (size == len(subsets.surrogates)) & (subsets.min_failures == len(subsets.surrogates))
+    tau = rank_agreement(accuracy, accuracy[np.flatnonzero(full)[0]], fair)
+    whole = subsets.sums.sum(axis=0).sum(axis=0)
+    rows = [_curve_rows(subsets, 0, 0, 1, whole[None], *_pool_accuracy(subsets), np.array([np.nan]))]
+    for num, k in sorted(set(zip(size.tolist(), subsets.min_failures.tolist(), strict=True))):
+        members = (size == num) & (subsets.min_failures == k)
+        part = (accuracy[members], moved[:, members], tau[members])
+        rows.append(_curve_rows(subsets, num, k, int(members.sum()), subsets.totals[members], *part))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _pool_accuracy(subsets: Subsets) -> tuple[np.ndarray, np.ndarray]:
+    whole, moved = subsets.sums.sum(axis=(0, 1)), subsets.drawn.sum(axis=1)
+    return share(whole[None, 2:], whole[None, 1:2]), share(moved[:, None, 2:], moved[:, None, 1:2])
+
+
+def _curve_rows(
+    subsets: Subsets,
+    num: int,
+    k: int,
+    num_subsets: int,
+    totals: np.ndarray,
+    accuracy: np.ndarray,
+    moved: np.ndarray,
+    tau: np.ndarray,
+) -> pd.DataFrame:
+    known = ~np.isnan(accuracy).all(axis=1)  # a subset that mines nothing has no accuracy
+    if known.any():
+        value = np.nanmean(accuracy[known], axis=0)
+        drawn = _mean_of_known(moved[:, known])
+        found = interval_of(value, drawn, num_clusters=subsets.num_clusters, bounds=(0.0, 1.0))
+        lowest, highest = accuracy[known].min(axis=0), accuracy[known].max(axis=0)
+        low, high = found.low, found.high
+    else:
+        value = lowest = highest = low = high = np.full(len(subsets.targets), np.nan)
+    agreement = tau[~np.isnan(tau)]
+    return pd.DataFrame(
+        {
+            **{"num_surrogates": num, "min_failures": k, "target": [model.name for model in subsets.targets]},
+            **{"num_subsets": num_subsets, "mean_num_mined": totals[:, 0].mean()},
+            **{"mean_num_judged": totals[:, 1].mean(), "min_num_judged": int(totals[:, 1].min())},
+            **{"max_num_judged": int(totals[:, 1].max()), "accuracy": value, "low": low, "high": high},
+            **{"lowest_accuracy": lowest, "highest_accuracy": highest},
+            "rank_agreement": agreement.mean() if len(agreement) else np.nan,
+        }
+    )
+
+
+def _mean_of_known(moved: np.ndarray) -> np.ndarray:
+    """Return the mean over axis 1 of what is known, NaN where nothing is."""
+    known = ~np.isnan(moved)
+    return share(np.where(known, moved, 0).sum(axis=1), known.sum(axis=1))
+
+
+def leave_family_out_table(subsets: Subsets) -> pd.DataFrame:
+    """Return for each family of surrogates and each target what mining without that family changes.
+
+    Compared are sets of equally many surrogates, all of which fail: the surrogates of the other families, against
+    all subsets of the same size that hold some of the family. `leak` is the target's gain without the family minus
+    the mean gain of the targets of other families (`control`): what is left is not a change of difficulty.
+    """
+    families = dict.fromkeys(model.family for model in subsets.surrogates)
+    rows = [_without(subsets, family) for family in families]
+    return pd.concat(rows, ignore_index=True)[LEAVE_COLUMNS] if rows else pd.DataFrame(columns=LEAVE_COLUMNS)
+
+
+LEAVE_COLUMNS = [
+    *("family", "target", "target_family", "relation", "num_surrogates", "num_without", "num_with"),
+    *("accuracy_without", "accuracy_with", "change", "control", "leak", "leak_low", "leak_high"),
+]
+
+
+def _without(subsets: Subsets, family: str) -> pd.DataFrame:
+    others = sum(1 << bit for bit, model in enumerate(subsets.surrogates) if model.family != family)
+    size = others.bit_count()
+    names = [model.name for model in subsets.targets]
+    table = pd.DataFrame({"family": family, "target": names, "num_surrogates": size})
+    table["target_family"] = [model.family for model in subsets.targets]
+    is_relative = (table["target_family"] == family).to_numpy()
+    table["relation"] = np.where(is_relative, "sibling", "unseen")
+    same_size = (np.bitwise_count(subsets.subsets) == size) & (subsets.min_failures == size)
+    without = same_size & (subsets.subsets == others)
+    with_it = same_size & ~without
+    if not without.any() or not with_it.any():
+        return table.reindex(columns=LEAVE_COLUMNS)
+    accuracy, moved = subsets.accuracies()
+    change, gain = _gain(accuracy[None], without, with_it)[0], _gain(moved, without, with_it)
+    control = np.stack([_control(change, is_relative, place) for place in range(len(names))])
+    drawn = np.stack([_control(gain.T, is_relative, place) for place in range(len(names))]).T
+    found = interval_of(change - control, gain - drawn, num_clusters=subsets.num_clusters, bounds=(-2.0, 2.0))
+    return table.assign(
+        num_without=int(subsets.totals[without, 1].sum()),
+        num_with=float(subsets.totals[with_it, 1].mean()),
+        accuracy_without=accuracy[without][0],
+        accuracy_with=_mean_of_known(accuracy[None, with_it])[0],
+        change=change,
+        control=control,
+        **{"leak": found.value, "leak_low": found.low, "leak_high": found.high},
+    )
+
+
+def _gain(accuracy: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> np.ndarray:
+    """Return "draws targets" of "draws rows targets"."""
+    return accuracy[:, without].mean(axis=1) - _mean_of_known(accuracy[:, with_it])
+
+
+def _control(change: np.ndarray, is_relative: np.ndarray, place: int) -> np.ndarray:
+    """Return the mean change of the other targets that are no relatives of the family; NaN without any."""
+    others = ~is_relative
+    others[place] = False
+    return change[others].mean(axis=0) if others.any() else np.full(change.shape[1:], np.nan)
