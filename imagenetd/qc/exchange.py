@@ -67,6 +67,8 @@ class TaskSettings:
     """Different workers whose responses to a task are asked for."""
     title: str = ""
     """Of the run, for headings."""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """When a task is complete: `progress.Rules` as plain values, see `progress.read_rules`."""
 
 
 @dataclass(frozen=True, slots=True)

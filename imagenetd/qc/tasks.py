@@ -33,6 +33,11 @@ class Task:
     task_id: str
     slots: tuple[Slot, ...]
 
+    @property
+    def items(self) -> tuple[Slot, ...]:
+        """The slots whose answers become votes."""
+        return tuple(slot for slot in self.slots if slot.role is SlotRole.ITEM)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -1,0 +1,80 @@
+"""Which responses failed a sentinel: any failure drops the whole response (paper, section 3.3). Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from imagenetd.qc.answers import ROLES, AnswerTable
+from imagenetd.qc.tasks import SlotRole
+from imagenetd.qc_config import SentinelRule
+
+REASONS = {
+    SlotRole.POSITIVE: "said no to an image that shows the object",
+    SlotRole.NEGATIVE: "said yes to an image of another object",
+    SlotRole.CONSISTENCY: "answered the same image differently",
+}
+
+
+@dataclass(frozen=True)
+class SentinelFailures:
+    """How many sentinels of each kind each response failed."""
+
+    counts: dict[SlotRole, Int[np.ndarray, " responses"]]
+
+    @property
+    def is_qualified(self) -> Bool[np.ndarray, " responses"]:
+        """Mark the responses that failed none."""
+        return np.sum(list(self.counts.values()), axis=0) == 0
+
+    def reason(self, response: int) -> str:
+        """Return why a response is dropped; empty for a qualified one."""
+        failed = ((REASONS[role], int(count[response])) for role, count in self.counts.items())
+        return "; ".join(f"{reason} ({count})" for reason, count in failed if count)
+
+
+def sentinel_failures(table: AnswerTable, rule: SentinelRule) -> SentinelFailures:
+    """Count the failed sentinels of every response.
+
+    Args:
+        table: All answers.
+        rule: Which of the two answers a sentinel binds.
+    """
+    bits = bound_answers(table, rule)
+    of_role = {role: table.role == code for code, role in enumerate(ROLES)}
+    failed = {
+        SlotRole.POSITIVE: of_role[SlotRole.POSITIVE] & ~bits.all(axis=1),
+        SlotRole.NEGATIVE: of_role[SlotRole.NEGATIVE] & bits.any(axis=1),
+        SlotRole.CONSISTENCY: _differs_from_item(table, bits),
+    }
+    num_responses = len(table.responses)
+    return SentinelFailures(
+        {role: np.bincount(table.response[rows], minlength=num_responses) for role, rows in failed.items()}
+    )
+
+
+def bound_answers(table: AnswerTable, rule: SentinelRule) -> Bool[np.ndarray, "answers bits"]:
+    """Return the answers that a rule looks at: two bits for `both`, else one."""
+    columns = {
+        SentinelRule.both: (table.can_recognise, table.can_use),
+        SentinelRule.accepted: (table.accepts,),
+        SentinelRule.recognise: (table.can_recognise,),
+        SentinelRule.use: (table.can_use,),
+    }[rule]
+    return np.stack(columns, axis=1)
+
+
+def _differs_from_item(
+    table: AnswerTable, bits: Bool[np.ndarray, "answers bits"]
+) -> Bool[np.ndarray, " answers"]:
+    """Mark the repeats whose answers are not those to the same image as an item of the same response."""
+    differs = np.zeros(len(table.role), dtype=bool)
+    repeats = np.flatnonzero(table.role == ROLES.index(SlotRole.CONSISTENCY))
+    items = np.flatnonzero(table.role == ROLES.index(SlotRole.ITEM))
+    if len(repeats) == 0:
+        return differs
+    place = table.response * len(table.image_ids) + table.image
+    order = items[np.argsort(place[items], kind="stable")]
+    found = order[np.searchsorted(place[order], place[repeats])]
+    differs[repeats] = (bits[found] != bits[repeats]).any(axis=1)
+    return differs

@@ -1,0 +1,152 @@
+"""The guard of `conf/qc/`: who judges the images, on which tasks, and how their votes are counted."""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+class QcMethod(enum.Enum):
+    """Who decides whether an image shows its object."""
+
+    none = "none"
+    auto = "auto"
+    simulated = "simulated"
+    local = "local"
+    mturk = "mturk"
+    labelstudio = "labelstudio"
+    form = "form"
+
+
+PEOPLE = frozenset({QcMethod.local, QcMethod.mturk, QcMethod.labelstudio, QcMethod.form})
+"""The ways whose votes come from people: they share one votes folder, so that they can be mixed."""
+
+
+class SentinelRule(enum.Enum):
+    """Which answers the sentinels bind; the paper does not say, `both` is the strictest."""
+
+    both = "both"
+    """Each of the two questions."""
+    accepted = "accepted"
+    """Only whether the worker accepts the image: Q1 or Q2."""
+    recognise = "recognise"
+    use = "use"
+
+
+@dataclass(slots=True)
+class TaskDesignConfig:
+    """Which images a worker sees in one go, and which of them are sentinels (paper, section 3.3)."""
+
+    images_per_task: int = MISSING
+    """At most."""
+    sentinels_count: bool = MISSING
+    """Sentinels are among the `images_per_task`; false: they come on top."""
+    num_positive: int = MISSING
+    """Images of the asked category that several models get right: the answer must be yes."""
+    num_negative: int = MISSING
+    """Images of another category, far from ambiguous: the answer must not be yes."""
+    num_consistency: int = MISSING
+    """Images shown a second time: both answers must be equal."""
+    sentinel_rule: SentinelRule = MISSING
+    workers_per_image: int = MISSING
+    """Qualified votes on each image."""
+    positive_min_correct: int | None = MISSING
+    """So many surrogates must be right on a positive sentinel; null: all of them."""
+    max_confusion: float = MISSING
+    """Two categories are confused when the surrogates take more than this share of one for the other."""
+    num_unmined: int = MISSING
+    """Random images that mining did not choose, judged as well: so validity is known apart from difficulty."""
+    seed: int = MISSING
+
+
+class AggregationMethod(enum.Enum):
+    """How the votes on an image become one decision."""
+
+    majority = "majority"
+    dawid_skene = "dawid_skene"
+    glad = "glad"
+
+
+@dataclass(slots=True)
+class AggregationConfig:
+    """How votes are counted."""
+
+    method: AggregationMethod = MISSING
+    min_share: float = MISSING
+    """An image is accepted when more than this share of its votes (or its probability) says so."""
+    num_bootstrap: int = MISSING
+    """Resamples of the images for the intervals of agreement and alpha."""
+    confidence: float = MISSING
+    """Of the intervals."""
+
+
+@dataclass(slots=True)
+class StoppingConfig:
+    """When enough workers have been asked."""
+
+    enabled: bool = MISSING
+    """Stop before `workers_per_image` once every image of a task is settled."""
+    min_votes: int = MISSING
+    """Always asked; agreement and alpha are also given from these votes alone, which stopping does not bias."""
+    threshold: float = MISSING
+    """An image is settled when the probability that it is valid, or not, is at least this."""
+    worker_accuracy: float = MISSING
+    """Assumed of a qualified worker."""
+    prior: float = MISSING
+    """Assumed share of valid images among those that are judged."""
+
+
+@dataclass(slots=True)
+class WorkersConfig:
+    """The workers of `qc=simulated`; shares are relative to their sum."""
+
+    num_workers: int = MISSING
+    careful: float = MISSING
+    careless: float = MISSING
+    always_yes: float = MISSING
+    coin: float = MISSING
+    careful_accuracy: float = MISSING
+    """Probability of a right answer on an image, both questions together."""
+    careless_accuracy: float = MISSING
+    seed: int = MISSING
+
+
+class CalibrationMethod(enum.Enum):
+    """How the gate's probabilities are mapped to the probability that an image is valid."""
+
+    none = "none"
+    platt = "platt"
+    isotonic = "isotonic"
+
+
+@dataclass(slots=True)
+class CalibrationConfig:
+    """What is known of the gate from human votes."""
+
+    votes: str | None = MISSING
+    """`auto`: all finished human votes on this pool under paths.output_dir; null: none; or a folder of a qc stage."""
+    method: CalibrationMethod = MISSING
+    min_images: int = MISSING
+    """Fewer judged images than this, or of one kind only, calibrate nothing."""
+    num_unmined: int = MISSING
+    """Random unmined images that are reported beside the mined ones."""
+    seed: int = MISSING
+
+
+@dataclass(slots=True)
+class QcConfig:
+    """Quality control of the mined images."""
+
+    method: QcMethod = MISSING
+    gate: Any = None
+    """An independent model, a choice of `target/`: the judge of `auto`, a filter before people in the other ways."""
+    min_confidence: float = MISSING
+    """The gate accepts an image when it gives the prompted category at least this probability."""
+    oracle: Any = None
+    """What `simulated` takes for the truth where the generator does not know it: a choice of `target/`."""
+    tasks: TaskDesignConfig = field(default_factory=TaskDesignConfig)
+    aggregation: AggregationConfig = field(default_factory=AggregationConfig)
+    stopping: StoppingConfig = field(default_factory=StoppingConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
