@@ -1,0 +1,32 @@
+"""The command line of `python -m imagenetd.annotate`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from imagenetd.annotate.page_commands import add_page_commands
+from imagenetd.annotate.subcommand import EPILOG
+from imagenetd.annotate.transfer_commands import add_transfer_commands
+from imagenetd.annotate.turk.commands import add_turk_commands
+from imagenetd.errors import UserError
+
+HEADER = "People judge the images of a run that waits for votes: on a page, a form, Label Studio or Mechanical Turk."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; a user's mistake is one line and exit code 1."""
+    parser = argparse.ArgumentParser("python -m imagenetd.annotate", description=HEADER, epilog=EPILOG)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_page_commands, add_transfer_commands, add_turk_commands):
+        add(commands)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in commands.choices:
+        words.insert(0, "serve")
+    given = parser.parse_args(words)
+    try:
+        given.act(given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

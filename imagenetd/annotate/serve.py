@@ -1,0 +1,132 @@
+"""Run the page's server, and make the links that let people in."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagenetd.annotate.app import Access, make_app
+from imagenetd.annotate.options import require_usable
+from imagenetd.annotate.room import Room
+from imagenetd.annotate.tokens import Badge, require_worker_name
+from imagenetd.annotate_config import PageConfig
+from imagenetd.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
+MAX_HEADER_BYTES = 16 * 1024
+MAX_CONNECTIONS = 1_000
+KEEP_ALIVE_S = 15
+
+
+def open_room(folder: Path, options: PageConfig) -> Room:
+    """Open a votes folder for the page."""
+    return Room(folder, timeout_s=require_usable(options).timeout_minutes * MINUTE_S)
+
+
+def address_of(options: PageConfig, port: int | None = None) -> str:
+    """Return the page's address as workers type it, without a final slash."""
+    if options.public_url is not None:
+        return options.public_url.rstrip("/")
+    scheme = "https" if options.certificate else "http"
+    name = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{scheme}://{name}:{port or options.port}"
+
+
+def invitation(room: Room, worker: str, address: str, *, days: float) -> str:
+    """Return the link that lets one worker in until it expires."""
+    badge = Badge(require_worker_name(worker), int(time.time() + days * DAY_S), "")
+    return f"{address}/i/{room.signer.token('invitation', badge)}"
+
+
+def serve(
+    folder: Path, options: PageConfig, *, workers: tuple[str, ...], say: Callable[[str], None] = print
+) -> None:
+    """Serve the page of a votes folder until Ctrl-C.
+
+    Args:
+        folder: The votes folder.
+        options: Address, limits, time-outs.
+        workers: Each gets an invitation, which is printed.
+        say: Takes each line for the terminal.
+    """
+    import uvicorn
+
+    room = open_room(folder, options)
+    with contextlib.closing(room), listen(options) as listener:
+        port = listener.getsockname()[1]
+        address = address_of(options, port)
+        _warn(options, say)
+        num_tasks = len(room.task_set.tasks)
+        wanted = room.task_set.settings.workers_per_image
+        say(f"{num_tasks} tasks, {wanted} workers each; votes go to {folder}")
+        for worker in workers:
+            say(f"{worker}: {invitation(room, worker, address, days=options.link_days)}")
+        say(
+            f"more people: python -m imagenetd.annotate invite {folder} NAME ...   (Ctrl-C stops; nothing is lost)"
+        )
+        app = make_app(room, _access(options, address), on_sent=lambda worker: say(_news(room, worker)))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,  # it would hold invitations
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                ssl_certfile=options.certificate,
+                ssl_keyfile=options.private_key,
+            )
+        )
+        server.run(sockets=[listener])
+
+
+def _access(options: PageConfig, address: str) -> Access:
+    parts = urlsplit(address)
+    hosts = {parts.hostname or "", options.host} - {"0.0.0.0", "::", ""}
+    if options.host in LOOPBACK:
+        hosts |= set(LOOPBACK)
+    return Access(
+        hosts=frozenset(hosts),
+        is_secure=parts.scheme == "https",
+        session_s=options.session_hours * HOUR_S,
+        max_body_bytes=options.max_request_kb * 1024,
+    )
+
+
+def listen(options: PageConfig) -> socket.socket:
+    """Return a socket bound to the address of the options; one that is taken is a ConfigError."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, options.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"qc.page.host={options.host}, port={options.port} cannot be used ({error.strerror}). "
+            "Choose another with --port NUMBER, or --port 0 for any free one."
+        ) from error
+    return listener
+
+
+def _warn(options: PageConfig, say: Callable[[str], None]) -> None:
+    if options.host in LOOPBACK:
+        return
+    if options.public_url is None and options.host in ("0.0.0.0", "::"):
+        raise ConfigError(
+            f"qc.page.host={options.host} listens everywhere, but links need a name. "
+            "Give the address that workers use: --public-url https://pictures.example.org"
+        )
+    if not address_of(options).startswith("https://"):
+        say("warning: other machines can reach this page without encryption. Put it behind https.")
+
+
+def _news(room: Room, worker: str) -> str:
+    progress = room.desk.progress()
+    return f"{worker} sent a task: {progress.num_sent} are there, {progress.num_missing} missing"

@@ -1,0 +1,108 @@
+"""What stands before every request: known hosts, same origin, small bodies; and the headers of every answer."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Shield:
+    """Refuses what did not come from our own page, before the application sees it.
+
+    Args:
+        app: The application.
+        hosts: Names by which the server may be called; another is a rebound DNS name or a misconfigured proxy.
+        max_body_bytes: Of a request.
+        is_secure: The page is reached through https.
+    """
+
+    def __init__(self, app: App, *, hosts: Iterable[str], max_body_bytes: int, is_secure: bool) -> None:
+        self._app, self._hosts, self._max_bytes = app, frozenset(hosts), max_body_bytes
+        headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_secure else {})
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0].decode().lower() not in HEADERS]
+                message["headers"] = kept + self._headers
+            await send(message)
+
+        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if problem := self._problem(scope, given):
+            await _refuse(send_with_headers, *problem)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _problem(self, scope: MutableMapping[str, Any], given: dict[str, str]) -> tuple[int, str] | None:
+        host = given.get("host", "")
+        if _name_of(host) not in self._hosts:
+            return 421, "unknown_host"
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, "method"
+        length = given.get("content-length", "0")
+        if not length.isdigit() or int(length) > self._max_bytes:
+            return 413, "too_large"
+        if scope["method"] != "POST":
+            return None
+        origin = given.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return 403, "wrong_origin"
+        if given.get("sec-fetch-site", "same-origin") != "same-origin":
+            return 403, "wrong_origin"
+        if given.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return 415, "content_type"
+        return None
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a Host header, without its port; empty when it is none.
+
+    >>> _name_of("127.0.0.1:8000"), _name_of("[::1]:8000"), _name_of("me@here:80"), _name_of("[::1")
+    ('127.0.0.1', '::1', '', '')
+    """
+    try:
+        parts = urlsplit(f"//{host}")
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.netloc == host and parts.username is None else ""
+
+
+async def _refuse(send: Send, status: int, code: str) -> None:
+    body = f'{{"code": "{code}", "message": "Refused: {code.replace("_", " ")}."}}'.encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

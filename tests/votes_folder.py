@@ -1,0 +1,110 @@
+"""A votes folder made by hand: few tasks, small pictures, sentinels with known answers."""
+
+import hashlib
+import io
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from imagenetd.annotate.options import write_options
+from imagenetd.annotate_config import PageConfig
+from imagenetd.qc.exchange import ImageFacts, TaskSet, TaskSettings, TrainingExample, read_tasks, write_tasks
+from imagenetd.qc.progress import Rules, plain_rules
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc_config import SentinelRule, StoppingConfig
+
+DISPLAY = {"mug": "mug", "sock": "sock", "banana": "banana"}
+CATEGORIES = tuple(DISPLAY)
+NUM_SENTINELS = 3  # a positive, a negative, a repeat
+
+
+def page_options(**changes: object) -> PageConfig:
+    options = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "public_url": None,
+        "certificate": None,
+        "private_key": None,
+        "link_days": 14.0,
+        "session_hours": 12.0,
+        "timeout_minutes": 30.0,
+        "form_days": 14.0,
+        "max_request_kb": 16,
+    }
+    return PageConfig(**options | changes)  # type: ignore[arg-type]
+
+
+def picture(name: str, size_px: int = 24) -> bytes:
+    """Return a PNG of its own for each name."""
+    digest = hashlib.sha256(name.encode()).digest()
+    image = Image.new("RGB", (size_px, size_px), tuple(digest[:3]))
+    ImageDraw.Draw(image).ellipse((4, 4, size_px - 5, size_px - 5), fill=tuple(digest[3:6]))
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def slots_of(number: int, num_items: int) -> tuple[Slot, ...]:
+    """Return items, then a positive, a negative and a repeat of the first item."""
+    items = [
+        Slot(n, f"t{number}-item{n}", CATEGORIES[n % len(CATEGORIES)], SlotRole.ITEM)
+        for n in range(num_items)
+    ]
+    sentinels = [
+        Slot(num_items, f"t{number}-positive", "mug", SlotRole.POSITIVE),
+        Slot(num_items + 1, f"t{number}-negative", "sock", SlotRole.NEGATIVE),
+        Slot(num_items + 2, items[0].image_id, items[0].category, SlotRole.CONSISTENCY),
+    ]
+    return (*items, *sentinels)
+
+
+def make_votes_folder(
+    folder: Path,
+    *,
+    num_tasks: int = 2,
+    num_items: int = 2,
+    num_workers: int = 2,
+    display: dict[str, str] | None = None,
+    options: PageConfig | None = None,
+) -> Path:
+    """Write pictures, tasks and options; return the votes folder."""
+    tasks = [Task(f"task{number}", slots_of(number, num_items)) for number in range(num_tasks)]
+    names = sorted({slot.image_id for task in tasks for slot in task.slots} | {"example-yes", "example-no"})
+    (folder / "pool").mkdir(parents=True)
+    images: dict[str, ImageFacts] = {}
+    with open(folder / "pool" / "shard.tar", "wb") as shard:
+        for name in names:
+            content = picture(name)
+            facts = ("../pool/shard.tar", shard.tell(), len(content), hashlib.sha256(content).hexdigest())
+            images[name] = ImageFacts(*facts)
+            shard.write(content)
+    rules = Rules(num_workers, SentinelRule.both, StoppingConfig(False, 3, 0.99, 0.9, 0.8))
+    settings = TaskSettings(
+        display=DISPLAY | (display or {}),
+        training=(
+            TrainingExample("example-yes", "mug", True, True, "It has a handle and holds a drink."),
+            TrainingExample("example-no", "sock", False, False, "Nothing here is a sock."),
+        ),
+        workers_per_image=num_workers,
+        title="a test",
+        rules=plain_rules(rules),
+    )
+    votes = folder / "votes"
+    write_tasks(votes, tasks, images, settings)
+    write_options(votes, {"page": options or page_options()})
+    return votes
+
+
+def right_answer(slot: Slot) -> bool:
+    """Return what a careful worker says to both questions: no to the negative sentinel alone."""
+    return slot.role is not SlotRole.NEGATIVE
+
+
+def careful_response(task: Task, worker: str) -> Response:
+    """Return the response of a worker who passes every sentinel."""
+    answers = (Answer(slot.position, right_answer(slot), right_answer(slot), 1.0) for slot in task.slots)
+    return Response(task.task_id, worker, tuple(answers))
+
+
+def tasks_of(votes: Path) -> TaskSet:
+    return read_tasks(votes)
