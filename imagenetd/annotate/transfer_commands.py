@@ -1,0 +1,91 @@
+"""The commands that carry tasks out and answers in: form, labelstudio, import."""
+
+import argparse
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from imagenetd.annotate.forms import Source, embedded, import_result, read_text, write_forms
+from imagenetd.annotate.label_studio import export_tasks, import_export
+from imagenetd.annotate.room import Room
+from imagenetd.annotate.subcommand import add_command, page_options, room_of
+from imagenetd.annotate.tokens import require_worker_name
+from imagenetd.errors import ConfigError, StoreError
+
+
+def add_transfer_commands(commands: Any) -> None:
+    """Add them to the parser."""
+    one = add_command(commands, "form", _form, "write tasks as HTML files that need no server")
+    one.add_argument("workers", nargs="+", metavar="NAME")
+    one.add_argument("--tasks", type=int, default=1, metavar="N", help="forms for each worker; default: 1")
+    one.add_argument("--out", type=Path, help="where they are written; default: FOLDER/forms")
+    one = add_command(commands, "labelstudio", _label_studio, "write the tasks for Label Studio")
+    one.add_argument("--out", type=Path, help="where they are written; default: FOLDER/labelstudio")
+    one.add_argument("--images-url", help="where Label Studio finds the pictures; default: inside the file")
+    one = add_command(commands, "import", _import, "take in results of forms, or Label Studio's JSON export")
+    one.add_argument("files", nargs="+", type=Path, metavar="FILE")
+
+
+def _form(given: argparse.Namespace) -> None:
+    if given.tasks < 1:
+        raise ConfigError(f"--tasks {given.tasks} writes nothing. Give 1 or more.")
+    names = [require_worker_name(name) for name in given.workers]
+    options, folder = page_options(given), given.out or given.folder / "forms"
+    with contextlib.closing(room_of(given)) as room:
+        for name in names:
+            written = write_forms(
+                room, name, folder, num_tasks=given.tasks, days=options.form_days, now=time.time()
+            )
+            for path in written:
+                print(f"{name}: {path}")
+            if not written:
+                print(f"{name}: no task is left for this worker")
+    print(f"results come back with  python -m imagenetd.annotate import {given.folder} FILE ...")
+
+
+def _label_studio(given: argparse.Namespace) -> None:
+    folder = given.out or given.folder / "labelstudio"
+    with contextlib.closing(room_of(given)) as room:
+        source = embedded(room)
+        if given.images_url:
+            source = _served(room, folder / "pictures", given.images_url.rstrip("/"))
+        count = export_tasks(room, folder, source)
+    print(
+        f"{count} pictures -> {folder}: tasks.json to import there, labeling_config.xml as labelling interface"
+    )
+    print(f"export as JSON, then  python -m imagenetd.annotate import {given.folder} EXPORT.json")
+
+
+def _served(room: Room, folder: Path, address: str) -> Source:
+    """Return a source that writes each picture into a folder and names it below an address."""
+
+    def source(image_id: str, name: str) -> str:
+        room.write_picture(image_id, folder / f"{name}.png")
+        return f"{address}/{name}.png"
+
+    return source
+
+
+def _import(given: argparse.Namespace) -> None:
+    with contextlib.closing(room_of(given)) as room:
+        for path in given.files:
+            print(f"{path}: {_import_one(room, path)}")
+        print(f"{room.desk.progress().num_missing} responses are missing")
+
+
+def _import_one(room: Room, path: Path) -> str:
+    """Take in one file, whichever kind it is; return what it held."""
+    try:
+        is_list = isinstance(json.loads(read_text(path)), list)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is no JSON file ({error}). Ask for the file again.") from error
+    if not is_list:
+        return "1 response" if import_result(room, path) else "known already"
+    found = import_export(room, path)
+    left = "".join(
+        f"\n  {worker} has left {missing} pictures of {task_id} open: not counted"
+        for task_id, worker, missing in found.unfinished
+    )
+    return f"{found.num_new} responses, {found.num_known} known already{left}"
