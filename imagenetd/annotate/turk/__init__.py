@@ -1,0 +1,1 @@
+"""Amazon Mechanical Turk: the same task as a HIT; the sandbox unless production is asked for."""
