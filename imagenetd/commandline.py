@@ -223,8 +223,14 @@ def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
 
     plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
     config: Any = OmegaConf.to_object(settings)
-    if config.trainer.launcher.value != "local":
-        from imagenetd.team.place import is_follower
+    from imagenetd.team.place import is_follower, num_tasks_beside
+
+    if config.trainer.launcher.value == "local":
+        if (count := num_tasks_beside()) > 1:
+            say(
+                f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
+            )
+    else:
         from imagenetd.team.work import follow, lead
 
         if is_follower():  # a task of a submitit job: it has no command line of its own
