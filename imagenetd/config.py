@@ -12,6 +12,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc_config import QcConfig as QcConfig
+from imagenetd.qc_config import QcMethod as QcMethod
 
 
 class StageName(enum.Enum):
@@ -69,24 +71,6 @@ class MiningConfig:
 
     min_failures: int | None = MISSING
     """k of k-of-n: at least so many surrogates must be wrong. null: all of them, as in the paper."""
-
-
-class QcMethod(enum.Enum):
-    """Who decides whether an image shows its object."""
-
-    none = "none"
-    auto = "auto"
-
-
-@dataclass(slots=True)
-class QcConfig:
-    """Quality control of the mined images."""
-
-    method: QcMethod = MISSING
-    gate: Any = None
-    """The independent model of `auto`: a choice of `target/`."""
-    min_confidence: float = MISSING
-    """The gate accepts an image when it gives the prompted category at least this probability."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,193 @@
+"""Tasks with sentinels from the pool itself, by the paper's rules (section 3.3). Pure and seeded.
+
+Every image to be judged is an item of exactly one task, which n different workers answer; a sentinel stands in one task
+only. So whoever answers whichever tasks, no worker sees an image twice, except for the repeats that are meant.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from imagenetd.errors import ConfigError
+from imagenetd.qc.tasks import Slot, SlotRole, Task
+from imagenetd.qc_config import TaskDesignConfig
+
+DESIGN_VERSION = 1
+"""Raise it when the same input gives other tasks: votes on old tasks are then never counted for new ones."""
+
+NO_CATEGORY = -1
+
+
+@dataclass(frozen=True)
+class DesignPool:
+    """What the choice of sentinels needs to know of a pool."""
+
+    image_ids: Sequence[str]
+    categories: Sequence[str]
+    label: Int[np.ndarray, " images"]
+    """Position in `categories` of the prompted one."""
+    predicted: Int[np.ndarray, "surrogates images"]
+    """Position in `categories` of the surrogates' answers; -1 for a class that is none of them."""
+    correct: Bool[np.ndarray, "surrogates images"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is asked."""
+
+    tasks: tuple[Task, ...]
+    training: tuple[Slot, ...]
+    """One positive and one negative example."""
+    unmined: tuple[str, ...]
+    """Ids of the random images that mining did not choose; they are items like the others."""
+
+
+def confusion(pool: DesignPool) -> Float[np.ndarray, "categories categories"]:
+    """Return the share of answers on images of a row's category that name a column's category."""
+    size = len(pool.categories)
+    label = np.broadcast_to(pool.label, pool.predicted.shape)
+    known = pool.predicted != NO_CATEGORY
+    counts = np.bincount(label[known] * size + pool.predicted[known], minlength=size * size)
+    total = np.bincount(pool.label, minlength=size) * len(pool.predicted)
+    return counts.reshape(size, size) / np.maximum(total, 1)[:, None]
+
+
+def num_items_per_task(config: TaskDesignConfig) -> int:
+    """Return how many images of a full task are to be judged."""
+    sentinels = config.num_positive + config.num_negative + config.num_consistency
+    items = config.images_per_task - (sentinels if config.sentinels_count else 0)
+    if items < max(1, config.num_consistency):
+        raise ConfigError(
+            f"qc.tasks.images_per_task={config.images_per_task} leaves {items} images to be judged beside {sentinels} "
+            f"sentinels. Set it to {sentinels + max(1, config.num_consistency)} or more."
+        )
+    return items
+
+
+def cut(num_items: int, size: int) -> list[int]:
+    """Return the sizes of as few tasks as hold all items; they differ by one at most, so that none is left over.
+
+    >>> cut(35, 16)
+    [12, 12, 11]
+    """
+    num_tasks = -(-num_items // size)
+    return [num_items // num_tasks + (n < num_items % num_tasks) for n in range(num_tasks)]
+
+
+def design_tasks(
+    pool: DesignPool,
+    judged: Bool[np.ndarray, " images"],
+    others: Bool[np.ndarray, " images"],
+    config: TaskDesignConfig,
+) -> Design:
+    """Choose sentinels and unmined images, and lay everything out in tasks of random order.
+
+    Args:
+        pool: The images.
+        judged: Marks those that people shall judge.
+        others: Marks those from which the unmined images are drawn.
+        config: Numbers and seed; the same input gives the same tasks.
+
+    Raises:
+        ConfigError: When the pool has too few images that can be sentinels.
+    """
+    rng = np.random.default_rng(config.seed)
+    size = num_items_per_task(config)
+    unmined = rng.permutation(np.flatnonzero(others & ~judged))[: config.num_unmined]
+    items = rng.permutation(np.concatenate([np.flatnonzero(judged), unmined]))
+    if len(items) == 0:
+        return Design((), (), ())
+    sizes = cut(len(items), size)
+    chooser = _Sentinels(pool, config, rng, taken=items)
+    tasks, start = [], 0
+    for number, length in enumerate(sizes):
+        chosen = chooser.choose(config.num_positive, config.num_negative, num_tasks=len(sizes))
+        tasks.append(_task(f"t{number:05d}", items[start : start + length], chosen, pool, config, rng))
+        start += length
+    training = chooser.choose(1, 1, num_tasks=1)
+    slots = tuple(_slot(pool, position, *entry) for position, entry in enumerate(training))
+    return Design(tuple(tasks), slots, tuple(pool.image_ids[i] for i in unmined.tolist()))
+
+
+Entry = tuple[int, int, SlotRole]
+"""Image, category that is asked for, role."""
+
+
+def _task(
+    task_id: str,
+    items: Int[np.ndarray, " items"],
+    sentinels: Sequence[Entry],
+    pool: DesignPool,
+    config: TaskDesignConfig,
+    rng: np.random.Generator,
+) -> Task:
+    repeated = rng.permutation(items)[: config.num_consistency]
+    entries = [(int(i), int(pool.label[i]), SlotRole.ITEM) for i in items]
+    entries += [(int(i), int(pool.label[i]), SlotRole.CONSISTENCY) for i in repeated]
+    entries += sentinels
+    order = rng.permutation(len(entries)).tolist()
+    return Task(task_id, tuple(_slot(pool, place, *entries[i]) for place, i in enumerate(order)))
+
+
+def _slot(pool: DesignPool, position: int, image: int, category: int, role: SlotRole) -> Slot:
+    return Slot(position, pool.image_ids[image], pool.categories[category], role)
+
+
+class _Sentinels:
+    """Hands out sentinels, each image once."""
+
+    def __init__(
+        self,
+        pool: DesignPool,
+        config: TaskDesignConfig,
+        rng: np.random.Generator,
+        *,
+        taken: Int[np.ndarray, " items"],
+    ) -> None:
+        num_right = pool.correct.sum(axis=0)
+        free = np.ones(len(pool.label), dtype=bool)
+        free[taken] = False
+        least = len(pool.correct) if config.positive_min_correct is None else config.positive_min_correct
+        negatives = rng.permutation(np.flatnonzero(free & (num_right == len(pool.correct))))
+        positives = rng.permutation(np.flatnonzero(free & (num_right >= least)))
+        confused = confusion(pool)
+        clear = np.maximum(confused, confused.T) <= config.max_confusion
+        np.fill_diagonal(clear, False)
+        self._pool, self._rng, self._clear, self._least = pool, rng, clear, least
+        self._given: set[int] = set()
+        self._num_candidates = {SlotRole.POSITIVE: len(positives), SlotRole.NEGATIVE: len(negatives)}
+        self._positives = iter(positives.tolist())
+        self._negatives = self._negative_entries(negatives.tolist())
+
+    def _negative_entries(self, images: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield images with another category that nobody takes them for."""
+        for image in images:
+            others = np.flatnonzero(self._clear[self._pool.label[image]])
+            if len(others):
+                yield image, int(self._rng.choice(others))
+
+    def choose(self, num_positive: int, num_negative: int, *, num_tasks: int) -> list[Entry]:
+        """Return the sentinels of one task."""
+        # Negatives first: they are the rarer kind.
+        entries: list[Entry] = []
+        for _ in range(num_negative):
+            found = next((pair for pair in self._negatives if pair[0] not in self._given), None)
+            entries.append((*self._checked(found, SlotRole.NEGATIVE, num_tasks), SlotRole.NEGATIVE))
+        for _ in range(num_positive):
+            image = next((one for one in self._positives if one not in self._given), None)
+            pair = None if image is None else (image, int(self._pool.label[image]))
+            entries.append((*self._checked(pair, SlotRole.POSITIVE, num_tasks), SlotRole.POSITIVE))
+        return entries
+
+    def _checked(self, pair: tuple[int, int] | None, role: SlotRole, num_tasks: int) -> tuple[int, int]:
+        if pair is None:
+            raise ConfigError(
+                f"{num_tasks} tasks need more {role.value} sentinels than this pool has: only "
+                f"{self._num_candidates[role]} images are outside the tasks and right for {self._least} surrogates. "
+                "Make the pool larger (num_images_per_cell), or lower qc.tasks.positive_min_correct, "
+                f"qc.tasks.num_{role.value} or, for negatives, raise qc.tasks.max_confusion."
+            )
+        self._given.add(pair[0])
+        return pair

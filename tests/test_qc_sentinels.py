@@ -1,0 +1,119 @@
+"""What fails a sentinel, and how often workers of known habits do: by hand, exactly, and by simulation."""
+
+import numpy as np
+import pytest
+
+from imagenetd.qc.answers import answer_table, item_votes
+from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
+from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc_config import SentinelRule
+
+TASK = Task(
+    "t",
+    (
+        Slot(0, "again", "mug", SlotRole.CONSISTENCY),
+        Slot(1, "easy", "mug", SlotRole.POSITIVE),
+        Slot(2, "again", "mug", SlotRole.ITEM),
+        Slot(3, "other", "sock", SlotRole.NEGATIVE),
+        Slot(4, "hard", "mug", SlotRole.ITEM),
+    ),
+)
+GOOD = "yy yy yy nn nn"
+
+
+def response(worker: str, answers: str) -> Response:
+    """Read `yn`: Q1 yes, Q2 no."""
+    pairs = enumerate(answers.split())
+    return Response("t", worker, tuple(Answer(n, a == "y", b == "y", 1.0) for n, (a, b) in pairs))
+
+
+def reasons(answers: str, rule: SentinelRule = SentinelRule.both) -> str:
+    failures = sentinel_failures(answer_table([TASK], [response("good", GOOD), response("w", answers)]), rule)
+    assert failures.is_qualified.tolist() == [True, failures.reason(1) == ""]
+    return failures.reason(1)
+
+
+def test_each_sentinel_drops_a_response_for_its_own_reason() -> None:
+    assert reasons(GOOD) == ""
+    assert reasons("yy nn yy nn nn") == "said no to an image that shows the object (1)"
+    assert reasons("yy yy yy yy nn") == "said yes to an image of another object (1)"
+    assert reasons("nn yy yy nn nn") == "answered the same image differently (1)"
+
+
+def test_a_response_can_fail_for_several_reasons() -> None:
+    assert reasons("nn nn yy yy nn").count(";") == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "failing"),
+    [
+        ("yn yy yy nn nn", {SentinelRule.both, SentinelRule.use}),  # the repeat differs in Q2 only
+        ("yy ny yy nn nn", {SentinelRule.both, SentinelRule.recognise}),  # the positive is usable only
+        ("yy yy yy ny nn", {SentinelRule.both, SentinelRule.use, SentinelRule.accepted}),
+    ],
+)
+def test_the_rule_says_which_questions_bind(answers: str, failing: set[SentinelRule]) -> None:
+    assert {rule for rule in SentinelRule if reasons(answers, rule)} == failing
+
+
+def test_only_items_of_qualified_responses_are_votes() -> None:
+    table = answer_table([TASK], [response("good", GOOD), response("bad", "yy nn yy nn nn")])
+    votes = item_votes(table, sentinel_failures(table, SentinelRule.both).is_qualified)
+    assert [(vote.image_id, vote.worker, vote.can_recognise) for vote in votes] == [
+        ("again", "good", True),
+        ("hard", "good", False),
+    ]
+
+
+def test_the_chances_of_the_papers_plan_by_hand() -> None:
+    paper = SentinelPlan()
+    assert pass_chance(paper, COIN) == pytest.approx(0.25 * 0.25 * 0.25**2)
+    # 0.95 right on each image, both questions together: 0.95 * 0.95 * (0.95^2 + 0.05^2)^2 = 0.73917...
+    assert pass_chance(paper, Habits(0.95)) == pytest.approx(0.9025 * 0.905**2)
+    # each question alone: a sentinel needs both, a repeat needs both equal
+    assert pass_chance(paper, Habits(0.95, together=0.0)) == pytest.approx(0.9025**2 * 0.905**4)
+    loose = SentinelPlan(rule=SentinelRule.accepted)
+    assert pass_chance(loose, COIN) == pytest.approx(0.75 * 0.25 * 0.625**2)
+    assert pass_chance(SentinelPlan(rule=SentinelRule.use), COIN) == pytest.approx(0.5**4)
+
+
+@pytest.mark.parametrize("rule", SentinelRule)
+@pytest.mark.parametrize("habits", [COIN, Habits(0.95), Habits(0.8, together=0.5)])
+def test_the_chances_agree_with_simulated_workers(rule: SentinelRule, habits: Habits) -> None:
+    num_workers, rng = 40_000, np.random.default_rng(0)
+    truth = np.array([slot.role is not SlotRole.NEGATIVE for slot in TASK.slots])
+    shape = (num_workers, len(truth))
+    together = rng.random(shape) < habits.together
+    slips = rng.random((2, *shape)) >= habits.accuracy
+    recognise = truth ^ slips[0]
+    use = truth ^ np.where(together, slips[0], slips[1])
+    code = {role: number for number, role in enumerate(SlotRole)}
+    from imagenetd.qc.answers import AnswerTable
+
+    table = AnswerTable(
+        image_ids=("again", "easy", "other", "hard"),
+        workers=("w",),
+        responses=(("t", "w"),) * num_workers,
+        response=np.repeat(np.arange(num_workers), len(truth)),
+        worker=np.zeros(recognise.size, dtype=np.int64),
+        image=np.tile([0, 1, 0, 2, 3], num_workers),
+        role=np.tile([code[slot.role] for slot in TASK.slots], num_workers),
+        can_recognise=recognise.ravel(),
+        can_use=use.ravel(),
+    )
+    expected = pass_chance(SentinelPlan(1, 1, 1, rule), habits)
+    found = sentinel_failures(table, rule).is_qualified.mean()
+    assert found == pytest.approx(expected, abs=4 * (expected * (1 - expected) / num_workers) ** 0.5)
+
+
+def test_the_chances_of_an_answer_sum_to_one() -> None:
+    assert sum(answer_chances(Habits(0.7, together=0.3))) == pytest.approx(1)
+
+
+def test_the_calculator_speaks_plainly() -> None:
+    lines = odds_lines(SentinelPlan(), 0.95)
+    assert lines[1].startswith(
+        "a coin-flipper passes with 0.391% (1 in 256); somebody who always says yes passes never"
+    )
+    assert "26.1% when a slip spoils both questions, 45.4% when it spoils one" in lines[2]
