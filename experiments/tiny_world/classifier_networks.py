@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from experiments.tiny_world.recipes import Recipe
-from experiments.tiny_world.referee import Referee
+from imagenetd.tiny_world.referee import Referee
 from imagenetd.tiny_world import CATEGORIES
 
 ASSETS = Path(__file__).resolve().parents[2] / "imagenetd/assets/tiny"
@@ -114,7 +114,7 @@ def load_exported(recipe: Recipe, folder: Path | None = None) -> nn.Module:
 
             return open_clip.create_model(f"local-dir:{folder}").eval()
         if recipe.tower == "referee":
-            from experiments.tiny_world.referee import load_referee
+            from imagenetd.tiny_world.referee import load_referee
 
             return load_referee(folder)
         import timm

@@ -25,7 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from experiments.tiny_world.generator_model import GENERATOR_FOLDER, IMAGE_PX
-from experiments.tiny_world.referee import load_referee
+from imagenetd.tiny_world.referee import load_referee
 from experiments.tiny_world.tokenizer import caption
 from imagenetd.tiny_world import BACKGROUNDS, CATEGORIES, NUISANCES
 

@@ -22,7 +22,7 @@ from experiments.tiny_world.factors import (
     draw_renders,
 )
 from experiments.tiny_world.recipes import Recipe
-from experiments.tiny_world.referee import HEADS
+from imagenetd.tiny_world.referee import HEADS
 from imagenetd.tiny_world import CATEGORIES
 
 BATCH_SIZE = 96

@@ -56,6 +56,13 @@ class Generator(abc.ABC):
         """Raise ConfigError for a word that the generator never learned: its image would show something else."""
         return None
 
+    def shown_category(self, rows: Sequence[Prompt]) -> list[str] | None:
+        """Return the category that each row's image really shows, or None when the generator cannot know.
+
+        Only for studies with a known answer; nothing of the benchmark may depend on it.
+        """
+        return None
+
     def prompts(self) -> PromptTable | None:
         """Return the rows that the generator itself brings, or None when they come from the vocabularies."""
         return None

@@ -35,6 +35,10 @@ class RenderGenerator(Generator):
     def load(self, device: str) -> None:
         """Nothing to load."""
 
+    def shown_category(self, rows: Sequence[Prompt]) -> list[str] | None:
+        """Return the rows' own categories: a render shows what it is asked for."""
+        return [row.category for row in rows]
+
     def refuse_unknown(self, rows: Sequence[Prompt]) -> None:
         """Raise ConfigError for a word that the renderer has no shape or surface for."""
         from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES

@@ -5,8 +5,9 @@ image is accepted when more than half of its votes accept it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from imagenetd.records import Vote
 
@@ -20,6 +21,14 @@ class Ballot:
     """Ids of the images without enough votes."""
     to_do: str = ""
     """One line: how the missing votes are given."""
+    accepted: frozenset[str] | None = None
+    """Ids of the images that are valid, when something else than the majority of the votes decides."""
+    not_asked: frozenset[str] = frozenset()
+    """Ids of mined images that a gate rejected before anybody was asked."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """Plain numbers for `summary.json`, under `qc`."""
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Name -> rows; written as CSV beside the votes."""
 
 
 def accepts(vote: Vote) -> bool:

@@ -1,7 +1,7 @@
-"""The referee: an independent network that tells what a tiny-world image shows, to measure the generator.
+"""The referee: an independent network that tells what a tiny-world image shows.
 
-It sees category, background and appearance, shares no weights, data or architecture with the gate, and never
-takes part in the benchmark.
+It measures the generator and is the truth of simulated quality control. It sees category, background and appearance, shares
+no weights, data or architecture with the gate, and never takes part in the benchmark.
 """
 
 import json
@@ -12,9 +12,9 @@ from jaxtyping import Float32, Int, UInt8
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES
+from imagenetd.tiny_world.vocabulary import APPEARANCES, BACKGROUNDS, CATEGORIES
 
-REFEREE_FOLDER = Path(__file__).resolve().parents[2] / "imagenetd/assets/tiny/judge"
+REFEREE_FOLDER = Path(__file__).resolve().parents[1] / "assets/tiny/judge"
 HEADS = {"category": len(CATEGORIES), "background": len(BACKGROUNDS), "appearance": len(APPEARANCES)}
 
 

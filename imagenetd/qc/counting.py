@@ -1,0 +1,152 @@
+"""From responses to one decision on each image: drop, count, and say how good workers and votes are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from imagenetd.qc.agreement import Agreement, measure_agreement
+from imagenetd.qc.answers import AnswerTable, answer_table, is_item, item_votes
+from imagenetd.qc.crowd import crowd_probability
+from imagenetd.qc.progress import Rules
+from imagenetd.qc.sentinels import SentinelFailures, sentinel_failures
+from imagenetd.qc.tasks import Response, Task
+from imagenetd.qc.votes import Ballot
+from imagenetd.qc_config import AggregationConfig
+
+BOOTSTRAP_SEED = 0
+
+
+def count_votes(
+    tasks: Sequence[Task], responses: Sequence[Response], rules: Rules, config: AggregationConfig
+) -> Ballot:
+    """Return votes and decisions from all responses, the earliest first.
+
+    Tables: `dropped` (task, worker, reason) and `workers` (how each did). Summary: agreement and alpha with intervals,
+    numbers of responses and judgements.
+    """
+    table = answer_table(tasks, responses)
+    failures = sentinel_failures(table, rules.sentinel_rule)
+    counted = is_item(table) & failures.is_qualified[table.response]
+    image, worker, accepts = table.image[counted], table.worker[counted], table.accepts[counted]
+    probability = crowd_probability(
+        image, worker, accepts, num_images=len(table.image_ids), method=config.method
+    )
+    accepted = probability > config.min_share  # False for NaN: an image without votes is not accepted
+    names = zip(table.image_ids, accepted.tolist(), strict=True)
+    return Ballot(
+        item_votes(table, failures.is_qualified),
+        accepted=frozenset(name for name, passes in names if passes),
+        summary=_summary(table, failures, counted, rules, config),
+        tables={"dropped": _dropped(table, failures), "workers": _workers(table, failures, counted)},
+    )
+
+
+def _dropped(table: AnswerTable, failures: SentinelFailures) -> list[dict[str, Any]]:
+    numbers = np.flatnonzero(~failures.is_qualified).tolist()
+    rows = ((*table.responses[n], failures.reason(n)) for n in numbers)
+    return [{"task": task, "worker": worker, "reason": reason} for task, worker, reason in rows]
+
+
+def _summary(
+    table: AnswerTable,
+    failures: SentinelFailures,
+    counted: Bool[np.ndarray, " answers"],
+    rules: Rules,
+    config: AggregationConfig,
+) -> dict[str, Any]:
+    """Return the plain numbers of the ballot.
+
+    With sequential stopping the images on which workers agree get few votes and the others many, which biases
+    agreement and alpha. Then both are given from the first `min_votes` votes on each image, which are asked for
+    whatever they say and so are not biased; `agreement_all_votes` and `alpha_all_votes` show the biased ones.
+    """
+    agreement = _agreement(table, counted, config)
+    found: dict[str, Any] = {}
+    if rules.stopping.enabled:
+        found = {
+            "agreement_all_votes": agreement.share.value,
+            "alpha_all_votes": _plain(agreement.alpha.value),
+        }
+        first = counted & (_vote_number(table, counted) < rules.stopping.min_votes)
+        agreement = _agreement(table, first, config)
+    num_qualified = int(failures.is_qualified.sum())
+    return {
+        "aggregation": config.method.value,
+        "agreement": _plain(agreement.share.value),
+        "agreement_interval": [_plain(agreement.share.low), _plain(agreement.share.high)],
+        "alpha": _plain(agreement.alpha.value),
+        "alpha_interval": [_plain(agreement.alpha.low), _plain(agreement.alpha.high)],
+        "responses": len(table.responses),
+        "responses_dropped": len(table.responses) - num_qualified,
+        "workers": len(table.workers),
+        "votes": int(counted.sum()),
+        "judgements": len(table.role),
+    } | found
+
+
+def _plain(number: float) -> float | None:
+    return None if number != number else round(number, 6)
+
+
+def _agreement(
+    table: AnswerTable, rows: Bool[np.ndarray, " answers"], config: AggregationConfig
+) -> Agreement:
+    yes, votes = _tally(table.image[rows], table.accepts[rows], len(table.image_ids))
+    judged = votes > 0
+    return measure_agreement(
+        yes[judged],
+        votes[judged],
+        num_bootstrap=config.num_bootstrap,
+        confidence=config.confidence,
+        seed=BOOTSTRAP_SEED,
+    )
+
+
+def _tally(
+    code: Int[np.ndarray, " votes"], accepts: Bool[np.ndarray, " votes"], size: int
+) -> tuple[Int[np.ndarray, " codes"], Int[np.ndarray, " codes"]]:
+    return np.bincount(code[accepts], minlength=size), np.bincount(code, minlength=size)
+
+
+def _vote_number(table: AnswerTable, counted: Bool[np.ndarray, " answers"]) -> Int[np.ndarray, " answers"]:
+    """Return, for each counted answer, how many counted ones on the same image came before it; else a large number."""
+    number = np.full(len(table.image), np.iinfo(np.int64).max)
+    rows = np.flatnonzero(counted)
+    order = rows[np.argsort(table.image[rows], kind="stable")]
+    starts = np.flatnonzero(np.diff(table.image[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    number[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return number
+
+
+def _workers(
+    table: AnswerTable, failures: SentinelFailures, counted: Bool[np.ndarray, " answers"]
+) -> list[dict[str, Any]]:
+    """Return how each worker did; `agrees` compares each vote with the majority of the others' votes, ties left out."""
+    size = len(table.workers)
+    image, worker, accepts = table.image[counted], table.worker[counted], table.accepts[counted]
+    yes, votes = _tally(image, accepts, len(table.image_ids))
+    margin = 2 * (yes[image] - accepts) - (votes[image] - 1)
+    decided = margin != 0
+    code = {name: number for number, name in enumerate(table.workers)}
+    owner = np.array([code[name] for _, name in table.responses], dtype=np.int64)
+    num_responses = np.bincount(owner, minlength=size)
+    num_dropped = np.bincount(owner[~failures.is_qualified], minlength=size)
+    worker_yes, worker_votes = _tally(worker, accepts, size)
+    agrees, compared = _tally(worker[decided], ((margin > 0) == accepts)[decided], size)
+    columns = (
+        num_responses,
+        num_dropped,
+        worker_votes,
+        worker_yes / np.maximum(worker_votes, 1),
+        agrees,
+        compared,
+    )
+    keys = ("responses", "dropped", "votes", "share_accepted", "agrees_with_others", "compared")
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        {"worker": name} | dict(zip(keys, row, strict=True))
+        for name, row in zip(table.workers, rows, strict=True)
+    ]
