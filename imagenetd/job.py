@@ -7,17 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from imagenetd.config import QcMethod
-from imagenetd.correctness import correct_matrix, labels, predicted_names
+from imagenetd.correctness import correct_matrix, predicted_names
 from imagenetd.datasets.dataset import STOP, UNREADABLE
 from imagenetd.datasets.image_set import ImageSet
 from imagenetd.errors import DataError
-from imagenetd.mining import accepted_classes
 from imagenetd.plan import Plan, PlannedModel
 from imagenetd.pool import Pool, read_pool
-from imagenetd.predictions import read_logits
-from imagenetd.qc.gate import gate_ballot
-from imagenetd.qc.votes import Ballot
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.run_report import FailureCard
@@ -118,21 +113,6 @@ class Job:
         counts = {name: int((members & is_nuisance).sum()) for name, members in self.sets.items()}
         return counts | {"easy": sum(result.counts.get("easy", 0) for result in self.results)}
 
-    def ballot(self) -> Ballot | None:
-        """Return the votes of the chosen way of quality control; None when there is none."""
-        if self.plan.config.qc.method is QcMethod.none:
-            return None
-        (gate,) = self.plan.of_role("gate")
-        categories, label = labels(self.pool)
-        return gate_ballot(
-            read_logits(self.plan.folders[gate.name].path, self.pool),
-            accepted_classes(self.space(gate), categories),
-            label,
-            image_ids=self.pool.table["image_id"].tolist(),
-            gate=gate.name,
-            min_confidence=self.plan.config.qc.min_confidence,
-        )
-
     def evidence(self, *, models: str = "run", baseline: Path | None = None) -> Evidence:
         """Return what the reports are computed from.
 
@@ -143,6 +123,7 @@ class Job:
         stored = [
             StoredModel(m.name, m.role, m.classifier.family, self.plan.folders[m.name].path, self.space(m))
             for m in self.plan.models
+            if m.role != "oracle"
         ]
         if models == "all":
             categories = self.pool.table["category"].unique().tolist()

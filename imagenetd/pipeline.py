@@ -1,6 +1,7 @@
 """The ordered list of stages: each is run, skipped, or refused because an earlier one is missing."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,16 @@ from imagenetd.config import Config, QcMethod, StageName, build
 from imagenetd.console import console, say
 from imagenetd.errors import ConfigError
 from imagenetd.exporting import export_job
+from imagenetd.gating import auto_ballot
 from imagenetd.job import Job
+from imagenetd.judging import people_ballot, valid_shares
 from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
+from imagenetd.qc.votes import Ballot
+from imagenetd.qc.ways import collect
+from imagenetd.qc_config import PEOPLE
 from imagenetd.records import StageResult
+from imagenetd.reports.qc_lines import qc_lines
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import write_manifest
 from imagenetd.stages.evaluate import evaluate_models, read_scores
@@ -22,9 +29,12 @@ from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import write_prompts
-from imagenetd.stages.qc import control_quality
+from imagenetd.stages.qc import control_quality, read_qc_summary
 from imagenetd.stages.report import RunFacts, write_report
 from imagenetd.store import content_key
+
+SCORED_ROLES = ("surrogate", "target", "gate")
+"""Roles of the models that stand in tables."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
         with _shown(stage):
             result = STAGES[stage](job)
         job.results.append(result)
-        say(closing_line(result, clock_s=time.perf_counter() - started))
+        for line in (closing_line(result, clock_s=time.perf_counter() - started), *result.details):
+            say(line)
         if result.counts.get("waiting"):
             return Outcome("waiting for votes", Path(result.folder), tuple(job.results))
     if job.sync_line:
@@ -164,22 +175,39 @@ def _mine(job: Job) -> StageResult:
 
 def _qc(job: Job) -> StageResult:
     method = job.plan.config.qc.method
-    return control_quality(
-        job.plan.folders["qc"],
+    if method in PEOPLE:
+        assert job.plan.votes is not None
+        collect(method, job.plan.votes.folder)
+        job.plan = job.plan.with_present_votes()
+    folder = job.plan.folders["qc"]
+    result = control_quality(
+        folder,
         job.pool,
         job.mined,
-        job.ballot,
+        lambda: cast_ballot(job),
+        lambda accepted: valid_shares(job, accepted),
         judges_pool=method is QcMethod.auto,
+        facts={"method": method.value, "pool": job.pool.key},
         waiting=_waiting,
     )
+    return dataclasses.replace(result, details=tuple(qc_lines(read_qc_summary(folder))))
+
+
+def cast_ballot(job: Job) -> Ballot | None:
+    """Return the votes of the chosen way of quality control; None when there is none."""
+    method = job.plan.config.qc.method
+    if method is QcMethod.none:
+        return None
+    return auto_ballot(job) if method is QcMethod.auto else people_ballot(job)
 
 
 def _evaluate(job: Job) -> StageResult:
+    models = job.plan.of_role(*SCORED_ROLES)
     return evaluate_models(
         job.plan.folders["evaluate"],
         job.pool,
-        lambda: job.correct(job.plan.models),
-        models=[(model.name, model.role) for model in job.plan.models],
+        lambda: job.correct(models),
+        models=[(model.name, model.role) for model in models],
         sets=job.sets,
         waiting=_waiting,
     )
@@ -191,13 +219,14 @@ def _report(job: Job) -> StageResult:
         name=plan.config.name,
         status="done",
         num_images=job.num_images(),
-        models={model.name: (model.role, job.space(model)) for model in plan.models},
+        models={model.name: (model.role, job.space(model)) for model in plan.of_role(*SCORED_ROLES)},
         min_failures=plan.min_failures,
         seed=plan.config.seed,
         stages=tuple(job.results),
         generator_key=content_key(plan.generator_identity),
         config=job.plain_config,
         overrides=job.overrides,
+        qc=read_qc_summary(plan.folders["qc"]),
     )
     chosen = build_reports(plan.config.report)
     result, job.sync_line = write_report(

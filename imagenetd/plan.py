@@ -1,41 +1,30 @@
 """What a config asks for, built and checked before any work: words, prompts, models, keys and folders."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config import Config, QcMethod, StageName, build
+from imagenetd.config import Config, StageName, build
 from imagenetd.data_plan import adopted_data, judges_images, mines_images, name_of, target_specs
 from imagenetd.errors import ConfigError
 from imagenetd.exports.export import build_exports
 from imagenetd.generators.generator import Generator
+from imagenetd.keys import PlannedModel as PlannedModel
+from imagenetd.keys import model_folders
 from imagenetd.mining import resolve_min_failures
 from imagenetd.missing import require_files
 from imagenetd.models.classifier import Classifier
 from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
+from imagenetd.qc_plan import VotesPlan, qc_models, refuse_families
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import Adopted
 from imagenetd.store import StageFolder, content_key, content_key_of_rows
 from imagenetd.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
 
-RECORD_VERSION = 2
-"""Of what the stage evaluate writes: 2 has regimes and the record of every image."""
 NEEDS_MODELS = set(StageName) - {StageName.prompts, StageName.generate}
-
-
-@dataclass(frozen=True)
-class PlannedModel:
-    """A classifier and the part it plays."""
-
-    name: str
-    role: str
-    """`surrogate`, `target` or `gate`."""
-    option: str
-    """Where it stands in the config, e.g. `surrogates.clip_rn50`."""
-    classifier: Classifier
-    identity: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,17 @@ class Plan:
     """Stage -> its folder; predictions under the names of the models. A dataset's is under `generate`."""
     adopted: Adopted | None = None
     """The dataset; None when the run generates its images."""
+    votes: VotesPlan | None = None
+    """Where people's answers lie, when quality control asks people."""
+    calibration: tuple[Path, ...] = ()
+    """Folders of the human votes that calibrate the gate."""
+
+    def with_present_votes(self) -> "Plan":
+        """Return the plan with the keys that follow from the votes that have come in until now."""
+        pool = self.folders["generate"].key
+        keyed = model_folders(self.config, pool, self.models, self.min_failures)
+        folders = self.folders | keyed.folders
+        return dataclasses.replace(self, folders=folders, votes=keyed.votes, calibration=keyed.calibration)
 
     @property
     def mines(self) -> bool:
@@ -84,7 +84,7 @@ def make_plan(config: Config) -> Plan:
     categories = adopted.categories if adopted else categories
     generator: Generator | None = None if adopted else build(config.generator, option="generator")
     needs_models = bool(NEEDS_MODELS & set(config.stages))
-    parts = _model_specs(config) if needs_models else []
+    parts = _model_specs(config, generator) if needs_models else []
     built = [(name, role, option, _classifier(spec, option)) for name, role, option, spec in parts]
     num_surrogates = sum(role == "surrogate" for _, role, _, _ in built)
     min_failures = 0
@@ -95,6 +95,7 @@ def make_plan(config: Config) -> Plan:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
     models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
     _refuse_double_roles(models)
+    refuse_families((m.name, m.role, m.option, m.classifier.family) for m in models)
     rows: PromptTable | None = None
     if generator is not None:
         rows = generator.prompts() or _rows(config, categories)
@@ -107,9 +108,8 @@ def make_plan(config: Config) -> Plan:
         )  # a category that a model does not know is told now, not after hours
     identity = generator.identity() if generator and needs_images else {}
     folders = _image_folders(config, rows, identity, adopted)
-    if models:
-        folders |= _model_folders(config, folders["generate"].key, models, min_failures)
-    return Plan(config, categories, rows, generator, identity, models, min_failures, folders, adopted)
+    plan = Plan(config, categories, rows, generator, identity, models, min_failures, folders, adopted)
+    return plan.with_present_votes() if models else plan
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
@@ -125,7 +125,7 @@ def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
     )
 
 
-def _model_specs(config: Config) -> list[tuple[str, str, str, Any]]:
+def _model_specs(config: Config, generator: Generator | None) -> list[tuple[str, str, str, Any]]:
     """Return name, role, option and spec of every model of the config."""
     surrogates = config.surrogates or {}
     if not isinstance(surrogates, dict):
@@ -134,12 +134,10 @@ def _model_specs(config: Config) -> list[tuple[str, str, str, Any]]:
         )
     parts = [(name, "surrogate", f"surrogates.{name}", spec) for name, spec in surrogates.items()]
     parts += target_specs(config)
-    if config.qc.method is QcMethod.auto and judges_images(config):
-        if not config.qc.gate:
-            raise ConfigError(
-                "qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME."
-            )
-        parts.append((name_of(config.qc.gate, "qc.gate"), "gate", "qc.gate", config.qc.gate))
+    if judges_images(config):
+        knows_truth = generator is not None and generator.shown_category([]) is not None
+        for role, option, spec in qc_models(config.qc, knows_truth=knows_truth):
+            parts.append((name_of(spec, option), role, option, spec))
     return parts
 
 
@@ -184,55 +182,3 @@ def _image_folders(
         "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
         "generate": StageFolder(root / "pools" / pool, "generate", pool),
     }
-
-
-def _model_folders(
-    config: Config, pool: str, models: Sequence[PlannedModel], min_failures: int
-) -> dict[str, StageFolder]:
-    """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
-    root = Path(config.paths.output_dir)
-    folders: dict[str, StageFolder] = {}
-    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
-    predictions = {
-        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity, **precision})
-        for m in models
-    }
-    for name, key in predictions.items():
-        folder = f"{name.replace('/', '_')}-{key[:8]}"
-        folders[name] = StageFolder(root / "predictions" / pool / folder, f"predict {name}", key)
-    by_role = {
-        role: [predictions[m.name] for m in models if m.role == role]
-        for role in ("surrogate", "target", "gate")
-    }
-    mine = content_key(
-        {"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures}
-    )
-    qc = content_key(
-        {
-            "stage": "qc",
-            "mine": mine,
-            "method": config.qc.method.value,
-            "gate": by_role["gate"],
-            "min_confidence": config.qc.min_confidence if by_role["gate"] else None,
-        }
-    )
-    chosen = qc if min_failures and judges_images(config) else mine if min_failures else None
-    evaluate = content_key(
-        {
-            "stage": "evaluate",
-            "qc": chosen,
-            "models": {m.name: predictions[m.name] for m in models},
-            "record": RECORD_VERSION,
-        }
-    )
-    report = content_key(
-        {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
-    )
-    folders |= {
-        "mine": StageFolder(root / "mined" / mine, "mine", mine),
-        "qc": StageFolder(root / "qc" / qc, "qc", qc),
-        "evaluate": StageFolder(root / "scores" / evaluate, "evaluate", evaluate),
-    }
-    run_dir = Path(config.paths.run_dir) if config.paths.run_dir else root / f"{config.name}-{report[:8]}"
-    folders["report"] = StageFolder(run_dir, "report", report)
-    return folders

@@ -171,3 +171,5 @@ class StageResult:
     is_skipped: bool
     note: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+    details: tuple[str, ...] = ()
+    """Further lines for people, shown below the closing line."""

@@ -24,7 +24,9 @@ PURE_MODULES = [
     *("imagenetd.labelspaces", "imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts"),
     *("imagenetd.qc.votes", "imagenetd.statistics"),
 ]
-PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("agreement", "answers", "calibration", "counting", "design")]
+PURE_MODULES += [
+    f"imagenetd.qc.{name}" for name in ("agreement", "answers", "calibration", "counting", "design")
+]
 PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("odds", "posterior", "progress", "sentinels")]
 
 # Every call of a pure function in the tests is checked against its annotations, shapes included.

@@ -42,7 +42,10 @@ def told(*arguments: str) -> str:
         ("surrogates=five_clip", "surrogates=five_clip is not a choice of surrogates."),
         ("experiment=imagenetd", "Did you mean experiment=imagenet_d?"),
         ("generatorr=tiny", "generatorr is not an option. Did you mean generator?"),
-        ("qc.method=foo", "qc.method: Invalid value 'foo', expected one of [none, auto]."),
+        (
+            "qc.method=foo",
+            "qc.method: Invalid value 'foo', expected one of [none, auto, simulated, local, ",
+        ),
         ("stages=[minne]", "Invalid value 'minne', expected one of [prompts, generate, predict"),
     ],
 )

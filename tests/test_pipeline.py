@@ -166,7 +166,7 @@ def make_gate(made: Config, *, seed: int) -> Any:
     qc = copy.copy(made.qc)
     qc.method, qc.gate, qc.min_confidence = (
         QcMethod.auto,
-        {"_target_": FAKE, "name": "gate", "seed": seed},
+        {"_target_": FAKE, "name": "gate", "seed": seed, "family": "gate"},
         0.4,
     )
     return qc

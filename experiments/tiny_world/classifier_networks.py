@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from experiments.tiny_world.recipes import Recipe
-from imagenetd.tiny_world.referee import Referee
 from imagenetd.tiny_world import CATEGORIES
+from imagenetd.tiny_world.referee import Referee
 
 ASSETS = Path(__file__).resolve().parents[2] / "imagenetd/assets/tiny"
 TOKENIZER_FOLDER = ASSETS / "tokenizer"

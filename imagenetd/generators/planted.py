@@ -1,4 +1,4 @@
-"""A generator for studies of quality control: a known share of its images shows another object than the prompt names."""
+"""A generator for studies of quality control: a known share of its images shows another object than was asked for."""
 
 import dataclasses
 import hashlib
@@ -9,7 +9,8 @@ import numpy as np
 
 from imagenetd.config import build
 from imagenetd.errors import ConfigError
-from imagenetd.generators.generator import Generator
+from imagenetd.generators.generator import Generator, Picture
+from imagenetd.prompt_table import PromptTable
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.vocabulary import load_categories
 
@@ -20,7 +21,8 @@ PLANTING_VERSION = 1
 class PlantedGenerator(Generator):
     """Makes the images of another generator, some of them of another category of the run than their row says.
 
-    Which ones depends on the row and the seed alone. The rows keep the asked category: neither models nor people are told.
+    Which ones depends on the row and the seed alone. The rows keep the asked category: neither models nor people
+    are told.
 
     Args:
         inner: The generator that makes the images: a choice of `generator/`.
@@ -62,11 +64,11 @@ class PlantedGenerator(Generator):
         """Raise ConfigError for what the inner generator cannot make."""
         self.inner.refuse_unknown([self.planted(row) for row in rows])
 
-    def prompts(self) -> list[Prompt] | None:
+    def prompts(self) -> PromptTable | None:
         """Return the inner generator's own rows."""
         return self.inner.prompts()
 
-    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[np.ndarray]:
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
         """Make each row's image, or the one that is planted in its place."""
         return self.inner.generate([self.planted(row) for row in rows], noise_seeds)
 
@@ -88,7 +90,7 @@ class PlantedGenerator(Generator):
         asked, shown = words[row.category].display, words[other].display
         if row.text.count(asked) != 1:
             raise ConfigError(
-                f"generator=planted cannot plant {shown!r} in the prompt {row.text!r}: {asked!r} must stand in it once. "
-                "Choose other templates or words."
+                f"generator=planted cannot plant {shown!r} in the prompt {row.text!r}: {asked!r} must stand in it "
+                "once. Choose other templates or words."
             )
         return dataclasses.replace(row, category=other, text=row.text.replace(asked, shown))

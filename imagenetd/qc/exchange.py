@@ -15,7 +15,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,24 @@ def require_complete(task: Task, response: Response) -> None:
         )
 
 
-def read_responses(folder: Path, tasks: TaskSet) -> list[Received]:
-    """Return all responses, the earliest first; a damaged file, or one of another run, is a StoreError."""
+def response_files(folder: Path) -> list[Path]:
+    """Return the files of all responses, by name."""
+    return sorted((folder / RESPONSES_FOLDER).glob("*.json"))
+
+
+def read_responses(folder: Path, tasks: TaskSet, *, names: Collection[str] | None = None) -> list[Received]:
+    """Return the responses, the earliest first; a damaged file, or one of another run, is a StoreError.
+
+    Args:
+        folder: The votes folder.
+        tasks: From `read_tasks`.
+        names: Of the files that are wanted; None: all.
+    """
     known = {task.task_id: task for task in tasks.tasks}
     found = []
-    for path in sorted((folder / RESPONSES_FOLDER).glob("*.json")):
+    for path in response_files(folder):
+        if names is not None and path.name not in names:
+            continue
         content = _read_json(path, "Delete it: its task is given out again.")
         try:
             answers = tuple(Answer(**answer) for answer in content["answers"])

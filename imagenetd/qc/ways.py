@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from imagenetd.qc.exchange import TASKS_FILE
 from imagenetd.qc_config import QcMethod
 
 TO_DO = {
@@ -15,3 +16,9 @@ TO_DO = {
 def to_do(method: QcMethod, folder: Path) -> str:
     """Return the next step for people, in one line."""
     return TO_DO[method].format(folder=folder) + "  ; then start this command again"
+
+
+def collect(method: QcMethod, folder: Path) -> None:
+    """Bring in the answers that a way keeps elsewhere, before they are counted; the local page delivers by itself."""
+    if not (folder / TASKS_FILE).is_file():
+        return

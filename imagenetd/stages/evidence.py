@@ -89,8 +89,8 @@ def other_models(folder: Path, categories: Sequence[str], known: Sequence[Stored
     for path in sorted(folder.glob(f"*/{STAGE_FILE}")):
         record = read_stage_file(path) or {}
         name = path.parent.name.rpartition("-")[0]
-        if path.parent.name in taken or "label_space" not in record:
-            continue
+        if path.parent.name in taken or "label_space" not in record or record.get("family") == "judge":
+            continue  # a judge is the truth of studies, never a target
         space = _space(record["label_space"])
         if set(categories) <= set(space.accepted):
             unique = name if name not in names else path.parent.name

@@ -4,14 +4,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from imagenetd.pool import Pool
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
-from imagenetd.store import StageFolder, read_table, write_table_atomic
+from imagenetd.store import StageFolder, read_table, write_table_atomic, write_text_atomic
+
+VOTES_FILE = "votes.parquet"
 
 VOTE_SCHEMA = pa.schema(
     [
@@ -39,11 +43,13 @@ def control_quality(
     pool: Pool,
     mined: np.ndarray,
     ballot: Callable[[], Ballot | None],
+    truth: Callable[[np.ndarray], dict[str, Any]],
     *,
     judges_pool: bool,
+    facts: dict[str, Any],
     waiting: Callable[[Path], None],
 ) -> StageResult:
-    """Write `votes.parquet` and `decisions.parquet`; pause when votes are missing.
+    """Write `votes.parquet`, `decisions.parquet` and the ballot's tables as CSV; pause when votes are missing.
 
     Rejected images keep their row with the reason.
 
@@ -52,7 +58,9 @@ def control_quality(
         pool: The images.
         mined: Bool "images".
         ballot: Gives the votes when they are needed; None accepts every mined image.
+        truth: Gives, for the accepted images, the shares of valid ones, where the truth is known.
         judges_pool: The ballot covers the whole pool, not only the mined images.
+        facts: About the run, for the record: the method and the pool's key.
         waiting: Called when another process works on this folder.
     """
     with folder.locked(waiting):
@@ -67,9 +75,11 @@ def control_quality(
                 return StageResult(
                     "qc", folder.key, str(folder.path), 0, "accepted images", 0.0, False, note, counts
                 )
-            record = _write(folder, pool, mined, cast, judges_pool) | {
-                "seconds": time.perf_counter() - started
-            }
+            record, accepted = _write(folder, pool, mined, cast, judges_pool)
+            numbers = {"num_mined": record["num_mined"], "num_accepted": record["num_accepted"]}
+            summary = {"method": facts["method"]} | numbers | truth(accepted)
+            summary |= dict(cast.summary) if cast is not None else {}
+            record |= facts | {"summary": summary, "seconds": time.perf_counter() - started}
             folder.finish(record)
     note = f"{record['num_accepted'] / max(1, record['num_mined']):.1%} of {record['num_mined']} mined images pass"
     counts = {"accepted": record["num_accepted"], "rejected": record["num_mined"] - record["num_accepted"]}
@@ -81,19 +91,19 @@ def control_quality(
 
 def _write(
     folder: StageFolder, pool: Pool, mined: np.ndarray, ballot: Ballot | None, judges_pool: bool
-) -> dict[str, int | bool]:
+) -> tuple[dict[str, Any], np.ndarray]:
     image_ids = pool.table["image_id"].tolist()
     votes = ballot.votes if ballot is not None else ()
-    passes = (
-        np.array(accepted_images(votes, image_ids))
-        if ballot is not None
-        else np.ones(len(image_ids), dtype=bool)
-    )
+    passes = _passes(ballot, image_ids)
     accepted = mined & passes
     reasons = np.where(accepted, "accepted", np.where(mined, "rejected by vote", "not mined"))
+    if ballot is not None and ballot.not_asked:
+        reasons[np.isin(np.array(image_ids), list(ballot.not_asked)) & mined] = "rejected by gate"
     write_table_atomic(
-        folder.path / "votes.parquet", pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA)
+        folder.path / VOTES_FILE, pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA)
     )
+    for name, rows in (ballot.tables if ballot is not None else {}).items():
+        write_text_atomic(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False))
     decisions = {
         "image_id": pa.array(image_ids, pa.string()),
         "is_mined": pa.array(mined),
@@ -102,12 +112,34 @@ def _write(
         "reason": pa.array(reasons.tolist(), pa.string()),
     }
     write_table_atomic(folder.path / "decisions.parquet", pa.table(decisions))
-    return {
+    record = {
         "num_mined": int(mined.sum()),
         "num_accepted": int(accepted.sum()),
         "num_votes": len(votes),
         "judges_pool": judges_pool and ballot is not None,
     }
+    return record, accepted
+
+
+def _passes(ballot: Ballot | None, image_ids: list[str]) -> np.ndarray:
+    if ballot is None:
+        return np.ones(len(image_ids), dtype=bool)
+    if ballot.accepted is not None:
+        return np.array([image_id in ballot.accepted for image_id in image_ids])
+    return np.array(accepted_images(ballot.votes, image_ids))
+
+
+def read_qc_summary(folder: StageFolder) -> dict[str, Any]:
+    """Return what quality control found, as plain numbers for `summary.json`; empty while it waits for votes."""
+    return dict((folder.done() or {}).get("summary", {}))
+
+
+def read_human_decisions(folder: Path) -> dict[str, bool]:
+    """Return, for every image that people judged in a finished folder of quality control, whether they accept it."""
+    judged = set(read_table(folder / VOTES_FILE)["image_id"].to_pylist())
+    table = read_table(folder / "decisions.parquet")
+    columns = (table["image_id"].to_pylist(), table["is_valid"].to_pylist())
+    return {image_id: valid for image_id, valid in zip(*columns, strict=True) if image_id in judged}
 
 
 def read_decisions(folder: StageFolder, pool: Pool) -> Decisions:

@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class RunFacts:
     generator_key: str
     config: dict[str, Any]
     overrides: tuple[str, ...]
+    qc: dict[str, Any] = field(default_factory=dict)
+    """What quality control found, see `stages.qc.read_qc_summary`."""
 
 
 def write_report(
@@ -108,6 +110,7 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
             "mined": mined / pool if pool and mined is not None else None,
             "accepted": accepted / mined if mined and accepted is not None else None,
         },
+        "qc": facts.qc,
         "seconds": seconds,
         "cost": cost(seconds, facts.num_images),
         "keys": {stage.stage: stage.key for stage in facts.stages},

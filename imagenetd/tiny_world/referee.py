@@ -1,7 +1,7 @@
 """The referee: an independent network that tells what a tiny-world image shows.
 
-It measures the generator and is the truth of simulated quality control. It sees category, background and appearance, shares
-no weights, data or architecture with the gate, and never takes part in the benchmark.
+It measures the generator and is the truth of simulated quality control. It sees category, background and
+appearance, shares no weights, data or architecture with the gate, and never takes part in the benchmark.
 """
 
 import json

@@ -1,0 +1,161 @@
+"""Who says whether an image shows its object: people or simulated workers; and what the truth is, if known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imagenetd.correctness import labels
+from imagenetd.job import Job
+from imagenetd.keys import PlannedModel
+from imagenetd.mining import accepted_classes
+from imagenetd.predictions import read_logits
+from imagenetd.qc.counting import count_votes
+from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
+from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.gate import confidence_of
+from imagenetd.qc.progress import missing_responses
+from imagenetd.qc.votes import Ballot
+from imagenetd.qc.ways import to_do
+from imagenetd.qc_config import QcMethod
+from imagenetd.qc_plan import rules_of
+from imagenetd.records import Kind
+from imagenetd.stages.votes import prepare_tasks, simulate_responses
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the images really show."""
+
+    category: np.ndarray
+    """Int "images": position among the pool's categories; -1 for something else."""
+    is_valid: np.ndarray
+    """Bool "images": it is the prompted category."""
+    source: str
+    """Who says so, for every output that rests on it."""
+
+
+def known_truth(job: Job) -> Truth | None:
+    """Return the truth of a pool whose generator knows it, or as the oracle sees it; None for real images."""
+    categories, label = labels(job.pool)
+    generator, rows = job.plan.generator, job.plan.rows
+    shown = generator.shown_category(rows) if generator is not None and rows is not None else None
+    if shown is not None:
+        position = {name: number for number, name in enumerate(categories)}
+        category = np.array([position.get(name, NO_CATEGORY) for name in shown], dtype=np.int64)
+        source = "exact: the generator knows what it drew"
+    else:
+        oracles = job.plan.of_role("oracle")
+        if not oracles:
+            return None
+        category = _predicted(job, oracles[0], categories)
+        source = f"oracle: what the independent model {oracles[0].name} sees"
+    return Truth(category, category == label, source)
+
+
+def _predicted(job: Job, model: PlannedModel, categories: list[str]) -> np.ndarray:
+    """Return int "images": the category that a model names, -1 for a class that belongs to none."""
+    best = read_logits(job.plan.folders[model.name].path, job.pool).argmax(axis=1)
+    accepted = accepted_classes(job.space(model), categories)
+    owner = np.where(accepted.any(axis=0), accepted.argmax(axis=0), NO_CATEGORY)
+    return owner[best]
+
+
+def gate_confidence(job: Job) -> np.ndarray | None:
+    """Return float "images": the gate's probability of the prompted category; None without a gate."""
+    gates = job.plan.of_role("gate")
+    if not gates:
+        return None
+    categories, label = labels(job.pool)
+    logits = read_logits(job.plan.folders[gates[0].name].path, job.pool)
+    return confidence_of(logits, accepted_classes(job.space(gates[0]), categories), label)
+
+
+def people_ballot(job: Job) -> Ballot:
+    """Return the votes of people or simulated workers, or what is still to be done for them."""
+    config, votes = job.plan.config.qc, job.plan.votes
+    assert votes is not None
+    confidence, rules = gate_confidence(job), rules_of(config)
+    passes = np.ones(len(job.mined), bool) if confidence is None else confidence >= config.min_confidence
+    display = {category.name: category.display for category in job.plan.categories}
+    title = job.plan.config.name
+    tasks = prepare_tasks(
+        votes.folder, job.pool, lambda: _design(job, job.mined & passes), display, rules, title=title
+    )
+    if config.method is QcMethod.simulated:
+        truth = known_truth(job)
+        assert truth is not None, "the plan asks for an oracle"
+        simulate_responses(votes.folder, tasks, rules, config.workers, _shown(job, truth))
+    names = None if config.method is QcMethod.simulated else votes.names
+    responses = [one.response for one in read_responses(votes.folder, tasks, names=names)]
+    missing = missing_responses(tasks.tasks, responses, rules)
+    image_ids = job.pool.table["image_id"].to_numpy()
+    if missing:
+        waiting = [slot.image_id for task in tasks.tasks if task.task_id in missing for slot in task.items]
+        progress = (
+            f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing; "
+        )
+        line = progress + to_do(config.method, votes.folder)
+        return Ballot((), tuple(waiting), line)
+    ballot = count_votes(tasks.tasks, responses, rules, config.aggregation)
+    not_asked = frozenset(image_ids[job.mined & ~passes].tolist())
+    judged = {slot.image_id for task in tasks.tasks for slot in task.items}
+    facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
+    facts |= _unmined_facts(job, ballot, judged)
+    return Ballot(
+        ballot.votes,
+        accepted=ballot.accepted,
+        not_asked=not_asked,
+        summary=facts | dict(ballot.summary),
+        tables=ballot.tables,
+    )
+
+
+def _unmined_facts(job: Job, ballot: Ballot, judged: set[str]) -> dict[str, Any]:
+    """Return how many of the random unmined images people accept: validity apart from difficulty."""
+    image_ids = job.pool.table["image_id"].to_numpy()
+    unmined = [name for name in image_ids[~job.mined].tolist() if name in judged]
+    accepted = ballot.accepted or frozenset()
+    return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
+
+
+def _design(job: Job, judged: np.ndarray) -> Design:
+    categories, label = labels(job.pool)
+    surrogates = job.plan.of_role("surrogate")
+    pool = DesignPool(
+        image_ids=job.pool.table["image_id"].tolist(),
+        categories=categories,
+        label=label,
+        predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
+        correct=job.correct(surrogates),
+    )
+    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    return design_tasks(pool, judged, is_nuisance & ~job.mined, job.plan.config.qc.tasks)
+
+
+def _shown(job: Job, truth: Truth) -> Mapping[str, str]:
+    categories, _ = labels(job.pool)
+    names = [*categories, ""]  # -1 is the last: something that nobody asks for
+    ids = job.pool.table["image_id"].tolist()
+    return {image_id: names[code] for image_id, code in zip(ids, truth.category.tolist(), strict=True)}
+
+
+def valid_shares(job: Job, accepted: np.ndarray) -> dict[str, Any]:
+    """Return the shares of valid images before and after quality control; empty where the truth is not known."""
+    truth = known_truth(job)
+    if truth is None:
+        return {}
+    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    mined_valid = job.mined & truth.is_valid
+    return {
+        "truth": truth.source,
+        "valid_share_pool": _share(truth.is_valid, is_nuisance),
+        "valid_share_mined": _share(truth.is_valid, job.mined),
+        "valid_share_accepted": _share(truth.is_valid, accepted),
+        "valid_kept": _share(accepted, mined_valid),
+    }
+
+
+def _share(is_counted: np.ndarray, members: np.ndarray) -> float | None:
+    return float(is_counted[members].mean()) if members.any() else None

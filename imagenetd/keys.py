@@ -1,0 +1,82 @@
+"""The keys of the stages: each is the hash of what changes its result and of the keys of its inputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagenetd.config import Config
+from imagenetd.data_plan import judges_images
+from imagenetd.models.classifier import Classifier
+from imagenetd.qc_plan import VotesPlan, calibration_folders, plan_votes, qc_identity
+from imagenetd.store import StageFolder, content_key
+
+RECORD_VERSION = 2
+"""Of what the stage evaluate writes: 2 has regimes and the record of every image."""
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A classifier and the part it plays."""
+
+    name: str
+    role: str
+    """`surrogate`, `target`, `gate`, or `oracle`: the truth of simulated workers, in no table."""
+    option: str
+    """Where it stands in the config, e.g. `surrogates.clip_rn50`."""
+    classifier: Classifier
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """The folders of the stages that work with models, and the votes that their keys rest on."""
+
+    folders: dict[str, StageFolder]
+    votes: VotesPlan | None
+    calibration: tuple[Path, ...]
+
+
+def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min_failures: int) -> Keyed:
+    """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
+    root = Path(config.paths.output_dir)
+    folders: dict[str, StageFolder] = {}
+    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
+    predictions = {
+        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity, **precision})
+        for m in models
+    }
+    for name, key in predictions.items():
+        folder = f"{name.replace('/', '_')}-{key[:8]}"
+        folders[name] = StageFolder(root / "predictions" / pool / folder, f"predict {name}", key)
+    by_role = {
+        role: [predictions[m.name] for m in models if m.role == role]
+        for role in ("surrogate", "target", "gate", "oracle")
+    }
+    mine = content_key(
+        {"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures}
+    )
+    gate = by_role["gate"]
+    votes = plan_votes(config.qc, root, mine=mine, gate=gate, oracle=by_role["oracle"])
+    calibration = calibration_folders(config.qc, root, pool=pool)
+    qc = content_key(qc_identity(config.qc, votes, mine=mine, gate=gate, calibration=calibration))
+    chosen = qc if min_failures and judges_images(config) else mine if min_failures else None
+    evaluate = content_key(
+        {
+            "stage": "evaluate",
+            "qc": chosen,
+            "models": {m.name: predictions[m.name] for m in models if m.role != "oracle"},
+            "record": RECORD_VERSION,
+        }
+    )
+    report = content_key(
+        {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
+    )
+    folders |= {
+        "mine": StageFolder(root / "mined" / mine, "mine", mine),
+        "qc": StageFolder(root / "qc" / qc, "qc", qc),
+        "evaluate": StageFolder(root / "scores" / evaluate, "evaluate", evaluate),
+    }
+    run_dir = Path(config.paths.run_dir) if config.paths.run_dir else root / f"{config.name}-{report[:8]}"
+    folders["report"] = StageFolder(run_dir, "report", report)
+    return Keyed(folders, votes, calibration)

@@ -1,0 +1,123 @@
+"""Ask people: tasks are written once, answers are read back; simulated workers answer at once."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from imagenetd.pool import Pool
+from imagenetd.qc.design import Design
+from imagenetd.qc.exchange import (
+    TASKS_FILE,
+    ImageFacts,
+    TaskSet,
+    TaskSettings,
+    TrainingExample,
+    read_responses,
+    read_tasks,
+    write_response,
+    write_tasks,
+)
+from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
+from imagenetd.qc.simulate import answer_task, hire, require_enough
+from imagenetd.qc.tasks import Slot, SlotRole
+from imagenetd.qc_config import WorkersConfig
+from imagenetd.store import make_folder, write_bytes_atomic
+
+REASONS = {
+    SlotRole.POSITIVE: "The image shows the object: {name}.",
+    SlotRole.NEGATIVE: "The image shows another object, not: {name}.",
+}
+
+
+def prepare_tasks(
+    folder: Path,
+    pool: Pool,
+    design: Callable[[], Design],
+    display: Mapping[str, str],
+    rules: Rules,
+    *,
+    title: str,
+) -> TaskSet:
+    """Return what is asked; write `tasks.json` when there is none yet, or when the rules have changed.
+
+    Args:
+        folder: The votes folder.
+        pool: The images.
+        design: Makes the tasks when they are needed.
+        display: Category key -> its name in words.
+        rules: When a task is complete.
+        title: Of the run, for headings.
+    """
+    if not (folder / TASKS_FILE).is_file():
+        made = design()
+        training = tuple(_example(slot, display) for slot in made.training)
+        settings = TaskSettings(dict(display), training, rules.workers_per_image, title, plain_rules(rules))
+        shown = {slot.image_id for task in made.tasks for slot in task.slots}
+        shown |= {example.image_id for example in training}
+        write_tasks(folder, made.tasks, _image_facts(folder, pool, shown), settings)
+    tasks = read_tasks(folder)
+    if tasks.settings.rules == plain_rules(rules):
+        return tasks
+    old = tasks.settings
+    settings = TaskSettings(old.display, old.training, rules.workers_per_image, old.title, plain_rules(rules))
+    write_tasks(folder, tasks.tasks, tasks.images, settings)
+    return read_tasks(folder)
+
+
+def _example(slot: Slot, display: Mapping[str, str]) -> TrainingExample:
+    shows = slot.role is SlotRole.POSITIVE
+    reason = REASONS[slot.role].format(name=display[slot.category])
+    return TrainingExample(slot.image_id, slot.category, shows, shows, reason)
+
+
+def _image_facts(folder: Path, pool: Pool, shown: set[str]) -> dict[str, ImageFacts]:
+    """Say where the images lie; those of a dataset are copied, since they do not lie in shards."""
+    if "shard" not in pool.table:
+        return {
+            image_id: _copied(folder, image_id, pool.read_bytes(index))
+            for index, image_id in enumerate(pool.table["image_id"].tolist())
+            if image_id in shown
+        }
+    shards = Path(os.path.relpath(pool.folder / "shards", make_folder(folder)))
+    rows = pool.table[pool.table["image_id"].isin(shown)]
+    columns = (rows["image_id"], rows["shard"], rows["offset"], rows["length"], rows["sha256"])
+    return {
+        str(image_id): ImageFacts(str(shards / shard), int(offset), int(length), str(sha256))
+        for image_id, shard, offset, length, sha256 in zip(*columns, strict=True)
+    }
+
+
+def _copied(folder: Path, image_id: str, data: bytes) -> ImageFacts:
+    write_bytes_atomic(folder / "images" / image_id, data)
+    return ImageFacts(f"images/{image_id}", 0, len(data), hashlib.sha256(data).hexdigest())
+
+
+def simulate_responses(
+    folder: Path, tasks: TaskSet, rules: Rules, workers: WorkersConfig, shown: Mapping[str, str]
+) -> None:
+    """Let simulated workers answer until every task is complete; what stands already is not asked again.
+
+    Args:
+        folder: The votes folder.
+        tasks: What is asked.
+        rules: When a task is complete.
+        workers: Who answers.
+        shown: Image id -> the category that it really shows.
+    """
+    crew = {worker.name: worker for worker in hire(workers)}
+    by_id = {task.task_id: task for task in tasks.tasks}
+    received = read_responses(folder, tasks)
+    responses = [one.response for one in received]
+    clock = max((one.received_s for one in received), default=0.0)
+    while missing := missing_responses(tasks.tasks, responses, rules):
+        answered: dict[str, list[str]] = {}
+        for response in responses:
+            answered.setdefault(response.task_id, []).append(response.worker)
+        handed = next_workers(list(by_id), missing, answered, list(crew))
+        require_enough(handed, missing, len(crew))
+        for task_id, name in handed:
+            clock += 1
+            response = answer_task(crew[name], by_id[task_id], shown, seed=workers.seed)
+            write_response(folder, by_id[task_id], response, received_s=clock)
+            responses.append(response)
