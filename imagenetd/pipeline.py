@@ -1,27 +1,21 @@
 """The ordered list of stages: each is run, skipped, or refused because an earlier one is missing."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config import Config, QcMethod, StageName, build
+from imagenetd.config import Config, StageName, build
 from imagenetd.console import console, say
 from imagenetd.errors import ConfigError
 from imagenetd.exporting import export_job
-from imagenetd.gating import auto_ballot
 from imagenetd.job import Job
-from imagenetd.judging import people_ballot, valid_shares
 from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
-from imagenetd.qc.votes import Ballot
-from imagenetd.qc.ways import collect
-from imagenetd.qc_config import PEOPLE
+from imagenetd.quality import run_quality_control
 from imagenetd.records import StageResult
-from imagenetd.reports.qc_lines import qc_lines
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import write_manifest
 from imagenetd.stages.evaluate import evaluate_models, read_scores
@@ -29,7 +23,7 @@ from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import write_prompts
-from imagenetd.stages.qc import control_quality, read_qc_summary
+from imagenetd.stages.qc import read_qc_summary
 from imagenetd.stages.report import RunFacts, write_report
 from imagenetd.store import content_key
 
@@ -174,31 +168,7 @@ def _mine(job: Job) -> StageResult:
 
 
 def _qc(job: Job) -> StageResult:
-    method = job.plan.config.qc.method
-    if method in PEOPLE:
-        assert job.plan.votes is not None
-        collect(method, job.plan.votes.folder)
-        job.plan = job.plan.with_present_votes()
-    folder = job.plan.folders["qc"]
-    result = control_quality(
-        folder,
-        job.pool,
-        job.mined,
-        lambda: cast_ballot(job),
-        lambda accepted: valid_shares(job, accepted),
-        judges_pool=method is QcMethod.auto,
-        facts={"method": method.value, "pool": job.pool.key},
-        waiting=_waiting,
-    )
-    return dataclasses.replace(result, details=tuple(qc_lines(read_qc_summary(folder))))
-
-
-def cast_ballot(job: Job) -> Ballot | None:
-    """Return the votes of the chosen way of quality control; None when there is none."""
-    method = job.plan.config.qc.method
-    if method is QcMethod.none:
-        return None
-    return auto_ballot(job) if method is QcMethod.auto else people_ballot(job)
+    return run_quality_control(job, waiting=_waiting)
 
 
 def _evaluate(job: Job) -> StageResult:
