@@ -32,6 +32,16 @@ def correct_matrix(pool: Pool, models: Sequence[tuple[StageFolder, LabelSpace]])
     return np.stack(rows)
 
 
+def counted_matrix(pool: Pool, models: Sequence[tuple[StageFolder, LabelSpace]]) -> np.ndarray:
+    """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
+    counted = np.ones((len(models), pool.layout.num_images), dtype=bool)
+    for row, (folder, space) in enumerate(models):
+        if space.leaves_out:
+            best = read_logits(folder.path, pool).argmax(axis=1)
+            counted[row] = best < space.num_classes - len(space.outcomes)
+    return counted
+
+
 def predicted_names(pool: Pool, folder: StageFolder, space: LabelSpace) -> list[str]:
     """Return the class that a model names for each image."""
     best = read_logits(folder.path, pool).argmax(axis=1)

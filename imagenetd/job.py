@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imagenetd.correctness import correct_matrix, predicted_names
+from imagenetd.correctness import correct_matrix, counted_matrix, predicted_names
 from imagenetd.datasets.dataset import STOP, UNREADABLE
 from imagenetd.datasets.image_set import ImageSet
 from imagenetd.errors import DataError
@@ -84,6 +84,10 @@ class Job:
     def correct(self, models: Sequence[PlannedModel]) -> np.ndarray:
         """Return bool "models images"."""
         return correct_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
+
+    def counted(self, models: Sequence[PlannedModel]) -> np.ndarray:
+        """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
+        return counted_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
 
     @property
     def mined(self) -> np.ndarray:

@@ -36,6 +36,8 @@ class Regime:
     """The classes whose probabilities are summed for each choice; None: every class is a choice."""
     accepted: np.ndarray
     """Bool "categories choices"."""
+    fixed_chance: float | None = None
+    """Where chance does not follow from the choices: a chat model's answer can be none of them."""
 
     @property
     def num_choices(self) -> int:
@@ -45,6 +47,8 @@ class Regime:
     @property
     def chance(self) -> float:
         """Accuracy of a uniform guess, averaged over the categories."""
+        if self.fixed_chance is not None:
+            return self.fixed_chance
         return float(self.accepted.mean(axis=1).mean())
 
 
@@ -58,7 +62,7 @@ def regimes(
         categories: Of the images; rows of `accepted` are in this order.
         lenient: Category -> further ImageNet ids that count as right.
     """
-    own = Regime(space.regime, None, accepted_classes(space, categories))
+    own = Regime(space.regime, None, accepted_classes(space, categories), space.fixed_chance)
     if space.regime != ANY_OF_IDS:
         return (own,)
     ids = sorted({index for ids in space.accepted.values() for index in ids})

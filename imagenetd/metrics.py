@@ -65,6 +65,7 @@ def score_rows(
     kinds: Sequence[str],
     nuisances: Sequence[str],
     sets: Mapping[str, Bool[np.ndarray, " images"]],
+    counted: Bool[np.ndarray, "models images"] | None = None,
     confidence: float = 0.95,
 ) -> list[Score]:
     """Return one row for each model, set and slice; also for slices that hold no image of a set.
@@ -79,15 +80,18 @@ def score_rows(
         kinds: Of each image.
         nuisances: Raw name for each image; empty for the neutral prompt.
         sets: Name of a set -> which images are in it.
+        counted: Which images count for a model; None: all of them.
         confidence: Of the Wilson intervals.
     """
     slices = _slices(kinds, nuisances)
+    is_counted = np.ones_like(correct) if counted is None else counted
     rows: list[Score] = []
     for row, (model, role) in enumerate(models):
-        for name, is_in_set in sets.items():
+        for name, members in sets.items():
+            is_in_set = members & is_counted[row]
             num_images = _count(slices, is_in_set)
             num_correct = _count(slices, is_in_set & correct[row])
-            counted = zip(
+            numbered = zip(
                 slices.names,
                 num_images.tolist(),
                 num_correct.tolist(),
@@ -95,7 +99,7 @@ def score_rows(
                 *(end.tolist() for end in wilson_interval(num_correct, num_images, confidence=confidence)),
                 strict=True,
             )
-            rows.extend(Score(model, role, name, *slice_name, *numbers) for slice_name, *numbers in counted)
+            rows.extend(Score(model, role, name, *slice_name, *numbers) for slice_name, *numbers in numbered)
     return rows
 
 

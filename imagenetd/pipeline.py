@@ -16,6 +16,7 @@ from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
 from imagenetd.quality import run_quality_control
 from imagenetd.records import StageResult
+from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import write_manifest
 from imagenetd.stages.evaluate import evaluate_models, read_scores
@@ -177,6 +178,7 @@ def _evaluate(job: Job) -> StageResult:
         job.plan.folders["evaluate"],
         job.pool,
         lambda: job.correct(models),
+        lambda: job.counted(models),
         models=[(model.name, model.role) for model in models],
         sets=job.sets,
         waiting=_waiting,
@@ -198,7 +200,7 @@ def _report(job: Job) -> StageResult:
         overrides=job.overrides,
         qc=read_qc_summary(plan.folders["qc"]),
     )
-    chosen = build_reports(plan.config.report)
+    chosen = with_coverage(build_reports(plan.config.report), [job.space(model) for model in plan.models])
     result, job.sync_line = write_report(
         plan.folders["report"],
         facts,

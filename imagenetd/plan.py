@@ -16,6 +16,7 @@ from imagenetd.keys import model_folders
 from imagenetd.mining import resolve_min_failures
 from imagenetd.missing import require_files
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.references import bind_references
 from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
 from imagenetd.qc_plan import VotesPlan, qc_models, refuse_families
@@ -93,6 +94,7 @@ def make_plan(config: Config) -> Plan:
     needs_images = needs_models or StageName.generate in config.stages
     if needs_images:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
+    bind_references(built, categories)
     models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
     _refuse_double_roles(models)
     refuse_families((m.name, m.role, m.option, m.classifier.family) for m in models)

@@ -106,12 +106,33 @@ class LabelSpace:
     accepted: dict[str, tuple[int, ...]]
     """Category key -> class indices that are right for it."""
     class_names: tuple[str, ...] | None = None
+    fixed_chance: float | None = None
+    """Chance where it does not follow from the classes: a question with two options."""
+    outcomes: tuple[str, ...] = ()
+    """Names of the last classes, which are no answers (`refused`, `both`, `neither`) and never right."""
+    leaves_out: bool = False
+    """True when an image with such an outcome does not count at all, as in the reference's scoring."""
 
     @property
     def chance(self) -> float:
         """Accuracy of a uniform guess over the classes, averaged over the categories."""
+        if self.fixed_chance is not None:
+            return self.fixed_chance
         hits = [len(ids) / self.num_classes for ids in self.accepted.values()]
         return sum(hits) / len(hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a chat model was asked about one image, and what it said."""
+
+    question: str
+    options: tuple[str, ...]
+    """Category keys in the order in which they stood in the question."""
+    answer: str
+    """As the model wrote it."""
+    outcome: str
+    """The category that it names, or `refused`, `both`, `neither`."""
 
 
 @dataclass(frozen=True, slots=True)

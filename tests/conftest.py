@@ -21,7 +21,13 @@ from imagenetd.records import Word
 
 ROOT = Path(__file__).parent.parent
 PURE_MODULES = [
-    *("imagenetd.labelspaces", "imagenetd.metrics", "imagenetd.mining", "imagenetd.prompts"),
+    *(
+        "imagenetd.labelspaces",
+        "imagenetd.metrics",
+        "imagenetd.mining",
+        "imagenetd.prompts",
+        "imagenetd.questions",
+    ),
     *("imagenetd.qc.votes", "imagenetd.statistics"),
 ]
 PURE_MODULES += [

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.interviewer import Interviewer
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.vocabulary import Category
 
@@ -62,3 +63,50 @@ class ColourClassifier(Classifier):
 
     def logits(self, batch: torch.Tensor) -> torch.Tensor:
         return batch.flatten(1) @ torch.from_numpy(self.weights)
+
+
+class ScriptedInterviewer(Interviewer):
+    """Answers every question from a script, in turn; a line may hold `{first}` and `{second}`, the options as asked.
+
+    The turn of an image is the red of its first pixel, so that the answers do not depend on batches.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        script: list[str],
+        question: str = "two-choice",
+        scoring: str = "whole-phrase",
+        reference: str | None = None,
+        questions: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        self.name, self.script, self.question, self.scoring = name, script, question, scoring
+        self.reference, self.questions, self.log = reference, questions, log
+        self.template, self.option_order, self.seed = "Which? {options}.", "seeded", 0
+        self.batch_size, self.family = 5, "fake"
+        self.check_options()
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        return []
+
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        asked = self.asking_identity(categories)
+        return {"fake": self.script, "asked": asked, "scoring": self.scoring_identity()}
+
+    def load(self, categories: Sequence[Category], device: torch.device) -> None:
+        self.begin(categories)
+
+    def provenance(self) -> dict[str, Any]:
+        return {}
+
+    def say(self, images: Sequence[Image.Image], questions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        if self.log:
+            with open(self.log, "a") as stream:
+                stream.write("asked\n" * len(images))
+        texts = []
+        for image, question in zip(images, questions, strict=True):
+            first, second = question.removeprefix("Which? ").removesuffix(".").split(", ")[:2]
+            line = self.script[np.asarray(image)[0, 0, 0] % len(self.script)]
+            texts.append(line.format(first=first, second=second))
+        return texts

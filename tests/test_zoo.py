@@ -32,6 +32,8 @@ NETWORKS = [
     if re.search(r"^size_mb: \d", (CONF / "target" / f"{name}.yaml").read_text(), re.M)
 ]
 """Choices whose weights are on the hub."""
+CHATS = ["llava_1_5_7b", "llava_next", "qwen_vl", "smolvlm"]
+NETWORKS = [name for name in NETWORKS if name not in CHATS]
 
 
 def composed(tmp_path: Path, group: str, choice: str) -> dict[str, Any]:
@@ -109,6 +111,56 @@ def test_a_network_of_the_zoo_exists_and_has_the_declared_size(choice: str, tmp_
     size_mb = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
     assert model.size_mb == pytest.approx(size_mb, rel=0.02, abs=1)
     assert json.dumps(model.identity(choose_categories(["mug"])))
+
+
+def chat_network(choice: str) -> torch.nn.Module:
+    """Return the network of a chat model on the meta device, from the dimensions that its authors publish."""
+    import transformers as tf
+
+    llama = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32064}
+    with torch.device("meta"):
+        if choice == "llava_1_5_7b":
+            text = tf.LlamaConfig(**llama, intermediate_size=11008)
+            return tf.LlavaForConditionalGeneration(tf.LlavaConfig(text_config=text))
+        if choice == "llava_next":
+            text = tf.MistralConfig(**llama, intermediate_size=14336, num_key_value_heads=8)
+            return tf.LlavaNextForConditionalGeneration(tf.LlavaNextConfig(text_config=text))
+        if choice == "qwen_vl":
+            words = {
+                "vocab_size": 152064,
+                "hidden_size": 3584,
+                "intermediate_size": 18944,
+                "num_hidden_layers": 28,
+            }
+            words |= {"num_attention_heads": 28, "num_key_value_heads": 4, "tie_word_embeddings": False}
+            vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584}
+            config = tf.Qwen2_5_VLConfig(text_config=words, vision_config=vision)
+            return tf.Qwen2_5_VLForConditionalGeneration(config)
+        text = tf.LlamaConfig(
+            vocab_size=49155, hidden_size=2048, intermediate_size=8192, num_hidden_layers=24, pad_token_id=2
+        )
+        vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "image_size": 384}
+        vision |= {"num_attention_heads": 16, "patch_size": 14}
+        config = tf.Idefics3Config(text_config=text, vision_config=vision, scale_factor=3)
+        return tf.Idefics3ForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize("choice", CHATS)
+def test_a_chat_model_has_the_declared_size_at_two_bytes_a_weight(choice: str, tmp_path: Path) -> None:
+    model: Any = built(tmp_path, choice)
+    size_mb = 2 * sum(weight.numel() for weight in chat_network(choice).parameters()) / 1e6
+    assert model.size_mb == pytest.approx(size_mb, rel=0.01)
+
+
+@pytest.mark.parametrize("choice", CHATS)
+def test_a_chat_model_out_of_reach_is_listed(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "cached_path", lambda file: None)
+    monkeypatch.setattr(hub, "_sizes_mb", lambda repo, revision: None)
+    (missing,) = built(tmp_path, choice).missing_files("target")
+    assert (missing.option, missing.file) == ("target.model=FOLDER", "model.safetensors")
+    assert missing.size_mb and missing.size_mb > 4000
 
 
 @pytest.mark.parametrize("choice", SLOTS)

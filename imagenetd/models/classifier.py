@@ -81,6 +81,10 @@ class Classifier(abc.ABC):
         own = f"{type(self).__module__}.{type(self).__name__}"
         return f"{own} {json.dumps(options, sort_keys=True)}" if options else f"{own} of {self.name}"
 
+    def columns(self) -> dict[str, list[Any]]:
+        """Return what is kept beside the logits, for all rows since the last call; nothing, for most models."""
+        return {}
+
 
 def closed_label_space(name: str, keys: Sequence[str], categories: Sequence[Category]) -> LabelSpace:
     """Return the label space of a model whose classes are categories of the vocabulary.

@@ -40,8 +40,8 @@ class Batch:
     """A chunk, ready for every model."""
 
     chunk: Chunk
-    inputs: dict[str, Tensor] = field(default_factory=dict)
-    """Preprocessing -> "images 3 h w" of the images that can be read, in order."""
+    inputs: dict[str, Tensor | list[Tensor]] = field(default_factory=dict)
+    """Preprocessing -> "images 3 h w" of the images that can be read, in order; a list where their sizes differ."""
     unreadable: dict[int, str] = field(default_factory=dict)
     """Index of an image without a picture -> the reason."""
     seconds: float = 0.0
@@ -82,7 +82,12 @@ class _Chunks(Dataset[Batch]):
                 continue
             for key, transform in transforms.items():
                 tensors[key].append(transform(image))
-        batch.inputs = {key: torch.stack(images) for key, images in tensors.items() if images}
+        batch.inputs = {key: _stacked(images) for key, images in tensors.items() if images}
+
+
+def _stacked(images: list[Tensor]) -> Tensor | list[Tensor]:
+    """Return one tensor; a list for models that take every image in its own size."""
+    return torch.stack(images) if len({image.shape for image in images}) == 1 else images
 
 
 def image_loader(

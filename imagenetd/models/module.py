@@ -136,13 +136,14 @@ class PredictModule(LightningModule):
             )
 
     def _run(self, model: PendingModel, batch: Batch) -> Iterator[np.ndarray]:
-        images: Tensor | None = batch.inputs.get(model.classifier.preprocessing_key())
+        images: Tensor | list[Tensor] | None = batch.inputs.get(model.classifier.preprocessing_key())
         if images is None:  # not one image of this chunk can be read
             return
         size, device = model.classifier.batch_size, self.trainer.strategy.root_device
         rows = self.pool.table.iloc[batch.readable]
         for first in range(0, len(images), size):
-            part = images[first : first + size].to(device)
+            part: Any = images[first : first + size]
+            part = part.to(device) if isinstance(part, Tensor) else part
             logits = model.classifier.logits_of(part, rows.iloc[first : first + size]).float().cpu().numpy()
             if not np.isfinite(logits).all():
                 raise ModelError(
@@ -159,9 +160,8 @@ class PredictModule(LightningModule):
         rows = rows[~rows.index.isin(self._unreadable)]
         flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), width)
         seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
-        table = pa.table(
-            {"image_id": pa.array(rows["image_id"].tolist(), pa.string()), "logits": flat, "seconds": seconds}
-        )
+        ids = pa.array(rows["image_id"].tolist(), pa.string())
+        table = pa.table({"image_id": ids, "logits": flat, "seconds": seconds} | model.classifier.columns())
         write_table_atomic(model.folder / part_name(shard), table)
         self._logits[model.name], self._seconds[model.name] = [], 0.0
 

@@ -18,6 +18,7 @@ def evaluate_models(
     folder: StageFolder,
     pool: Pool,
     correct: Callable[[], np.ndarray],
+    counted: Callable[[], np.ndarray],
     *,
     models: Sequence[tuple[str, str]],
     sets: Mapping[str, np.ndarray],
@@ -29,6 +30,7 @@ def evaluate_models(
         folder: Of this stage.
         pool: The images.
         correct: Gives bool "models images" when it is needed.
+        counted: Likewise; false where a model's scoring leaves an image out.
         models: Name and role of each row of `correct`.
         sets: Name of a set -> bool "images".
         waiting: Called when another process works on this folder.
@@ -44,6 +46,7 @@ def evaluate_models(
                 kinds=pool.table["kind"].tolist(),
                 nuisances=pool.table["nuisance"].tolist(),
                 sets=sets,
+                counted=counted(),
             )
             columns = {field.name: [getattr(row, field.name) for row in scores] for field in fields(Score)}
             write_table_atomic(folder.path / "scores.parquet", pa.table(columns))

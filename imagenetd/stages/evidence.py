@@ -104,6 +104,7 @@ def _space(record: Mapping[str, object]) -> LabelSpace:
     fields["accepted"] = {name: tuple(ids) for name, ids in dict(fields["accepted"]).items()}  # type: ignore[call-overload]
     names = fields.get("class_names")
     fields["class_names"] = None if names is None else tuple(names)  # type: ignore[arg-type]
+    fields["outcomes"] = tuple(fields.get("outcomes", ()))  # type: ignore[arg-type]
     return LabelSpace(**fields)  # type: ignore[arg-type]
 
 

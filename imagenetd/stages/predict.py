@@ -7,9 +7,11 @@ from typing import Any
 
 from imagenetd.config import TrainerConfig
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.interviewer import Interviewer
 from imagenetd.pool import Pool, part_name
 from imagenetd.predictions import read_seconds
 from imagenetd.records import StageResult
+from imagenetd.stages.interviews import prepare_interviews, reread_answers
 from imagenetd.store import StageFolder, make_folder, read_stage_file
 from imagenetd.versions import library_versions
 from imagenetd.vocabulary import Category
@@ -34,10 +36,18 @@ def predict_pool(
     """
     lock = StageFolder(next(iter(models.values()))[1].path.parent, "predict", pool.key)
     with lock.locked(waiting):
+        reread_answers(models, pool, categories)
         unseen = {name: _unseen(folder, pool) for name, (_, folder) in models.items()}
         pending = [name for name, shards in unseen.items() if shards is not None]
-        if any(unseen[name] for name in pending):
-            _run(pool, {name: models[name] for name in pending if unseen[name]}, unseen, categories, trainer)
+        for are_asked in (False, True):  # questions depend on other models' predictions
+            now = {
+                name: models[name]
+                for name in pending
+                if unseen[name] and isinstance(models[name][0], Interviewer) == are_asked
+            }
+            if now:
+                prepare_interviews(now, models, pool, categories)
+                _run(pool, now, unseen, categories, trainer)
         for name in pending:
             _finish(*models[name], pool, categories)
         records: dict[str, Any] = {name: folder.done() for name, (_, folder) in models.items()}
