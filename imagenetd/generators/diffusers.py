@@ -1,22 +1,22 @@
 """Any text-to-image pipeline of the diffusers library."""
 
-import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from imagenetd.errors import ConfigError, ModelError
+from imagenetd.errors import ModelError
+from imagenetd.generators import loading
+from imagenetd.generators.checks import refuse_bad_values
 from imagenetd.generators.generator import Generator, Picture, refuse_words
+from imagenetd.generators.safety import BUNDLED, SafetyChecker, load_safety_checker
+from imagenetd.generators.text import TextEncoder
 from imagenetd.models.hub import missing_pipeline_files, resolve_local
 from imagenetd.records import MissingFile, Prompt
-from imagenetd.store import folder_sha256
-
-if TYPE_CHECKING:
-    pass
+from imagenetd.store import file_sha256, folder_sha256
 
 _HASHED = (".safetensors", ".json", ".txt", ".model")
-_DTYPES = ("float32", "float16", "bfloat16")
 
 
 class DiffusersGenerator(Generator):
@@ -30,12 +30,26 @@ class DiffusersGenerator(Generator):
         guidance_scale: Weight of classifier-free guidance; 1 switches it off.
         negative_prompt: What should not be seen; empty for none.
         scheduler: Class of diffusers that replaces the model's own scheduler; null keeps it.
-        height_px: Height of the images.
-        width_px: Width of the images.
+        height_px: Height of the images, a multiple of 8.
+        width_px: Width of the images, a multiple of 8.
         dtype: `float32`, `float16` or `bfloat16`.
         unit_size: Images of one unit of work.
         known_words: Raw names of the only categories and nuisances that the model learned; null: no limit.
         files_mb: File -> size in MB, of what has to be downloaded, for the message that lists it.
+        scheduler_options: Options of the scheduler that differ from the model's.
+        max_sequence_length: Tokens of a T5 text encoder; null: the pipeline's own limit.
+        without: Components that are not loaded, e.g. `[text_encoder_3, tokenizer_3]`.
+        textual_inversions: Token -> safetensors file: new words for prompts.
+        loras: Safetensors file -> weight.
+        safety_checker: `bundled`, a folder or an id on the hub; null: none, nothing is flagged.
+        nsfw_policy: What a flagged image becomes: `keep`, `blank` or `stop`. It is recorded as `is_flagged`.
+        offload: `none`, `model` or `sequential`: parts wait in main memory until they are needed.
+        attention_slicing: Attention head by head: slower, less memory.
+        vae_slicing: Decode image by image: less memory.
+        vae_tiling: Decode tile by tile: least memory, faint seams.
+        channels_last: Memory order that suits tensor cores.
+        compile: `none`, `blocks` or `whole`: compile the network that runs at every step.
+        images_per_s: Measured speed of one process, for the estimate of the cost; null: unknown.
     """
 
     def __init__(
@@ -53,19 +67,40 @@ class DiffusersGenerator(Generator):
         unit_size: int,
         known_words: list[str] | None,
         files_mb: dict[str, float],
+        scheduler_options: dict[str, Any],
+        max_sequence_length: int | None,
+        without: list[str],
+        textual_inversions: dict[str, str],
+        loras: dict[str, float],
+        safety_checker: str | None,
+        nsfw_policy: str,
+        offload: str,
+        attention_slicing: bool,
+        vae_slicing: bool,
+        vae_tiling: bool,
+        channels_last: bool,
+        compile: str,
+        images_per_s: float | None,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise ConfigError(f"generator.dtype={dtype} is none of {', '.join(_DTYPES)}.")
-        for name, value in (("num_inference_steps", num_inference_steps), ("unit_size", unit_size)):
-            if value < 1:
-                raise ConfigError(f"generator.{name}={value} must be 1 or more.")
         self.model, self.revision, self.variant = model, revision, variant
         self.num_inference_steps, self.guidance_scale = num_inference_steps, float(guidance_scale)
         self.negative_prompt, self.scheduler = negative_prompt, scheduler
+        self.scheduler_options, self.max_sequence_length = dict(scheduler_options), max_sequence_length
         self.height_px, self.width_px, self.dtype = height_px, width_px, dtype
-        self.unit_size, self.files_mb = unit_size, dict(files_mb)
-        self.known_words = known_words
+        self.unit_size, self.files_mb, self.known_words = unit_size, dict(files_mb), known_words
+        self.without, self.textual_inversions, self.loras = (
+            list(without),
+            dict(textual_inversions),
+            dict(loras),
+        )
+        self.safety_checker, self.nsfw_policy = safety_checker, nsfw_policy
+        self.offload, self.channels_last, self.compile = offload, channels_last, compile
+        self.attention_slicing, self.vae_slicing, self.vae_tiling = attention_slicing, vae_slicing, vae_tiling
+        self.images_per_s = images_per_s
+        refuse_bad_values(self)
         self._pipeline: Any = None
+        self._text: TextEncoder | None = None
+        self._checker: SafetyChecker | None = None
 
     def refuse_unknown(self, rows: Sequence[Prompt]) -> None:
         """Raise ConfigError for a word outside known_words."""
@@ -74,14 +109,25 @@ class DiffusersGenerator(Generator):
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the weights that are neither in a local folder nor in the hub's cache nor to be downloaded."""
+        given = {"textual_inversions": self.textual_inversions.values(), "loras": self.loras}
+        missing = [
+            MissingFile(file, None, f"{option}.{name}", "a file of yours")
+            for name, files in given.items()
+            for file in files
+            if not Path(file).expanduser().is_file()
+        ]
         if resolve_local(self.model) is not None:
-            return []
-        return missing_pipeline_files(
+            return missing
+        return missing + missing_pipeline_files(
             self.model, revision=self.revision, files_mb=self.files_mb, option=f"{option}.model=FOLDER"
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return weights and sampler; the unit of work is left out because it changes no more than rounding."""
+        """Return weights and sampler.
+
+        The unit of work, slicing, offloading and compiling are left out: they change no more than rounding. Options
+        that are off are left out too, so that a pool keeps its key when an option is added to the program.
+        """
         folder = resolve_local(self.model)
         weights = folder_sha256(folder, suffixes=_HASHED) if folder else f"{self.model}@{self.revision}"
         return {
@@ -95,66 +141,100 @@ class DiffusersGenerator(Generator):
             "height_px": self.height_px,
             "width_px": self.width_px,
             "dtype": self.dtype,
+            **{name: value for name, value in self._extras().items() if value},
+        }
+
+    def _extras(self) -> dict[str, Any]:
+        blanks = self.safety_checker is not None and self.nsfw_policy == "blank"
+        return {
+            "scheduler_options": self.scheduler_options,
+            "max_sequence_length": self.max_sequence_length,
+            "without": sorted(self.without),
+            "textual_inversions": {
+                token: file_sha256(Path(file).expanduser()) for token, file in self.textual_inversions.items()
+            },
+            "loras": [[file_sha256(Path(file).expanduser()), scale] for file, scale in self.loras.items()],
+            "blanked_by": self.safety_checker if blanks else None,
         }
 
     def load(self, device: str) -> None:
-        """Read the pipeline, safetensors only, without remote code and without a progress bar of its own."""
-        import diffusers
+        """Read the pipeline, safetensors only, without remote code, and fit it to the device."""
         import torch
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
 
-        diffusers_logging.set_verbosity_error()
-        diffusers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
+        loading.quieten_libraries()
         folder = resolve_local(self.model)
-        options: dict[str, Any] = {"torch_dtype": getattr(torch, self.dtype), "use_safetensors": True}
-        if self.variant:
-            options["variant"] = self.variant
-        if folder is None and self.revision:
-            options["revision"] = self.revision
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                    str(folder or self.model), **options
-                )
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"generator.model={self.model} cannot be loaded: {reason}") from error
-        if self.scheduler:
-            pipeline.scheduler = self._scheduler(diffusers).from_config(pipeline.scheduler.config)
-        pipeline.set_progress_bar_config(disable=True)
-        self._pipeline = pipeline.to(device)
+        pipeline = loading.read_pipeline(
+            str(folder or self.model),
+            shown=self.model,
+            dtype=self.dtype,
+            variant=self.variant,
+            revision=None if folder else self.revision,
+            without=[*self.without, *([] if self.safety_checker == BUNDLED else ["safety_checker"])],
+        )
+        loading.set_scheduler(pipeline, self.scheduler, self.scheduler_options)
+        loading.add_inversions(pipeline, self.textual_inversions)
+        loading.add_loras(pipeline, self.loras)
+        if self.safety_checker:
+            self._checker = load_safety_checker(
+                self.safety_checker,
+                pipeline,
+                policy=self.nsfw_policy,
+                device=device,
+                options={"dtype": getattr(torch, self.dtype)},
+            )
+        loading.save_memory(
+            pipeline,
+            attention_slicing=self.attention_slicing,
+            vae_slicing=self.vae_slicing,
+            vae_tiling=self.vae_tiling,
+        )
+        self._pipeline = loading.place(
+            pipeline, device, offload=self.offload, channels_last=self.channels_last
+        )
+        loading.compile_denoiser(pipeline, self.compile)
+        self._text = TextEncoder(
+            pipeline,
+            negative_prompt=self.negative_prompt,
+            is_guided=self.guidance_scale > 1,
+            max_sequence_length=self.max_sequence_length,
+        )
 
-    def _scheduler(self, diffusers: Any) -> Any:
-        found = getattr(diffusers, str(self.scheduler), None)
-        if found is None or not hasattr(found, "from_config"):
-            raise ConfigError(f"generator.scheduler={self.scheduler} is not a scheduler of diffusers.")
-        return found
+    def close(self) -> None:
+        """Let go of the pipeline."""
+        import torch
+
+        self._pipeline = self._text = self._checker = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
         """Run the pipeline once over the rows."""
         import torch
 
-        generators: list[torch.Generator] = [torch.Generator("cpu").manual_seed(seed) for seed in noise_seeds]
-        options: dict[str, Any] = {}
-        if self.negative_prompt and self.guidance_scale > 1:
-            options["negative_prompt"] = [self.negative_prompt] * len(rows)
-        images = self._pipeline(
-            prompt=[row.text for row in rows],
-            generator=generators,
-            num_inference_steps=self.num_inference_steps,
-            guidance_scale=self.guidance_scale,
-            height=self.height_px,
-            width=self.width_px,
-            output_type="np",
-            **options,
-        ).images
+        assert self._text is not None
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in noise_seeds]
+        texts = [row.text for row in rows]
+        try:
+            images = self._pipeline(
+                **self._text.arguments(texts),
+                generator=generators,
+                num_inference_steps=self.num_inference_steps,
+                guidance_scale=self.guidance_scale,
+                height=self.height_px,
+                width=self.width_px,
+                output_type="np",
+            ).images
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"The memory of the GPU does not hold {len(rows)} images of {self.height_px} px at once. Set "
+                "generator.unit_size to less, generator.vae_slicing=true, or generator.offload=model."
+            ) from error
         if not np.isfinite(images).all():
             raise ModelError(
                 f"generator.model={self.model} gave pixels that are not finite, e.g. for {rows[0].text!r}. "
                 "With float16 try generator.dtype=bfloat16 or float32."
             )
-        return [Picture(pixels) for pixels in (np.asarray(images) * 255).round().astype(np.uint8)]
+        pixels = list((np.asarray(images) * 255).round().astype(np.uint8))
+        if self._checker is None:
+            return [Picture(image) for image in pixels]
+        return self._checker.pictures(pixels, texts)
