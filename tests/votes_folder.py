@@ -64,6 +64,7 @@ def make_votes_folder(
     num_tasks: int = 2,
     num_items: int = 2,
     num_workers: int = 2,
+    size_px: int = 24,
     display: dict[str, str] | None = None,
     options: PageConfig | None = None,
 ) -> Path:
@@ -74,7 +75,7 @@ def make_votes_folder(
     images: dict[str, ImageFacts] = {}
     with open(folder / "pool" / "shard.tar", "wb") as shard:
         for name in names:
-            content = picture(name)
+            content = picture(name, size_px)
             facts = ("../pool/shard.tar", shard.tell(), len(content), hashlib.sha256(content).hexdigest())
             images[name] = ImageFacts(*facts)
             shard.write(content)

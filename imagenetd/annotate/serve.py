@@ -18,6 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
 MAX_HEADER_BYTES = 16 * 1024
 MAX_CONNECTIONS = 1_000
+BACKLOG = 1_024
 KEEP_ALIVE_S = 15
 
 
@@ -106,6 +107,7 @@ def listen(options: PageConfig) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))
+        listener.listen(BACKLOG)  # now: whoever opens the printed link at once waits and is not refused
     except OSError as error:
         listener.close()
         raise ConfigError(
