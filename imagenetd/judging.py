@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from imagenetd.annotate.options import write_options
 from imagenetd.correctness import labels
 from imagenetd.job import Job
 from imagenetd.keys import PlannedModel
@@ -18,7 +19,7 @@ from imagenetd.qc.gate import confidence_of
 from imagenetd.qc.progress import missing_responses
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc.ways import to_do
-from imagenetd.qc_config import QcMethod
+from imagenetd.qc_config import PEOPLE, QcMethod
 from imagenetd.qc_plan import rules_of
 from imagenetd.records import Kind
 from imagenetd.stages.votes import prepare_tasks, simulate_responses
@@ -83,6 +84,8 @@ def people_ballot(job: Job) -> Ballot:
     tasks = prepare_tasks(
         votes.folder, job.pool, lambda: _design(job, job.mined & passes), display, rules, title=title
     )
+    if config.method in PEOPLE:
+        write_options(votes.folder, {"page": config.page, "mturk": config.mturk})
     if config.method is QcMethod.simulated:
         truth = known_truth(job)
         assert truth is not None, "the plan asks for an oracle"

@@ -6,6 +6,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from imagenetd.annotate_config import MturkConfig, PageConfig
+
 
 class QcMethod(enum.Enum):
     """Who decides whether an image shows its object."""
@@ -150,3 +152,5 @@ class QcConfig:
     stopping: StoppingConfig = field(default_factory=StoppingConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    page: PageConfig = field(default_factory=PageConfig)
+    mturk: MturkConfig = field(default_factory=MturkConfig)

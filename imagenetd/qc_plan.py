@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagenetd.annotate.wording import WORDING_VERSION
 from imagenetd.errors import ConfigError
 from imagenetd.qc.design import DESIGN_VERSION
 from imagenetd.qc.exchange import response_files
@@ -95,6 +96,7 @@ def plan_votes(
     tasks = plain(config.tasks)
     counting = {name: tasks.pop(name) for name in ("workers_per_image", "sentinel_rule")}
     identity: dict[str, Any] = {"stage": "votes", "design": DESIGN_VERSION, "mine": mine, "tasks": tasks}
+    identity |= {"wording": WORDING_VERSION}
     identity |= {"gate": list(gate), "min_confidence": config.min_confidence if gate else None}
     if config.method is QcMethod.simulated:
         truth = {"workers": plain(config.workers), "oracle": list(oracle)}

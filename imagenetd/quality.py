@@ -8,7 +8,6 @@ from imagenetd.gating import auto_ballot
 from imagenetd.job import Job
 from imagenetd.judging import people_ballot, valid_shares
 from imagenetd.qc.votes import Ballot
-from imagenetd.qc.ways import collect
 from imagenetd.qc_config import PEOPLE, QcMethod
 from imagenetd.records import StageResult
 from imagenetd.reports.qc_lines import qc_lines
@@ -20,7 +19,6 @@ def run_quality_control(job: Job, *, waiting: Callable[[Path], None]) -> StageRe
     method = job.plan.config.qc.method
     if method in PEOPLE:
         assert job.plan.votes is not None
-        collect(method, job.plan.votes.folder)
         job.plan = job.plan.with_present_votes()
     folder = job.plan.folders["qc"]
     result = control_quality(

@@ -1,6 +1,8 @@
 """The commands around the page: links, lists, and mistakes told in one line."""
 
 import contextlib
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.annotate.commands import main
+from imagenetd.annotate.commands import main, parse
 from imagenetd.annotate.options import read_options, require_usable, write_options
 from imagenetd.annotate.room import Room
 from imagenetd.annotate.serve import address_of, serve
@@ -134,3 +136,10 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
     assert found.returncode == 1
     assert "is not installed" in found.stderr and "imagenetd[qc]" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_every_command_of_the_documentation_is_one(root: Path) -> None:
+    shown = re.findall(r"python -m imagenetd\.annotate ([^\n#`;]+)", (root / "docs/annotate.md").read_text())
+    names = {parse(shlex.split(command.replace(" ...", ""))).act.__name__ for command in shown}
+    ways = {"_serve", "_invite", "_status", "_block", "_form", "_label_studio", "_import"}
+    assert names == ways | {"_estimate", "_export", "_publish", "_review"}

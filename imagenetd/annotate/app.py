@@ -19,7 +19,7 @@ from imagenetd.annotate import refusals
 from imagenetd.annotate.page import Page
 from imagenetd.annotate.reading import read_answer, read_json
 from imagenetd.annotate.refusals import Refusal
-from imagenetd.annotate.room import Room
+from imagenetd.annotate.room import Room, media_type
 from imagenetd.annotate.shield import Shield
 from imagenetd.annotate.tokens import Badge
 from imagenetd.qc.tasks import Answer, Task
@@ -132,7 +132,7 @@ class _Counter:
         """Send a picture of this session."""
         badge = await self._who(request)
         content = await run_in_threadpool(self._room.image, badge, request.path_params["name"])
-        return Response(content, media_type="image/png", headers=PRIVATE_FOR_AN_HOUR)
+        return Response(content, media_type=media_type(content), headers=PRIVATE_FOR_AN_HOUR)
 
     async def examples(self, request: Request) -> Response:
         """Remember that the worker has seen the examples."""

@@ -15,14 +15,7 @@ HEADER = "People judge the images of a run that waits for votes: on a page, a fo
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 1."""
-    parser = argparse.ArgumentParser("python -m imagenetd.annotate", description=HEADER, epilog=EPILOG)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_page_commands, add_transfer_commands, add_turk_commands):
-        add(commands)
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith("-") and words[0] not in commands.choices:
-        words.insert(0, "serve")
-    given = parser.parse_args(words)
+    given = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         given.act(given)
     except UserError as error:
@@ -30,3 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return what the words ask for; a folder without a command is served."""
+    parser = argparse.ArgumentParser("python -m imagenetd.annotate", description=HEADER, epilog=EPILOG)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_page_commands, add_transfer_commands, add_turk_commands):
+        add(commands)
+    if words and not words[0].startswith("-") and words[0] not in commands.choices:
+        words = ["serve", *words]
+    return parser.parse_args(words)

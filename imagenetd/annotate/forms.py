@@ -10,7 +10,7 @@ from typing import Any
 from imagenetd.annotate.page import Page
 from imagenetd.annotate.reading import read_answer
 from imagenetd.annotate.refusals import Refusal
-from imagenetd.annotate.room import Room
+from imagenetd.annotate.room import Room, media_type
 from imagenetd.annotate.tokens import Badge
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.tasks import Response, Task
@@ -39,7 +39,8 @@ def embedded(room: Room) -> Source:
     """Return the source that puts the picture itself into the form."""
 
     def address(image_id: str, name: str) -> str:
-        return f"data:image/png;base64,{base64.b64encode(room.picture(image_id)).decode()}"
+        content = room.picture(image_id)
+        return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
 
     return address
 

@@ -30,6 +30,8 @@ from imagenetd.store import write_bytes_atomic
 
 DESK_FOLDER = "desk"
 """Below the votes folder: the database and the secret key; private."""
+MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
+"""Pictures of a dataset are served as they are; anything that could run a script is not called a picture."""
 NUM_TASKS_WITH_IMAGES = 3
 """Images of a worker's latest tasks are served, not those of all it ever had."""
 
@@ -182,3 +184,16 @@ class Room:
         if name not in names:
             raise refusals.unknown_task()
         return self.picture(names[name])
+
+
+def media_type(content: bytes) -> str:
+    r"""Return what kind of picture an encoded file is, from its first bytes.
+
+    >>> media_type(b"\x89PNG..."), media_type(b"\xff\xd8\xff..."), media_type(b"<svg>")
+    ('image/png', 'image/jpeg', 'application/octet-stream')
+    """
+    for start, kind in MAGIC:
+        if content.startswith(start):
+            return kind
+    is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+    return "image/webp" if is_webp else "application/octet-stream"
