@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc_config import PlanningConfig as PlanningConfig
 from imagenetd.qc_config import QcConfig as QcConfig
 from imagenetd.qc_config import QcMethod as QcMethod
 
@@ -22,6 +23,7 @@ class StageName(enum.Enum):
     prompts = "prompts"
     generate = "generate"
     predict = "predict"
+    plan = "plan"
     mine = "mine"
     qc = "qc"
     evaluate = "evaluate"
@@ -138,6 +140,7 @@ class Config:
     targets: Any = MISSING
     mining: MiningConfig = field(default_factory=MiningConfig)
     qc: QcConfig = field(default_factory=QcConfig)
+    planning: PlanningConfig = field(default_factory=PlanningConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     report: Any = MISSING

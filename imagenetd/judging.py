@@ -18,7 +18,6 @@ from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.gate import confidence_of
 from imagenetd.qc.progress import missing_responses
 from imagenetd.qc.votes import Ballot
-from imagenetd.qc.ways import to_do
 from imagenetd.qc_config import PEOPLE, QcMethod
 from imagenetd.qc_plan import rules_of
 from imagenetd.records import Kind
@@ -96,10 +95,7 @@ def people_ballot(job: Job) -> Ballot:
     image_ids = job.pool.table["image_id"].to_numpy()
     if missing:
         waiting = [slot.image_id for task in tasks.tasks if task.task_id in missing for slot in task.items]
-        progress = (
-            f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing; "
-        )
-        line = progress + to_do(config.method, votes.folder)
+        line = f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing"
         return Ballot((), tuple(waiting), line)
     ballot = count_votes(tasks.tasks, responses, rules, config.aggregation)
     not_asked = frozenset(image_ids[job.mined & ~passes].tolist())

@@ -8,7 +8,7 @@ from typing import Any
 from imagenetd.config import Config
 from imagenetd.data_plan import judges_images
 from imagenetd.models.classifier import Classifier
-from imagenetd.qc_plan import VotesPlan, calibration_folders, plan_votes, qc_identity
+from imagenetd.qc_plan import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store import StageFolder, content_key
 
 RECORD_VERSION = 2
@@ -72,7 +72,9 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     report = content_key(
         {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
     )
+    plan = content_key(plan_identity(config, surrogates=by_role["surrogate"], gate=gate))
     folders |= {
+        "plan": StageFolder(root / "plans" / plan, "plan", plan),
         "mine": StageFolder(root / "mined" / mine, "mine", mine),
         "qc": StageFolder(root / "qc" / qc, "qc", qc),
         "evaluate": StageFolder(root / "scores" / evaluate, "evaluate", evaluate),

@@ -14,7 +14,7 @@ from imagenetd.exporting import export_job
 from imagenetd.job import Job
 from imagenetd.plan import make_plan
 from imagenetd.pool import read_prompts
-from imagenetd.quality import run_quality_control
+from imagenetd.quality import plan_costs, run_quality_control
 from imagenetd.records import StageResult
 from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.report import build_reports
@@ -108,8 +108,8 @@ def _is_needed(job: Job, stage: StageName) -> bool:
     needed = [name for name in later if name in job.plan.config.stages]
     is_left_out = {StageName.mine: not job.plan.mines, StageName.qc: not job.plan.judges}
     if (
-        not needed or stage is StageName.report or is_left_out.get(stage)
-    ):  # no stage reads what the report wrote
+        not needed or stage in (StageName.plan, StageName.report) or is_left_out.get(stage)
+    ):  # no stage reads what the plan and the report wrote
         return False
     if stage is StageName.predict:
         folders = [job.plan.folders[model.name] for model in job.plan.models]
@@ -154,6 +154,10 @@ def _predict(job: Job) -> StageResult:
     result = predict_pool(job.all_images, models, job.plan.categories, trainer=trainer, waiting=_waiting)
     job.require_readable()
     return result
+
+
+def _plan(job: Job) -> StageResult:
+    return plan_costs(job, show=console().print, waiting=_waiting)
 
 
 def _mine(job: Job) -> StageResult:
@@ -223,6 +227,7 @@ STAGES: dict[StageName, Callable[[Job], StageResult]] = {
     StageName.prompts: _prompts,
     StageName.generate: _generate,
     StageName.predict: _predict,
+    StageName.plan: _plan,
     StageName.mine: _mine,
     StageName.qc: _qc,
     StageName.evaluate: _evaluate,

@@ -137,6 +137,24 @@ class CalibrationConfig:
 
 
 @dataclass(slots=True)
+class PlanningConfig:
+    """What the stage `plan` compares, and what people cost."""
+
+    gate_thresholds: list[float] = MISSING
+    votes_per_image: list[int] = MISSING
+    usd_per_task: float = MISSING
+    """Paid for one response."""
+    fee_share: float = MISSING
+    """Of the platform, on top of what is paid."""
+    pays_dropped: bool = MISSING
+    """Responses that fail a sentinel are paid too."""
+    worker_accuracy: float = MISSING
+    """Right on an image, of the workers who take the trouble."""
+    valid_share: float | None = MISSING
+    """Of the mined images, where no gate says so; null: qc.stopping.prior."""
+
+
+@dataclass(slots=True)
 class QcConfig:
     """Quality control of the mined images."""
 

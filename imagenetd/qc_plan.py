@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.annotate.wording import WORDING_VERSION
+from imagenetd.config import Config
 from imagenetd.errors import ConfigError
 from imagenetd.qc.design import DESIGN_VERSION
 from imagenetd.qc.exchange import response_files
@@ -139,6 +140,13 @@ def qc_identity(
         }
         identity |= {"votes": votes.folder.name, "responses": responses, "counting": counting}
     return identity
+
+
+def plan_identity(config: Config, *, surrogates: Sequence[str], gate: Sequence[str]) -> dict[str, Any]:
+    """Return what changes a cost plan: predictions, prices and the design of the tasks."""
+    settings = {"tasks": plain(config.qc.tasks), "planning": plain(config.planning)}
+    settings["stopping"] = plain(config.qc.stopping)
+    return {"stage": "plan", "surrogates": sorted(surrogates), "gate": list(gate)} | settings
 
 
 def calibration_folders(config: QcConfig, root: Path, *, pool: str) -> tuple[Path, ...]:

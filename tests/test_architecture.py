@@ -26,7 +26,7 @@ PLANNING = {"data_plan", "missing", "plan", "job", "exporting", "pipeline"}
 PLANNING |= {"keys", "qc_plan", "judging", "gating", "quality"}
 COMMANDS = {"commandline", "sweep"}  # what run.py is made of
 
-STAGES = {"prompts", "generate", "predict", "mine", "qc", "evaluate", "report", "export"}
+STAGES = {"prompts", "generate", "predict", "plan", "mine", "qc", "evaluate", "report", "export"}
 ADAPTED = {"accelerate", "diffusers", "open_clip", "timm", "transformers", "wandb"}
 HEAVY = {*ADAPTED, "lightning", "matplotlib", "pandas", "torch", "torchvision"}
 

@@ -20,7 +20,7 @@ class Ballot:
     waiting_for: tuple[str, ...] = ()
     """Ids of the images without enough votes."""
     to_do: str = ""
-    """One line: how the missing votes are given."""
+    """One line: what is missing."""
     accepted: frozenset[str] | None = None
     """Ids of the images that are valid, when something else than the majority of the votes decides."""
     not_asked: frozenset[str] = frozenset()

@@ -1,17 +1,22 @@
-"""The human ways: where their responses come from, and what a person has to do next."""
+"""What a person has to do next in each of the human ways, in one line."""
 
 from pathlib import Path
 
 from imagenetd.qc_config import QcMethod
 
-TO_DO = {
-    QcMethod.local: "serve the page with  python -m imagenetd.annotate {folder}",
-    QcMethod.mturk: "publish the tasks with  python -m imagenetd.annotate mturk publish {folder}",
-    QcMethod.labelstudio: "export the tasks with  python -m imagenetd.annotate labelstudio {folder}",
-    QcMethod.form: "write forms with  python -m imagenetd.annotate form {folder} NAME ...",
+ANNOTATE = "python -m imagenetd.annotate"
+COMMANDS = {
+    QcMethod.local: "{annotate} {folder}",
+    QcMethod.form: "{annotate} form {folder} NAME ..., then {annotate} import {folder} RESULTS ...",
+    QcMethod.labelstudio: "{annotate} labelstudio {folder}, then {annotate} import {folder} EXPORT.json",
+    QcMethod.mturk: "{annotate} mturk estimate {folder}, then publish and review instead of estimate",
 }
 
 
 def to_do(method: QcMethod, folder: Path) -> str:
-    """Return the next step for people, in one line."""
-    return TO_DO[method].format(folder=folder) + "  ; then start this command again"
+    """Return the next step for people.
+
+    >>> to_do(QcMethod.labelstudio, Path("votes/1")).partition(",")[0]
+    'python -m imagenetd.annotate labelstudio votes/1'
+    """
+    return f"{COMMANDS[method].format(annotate=ANNOTATE, folder=folder)}; then start this command again"

@@ -1,0 +1,138 @@
+"""What quality control will cost: expected images, judgements and money, from stored predictions. Pure arithmetic."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from imagenetd.qc.design import num_items_per_task
+from imagenetd.qc.odds import Habits, SentinelPlan, pass_chance
+from imagenetd.qc_config import PlanningConfig, TaskDesignConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One way to go about it, and what is to be expected of it."""
+
+    min_failures: int
+    """k of k-of-n."""
+    gate_threshold: float | None
+    """None: people see every mined image."""
+    votes_per_image: int
+    mined: int
+    shown: int
+    """Images that people judge."""
+    valid_shown: float
+    accepted: float
+    """Expected."""
+    valid_share: float | None
+    """Of the accepted; None when none is expected."""
+    tasks: int
+    responses: float
+    """Those that sentinels drop included."""
+    judgements: float
+    usd: float
+    judgements_per_accepted: float | None
+    usd_per_accepted: float | None
+
+
+def majority_chance(num_votes: int, accuracy: float) -> float:
+    """Return the probability that more than half of n independent votes are right, each with the same probability.
+
+    >>> round(majority_chance(3, 0.9), 3)
+    0.972
+    """
+    wins = range(num_votes // 2 + 1, num_votes + 1)
+    return sum(math.comb(num_votes, k) * accuracy**k * (1 - accuracy) ** (num_votes - k) for k in wins)
+
+
+def plan_rows(
+    num_failures: Int[np.ndarray, " images"],
+    probability: Float[np.ndarray, " images"] | None,
+    *,
+    num_surrogates: int,
+    tasks: TaskDesignConfig,
+    planning: PlanningConfig,
+    prior: float,
+) -> list[PlanRow]:
+    """Return one row for each k, gate threshold and number of votes.
+
+    Args:
+        num_failures: Surrogates that are wrong on each image, the control arm left out.
+        probability: That each image is valid, as the gate says; None without a gate.
+        num_surrogates: n.
+        tasks: How tasks are made.
+        planning: What is compared, and prices.
+        prior: Share of valid images where no gate says so.
+    """
+    believed = np.full(len(num_failures), prior) if probability is None else probability
+    thresholds: Sequence[float | None] = [
+        None,
+        *(planning.gate_thresholds if probability is not None else []),
+    ]
+    rows = []
+    for k in range(1, num_surrogates + 1):
+        mined = num_failures >= k
+        for threshold in thresholds:
+            shown = mined if threshold is None else mined & (believed >= threshold)
+            for votes in planning.votes_per_image:
+                rows.append(_row(k, threshold, votes, int(mined.sum()), believed[shown], tasks, planning))
+    return rows
+
+
+def _row(
+    min_failures: int,
+    threshold: float | None,
+    votes: int,
+    num_mined: int,
+    believed: Float[np.ndarray, " shown"],
+    tasks: TaskDesignConfig,
+    planning: PlanningConfig,
+) -> PlanRow:
+    passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy))
+    valid, num_shown = float(believed.sum()), len(believed)
+    right = valid * majority_chance(votes, planning.worker_accuracy)
+    # A tie rejects, so of an even number of votes it takes one more than half to accept an invalid image, too.
+    wrong = (num_shown - valid) * majority_chance(votes, 1 - planning.worker_accuracy)
+    accepted = right + wrong
+    num_tasks = -(-num_shown // num_items_per_task(tasks))
+    responses = num_tasks * votes / passes
+    paid = responses if planning.pays_dropped else num_tasks * votes
+    usd = paid * planning.usd_per_task * (1 + planning.fee_share)
+    judgements = responses / max(1, num_tasks) * (num_shown + num_tasks * num_sentinels(tasks))
+    return PlanRow(
+        min_failures=min_failures,
+        gate_threshold=threshold,
+        votes_per_image=votes,
+        mined=num_mined,
+        shown=num_shown,
+        valid_shown=valid,
+        accepted=accepted,
+        valid_share=right / accepted if accepted else None,
+        tasks=num_tasks,
+        responses=responses,
+        judgements=judgements,
+        usd=usd,
+        judgements_per_accepted=judgements / accepted if accepted else None,
+        usd_per_accepted=usd / accepted if accepted else None,
+    )
+
+
+def sentinel_plan(tasks: TaskDesignConfig) -> SentinelPlan:
+    """Return the sentinels of one task."""
+    return SentinelPlan(tasks.num_positive, tasks.num_negative, tasks.num_consistency, tasks.sentinel_rule)
+
+
+def num_sentinels(tasks: TaskDesignConfig) -> int:
+    """Return how many judgements of a task are no votes."""
+    return tasks.num_positive + tasks.num_negative + tasks.num_consistency
+
+
+def best_rows(rows: Sequence[PlanRow]) -> Iterator[PlanRow]:
+    """Yield, for each k, the row with the cheapest accepted image."""
+    for k in sorted({row.min_failures for row in rows}):
+        priced = [row for row in rows if row.min_failures == k and row.usd_per_accepted is not None]
+        if priced:
+            yield min(priced, key=lambda row: row.usd_per_accepted or 0.0)

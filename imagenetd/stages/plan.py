@@ -1,0 +1,44 @@
+"""The stage that only computes: what quality control will cost."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from imagenetd.qc.planning import PlanRow
+from imagenetd.records import StageResult
+from imagenetd.store import StageFolder, write_text_atomic
+
+PLAN_FILE = "plan.csv"
+
+
+def write_plan(
+    folder: StageFolder,
+    rows: Callable[[], Sequence[PlanRow]],
+    details: Sequence[str],
+    *,
+    show: Callable[[Sequence[PlanRow]], None],
+    waiting: Callable[[Path], None],
+) -> StageResult:
+    """Write `plan.csv` and show the table; it is computed anew every time, from stored predictions, in a moment.
+
+    Args:
+        folder: Of this stage.
+        rows: Gives the table.
+        details: Lines for people below it.
+        show: Prints the table.
+        waiting: Called when another process works on this folder.
+    """
+    started = time.perf_counter()
+    with folder.locked(waiting):
+        table = list(rows())
+        write_text_atomic(
+            folder.path / PLAN_FILE, pd.DataFrame([asdict(row) for row in table]).to_csv(index=False)
+        )
+        seconds = time.perf_counter() - started
+        folder.finish({"rows": len(table), "seconds": seconds})
+    show(table)
+    path = str(folder.path / PLAN_FILE)
+    return StageResult("plan", folder.key, path, len(table), "plans", seconds, False, details=tuple(details))
