@@ -7,7 +7,7 @@ resampling the few kinds of such pairs: a thousand resamples of 25,000 images ta
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 Counts = Int[np.ndarray, " images"]
 
@@ -60,9 +60,8 @@ def krippendorff(
 
 
 def _ratio(
-    above: Float[np.ndarray, " resamples"], below: Float[np.ndarray, " resamples"]
+    above: Num[np.ndarray, " resamples"], below: Num[np.ndarray, " resamples"]
 ) -> Float[np.ndarray, " resamples"]:
-    below = np.asarray(below, dtype=np.float64)
     return np.where(below == 0, np.nan, above / np.where(below == 0, 1.0, below))
 
 

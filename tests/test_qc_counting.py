@@ -1,0 +1,234 @@
+"""From responses to decisions: numbers checked by hand, planted workers, and what stopping early does."""
+
+import collections
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagenetd.errors import ConfigError
+from imagenetd.qc.agreement import measure_agreement
+from imagenetd.qc.counting import count_votes
+from imagenetd.qc.odds import COIN, Habits, SentinelPlan, pass_chance
+from imagenetd.qc.posterior import settled_images, valid_probability
+from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
+from imagenetd.qc.simulate import answer_task, hire
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc_config import (
+    AggregationConfig,
+    AggregationMethod,
+    SentinelRule,
+    StoppingConfig,
+    WorkersConfig,
+)
+
+NO_STOPPING = StoppingConfig(False, 3, 0.99, 0.9, 0.8)
+STOPPING = StoppingConfig(True, 3, 0.99, 0.9, 0.8)
+RULES = Rules(10, SentinelRule.both, NO_STOPPING)
+CAREFUL = {"careful": 1.0, "careless": 0.0, "always_yes": 0.0, "coin": 0.0}
+MIXED = {"careful": 0.6, "careless": 0.2, "always_yes": 0.1, "coin": 0.1}
+
+
+def counting(method: AggregationMethod = AggregationMethod.majority) -> AggregationConfig:
+    return AggregationConfig(method, 0.5, 500, 0.95)
+
+
+def crew(num_workers: int = 60, seed: int = 0, **shares: float) -> WorkersConfig:
+    return WorkersConfig(num_workers, **shares, careful_accuracy=0.95, careless_accuracy=0.75, seed=seed)
+
+
+def world(num_tasks: int, *, valid_share: float = 0.75) -> tuple[list[Task], dict[str, str]]:
+    """Tasks as in the paper; an image shows the mug that is asked for, or a sock."""
+    rng = np.random.default_rng(0)
+    tasks, shown = [], {}
+    for number in range(num_tasks):
+        items = [f"t{number}-{n}" for n in range(16)]
+        shown |= {name: "mug" if rng.random() < valid_share else "sock" for name in items}
+        shown |= {f"t{number}-yes": "mug", f"t{number}-no": "bell"}
+        entries = [(name, "mug", SlotRole.ITEM) for name in items]
+        entries += [(name, "mug", SlotRole.CONSISTENCY) for name in items[:2]]
+        entries += [(f"t{number}-yes", "mug", SlotRole.POSITIVE), (f"t{number}-no", "mug", SlotRole.NEGATIVE)]
+        order = rng.permutation(len(entries))
+        slots = tuple(Slot(place, *entries[i]) for place, i in enumerate(order))
+        tasks.append(Task(f"t{number}", slots))
+    return tasks, shown
+
+
+def collect(tasks: list[Task], shown: dict[str, str], rules: Rules, workers: WorkersConfig) -> list[Response]:
+    """Ask simulated workers until every task is complete."""
+    people = {worker.name: worker for worker in hire(workers)}
+    by_id = {task.task_id: task for task in tasks}
+    responses: list[Response] = []
+    while missing := missing_responses(tasks, responses, rules):
+        answered = collections.defaultdict(list)
+        for response in responses:
+            answered[response.task_id].append(response.worker)
+        for task_id, name in next_workers(list(by_id), missing, answered, list(people)):
+            responses.append(answer_task(people[name], by_id[task_id], shown, seed=0))
+    return responses
+
+
+def test_agreement_is_the_mean_share_of_accepting_votes_by_hand() -> None:
+    # 3 of 3, 2 of 3 and 0 of 2 votes accept: (1 + 2/3 + 0) / 3; an image without votes does not count.
+    yes, votes = np.array([3, 2, 0, 0]), np.array([3, 3, 2, 0])
+    found = measure_agreement(yes, votes, num_bootstrap=200, confidence=0.95, seed=0)
+    assert found.share.value == pytest.approx(5 / 9)
+    assert found.share.low <= 5 / 9 <= found.share.high
+
+
+def test_alpha_by_hand() -> None:
+    # Two votes on each of three images: yes yes, no no, yes no. Observed disagreement: 2 of 6 values stand beside
+    # another one. Expected: 2 * 3 * 3 / (6 * 5) = 0.6. alpha = 1 - (1/3) / 0.6 = 4/9.
+    found = measure_agreement(
+        np.array([2, 0, 1]), np.array([2, 2, 2]), num_bootstrap=10, confidence=0.9, seed=0
+    )
+    assert found.alpha.value == pytest.approx(4 / 9)
+
+
+def test_alpha_is_not_defined_when_all_votes_are_equal() -> None:
+    found = measure_agreement(np.array([3, 3]), np.array([3, 3]), num_bootstrap=20, confidence=0.9, seed=0)
+    assert found.share.value == 1 and np.isnan(found.alpha.value)
+
+
+def test_the_interval_of_the_agreement_covers_as_often_as_it_says() -> None:
+    rng, covered = np.random.default_rng(1), 0
+    for seed in range(300):
+        chance = rng.choice([0.1, 0.95], size=150, p=[0.2, 0.8])
+        found = measure_agreement(
+            rng.binomial(10, chance), np.full(150, 10), num_bootstrap=300, confidence=0.9, seed=seed
+        )
+        covered += found.share.low <= 0.2 * 0.1 + 0.8 * 0.95 <= found.share.high
+    assert 0.85 <= covered / 300 <= 0.95
+
+
+def test_ten_careful_workers_find_the_truth_in_99_percent() -> None:
+    tasks, shown = world(60)
+    ballot = count_votes(tasks, collect(tasks, shown, RULES, crew(**CAREFUL)), RULES, counting())
+    items = [slot for task in tasks for slot in task.items]
+    right = [(slot.image_id in (ballot.accepted or ())) == (shown[slot.image_id] == "mug") for slot in items]
+    assert len(right) == 960 and np.mean(right) >= 0.99
+    assert collections.Counter(vote.image_id for vote in ballot.votes)["t0-0"] == 10
+
+
+@pytest.mark.parametrize("method", [AggregationMethod.dawid_skene, AggregationMethod.glad])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_crowd_kit_finds_the_truth_among_mixed_workers(method: AggregationMethod) -> None:
+    tasks, shown = world(30)
+    lenient = Rules(5, SentinelRule.accepted, NO_STOPPING)  # so that some coin-flippers get through
+    responses = collect(tasks, shown, lenient, crew(seed=1, **MIXED))
+    ballot = count_votes(tasks, responses, lenient, counting(method))
+    items = [slot for task in tasks for slot in task.items]
+    right = [(slot.image_id in (ballot.accepted or ())) == (shown[slot.image_id] == "mug") for slot in items]
+    assert np.mean(right) >= 0.99
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_majority_and_alpha_are_those_of_crowd_kit() -> None:
+    import pandas as pd
+    from crowdkit.aggregation import MajorityVote
+    from crowdkit.metrics.data import alpha_krippendorff
+
+    tasks, shown = world(4)
+    odd = Rules(7, SentinelRule.both, NO_STOPPING)  # no ties
+    ballot = count_votes(tasks, collect(tasks, shown, odd, crew(**MIXED)), odd, counting())
+    rows = [(vote.image_id, vote.worker, vote.can_recognise or vote.can_use) for vote in ballot.votes]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    frame["label"] = np.where(frame["label"], "yes", "no")
+    majority = MajorityVote().fit_predict(frame)
+    assert ballot.accepted == frozenset(majority[majority == "yes"].index)
+    assert ballot.summary["alpha"] == pytest.approx(alpha_krippendorff(frame), abs=1e-5)
+
+
+def test_sentinels_drop_each_kind_of_worker_as_often_as_computed() -> None:
+    tasks, shown = world(400)
+    people = hire(crew(num_workers=40, careful=1.0, careless=1.0, always_yes=1.0, coin=1.0))
+    responses = [
+        answer_task(worker, task, shown, seed=3)
+        for number, task in enumerate(tasks)
+        for worker in people[number % 4 :: 4]
+    ]
+    ballot = count_votes(tasks, responses, RULES, counting())
+    asked = collections.Counter(one.worker.rsplit("-", 1)[0] for one in responses)
+    dropped = collections.Counter(row["worker"].rsplit("-", 1)[0] for row in ballot.tables["dropped"])
+    expected = {"careful": Habits(0.95), "careless": Habits(0.75), "coin": COIN}
+    for kind, habits in expected.items():
+        chance = 1 - pass_chance(SentinelPlan(), habits)
+        spread = 4 * (chance * (1 - chance) / asked[kind]) ** 0.5
+        assert dropped[kind] / asked[kind] == pytest.approx(chance, abs=spread), kind
+    assert dropped["always_yes"] == asked["always_yes"] > 500
+    assert all(
+        "another object" in row["reason"] for row in ballot.tables["dropped"] if "yes" in row["worker"]
+    )
+
+
+def test_the_workers_table_tells_a_coin_flipper_from_a_careful_worker() -> None:
+    tasks, shown = world(40)
+    loose = Rules(10, SentinelRule.accepted, NO_STOPPING)
+    ballot = count_votes(tasks, collect(tasks, shown, loose, crew(**MIXED)), loose, counting())
+    agrees: dict[str, list[float]] = collections.defaultdict(list)
+    for row in ballot.tables["workers"]:
+        if row["compared"] >= 16:
+            agrees[row["worker"].rsplit("-", 1)[0]].append(row["agrees_with_others"] / row["compared"])
+    assert np.mean(agrees["careful"]) > 0.9 > 0.8 > np.mean(agrees["coin"])
+
+
+def test_a_task_is_asked_for_until_it_has_its_qualified_responses() -> None:
+    (task,), shown = world(1)
+    careful = hire(WorkersConfig(12, **CAREFUL, careful_accuracy=1.0, careless_accuracy=1.0, seed=0))
+    good = [answer_task(worker, task, shown, seed=0) for worker in careful]
+    bad = Response("t0", "bad", tuple(Answer(slot.position, True, True, 1.0) for slot in task.slots))
+    assert missing_responses([task], [], RULES) == {"t0": 10}
+    assert missing_responses([task], [*good[:4], bad], RULES) == {"t0": 6}
+    assert missing_responses([task], good[:10], RULES) == {}
+
+
+def test_a_posterior_by_hand() -> None:
+    # prior 0.8 = odds 4; two yes and one no at accuracy 0.9: odds 4 * 9 = 36.
+    found = valid_probability(np.array([2]), np.array([3]), worker_accuracy=0.9, prior=0.8)
+    assert found.tolist() == [pytest.approx(36 / 37)]
+    settled = settled_images(np.array([3, 2, 0, 2]), np.array([3, 3, 3, 2]), STOPPING)
+    assert settled.tolist() == [True, False, True, False]  # the last has too few votes
+
+
+def test_stopping_early_saves_votes_and_keeps_the_truth() -> None:
+    tasks, shown = world(60)
+    early = Rules(10, SentinelRule.both, STOPPING)
+    full, stopped = (collect(tasks, shown, rules, crew(**CAREFUL)) for rules in (RULES, early))
+    assert len(stopped) < 0.8 * len(full)
+    ballot = count_votes(tasks, stopped, early, counting())
+    items = [slot for task in tasks for slot in task.items]
+    right = [(slot.image_id in (ballot.accepted or ())) == (shown[slot.image_id] == "mug") for slot in items]
+    assert np.mean(right) >= 0.99
+
+
+def test_the_bias_of_stopping_is_reported_and_removed() -> None:
+    """Every vote accepts with chance 0.75: agreement is 0.75 and alpha 0, but images that begin unanimously stop."""
+    rng = np.random.default_rng(0)
+    tasks = [Task(f"t{n}", (Slot(0, f"i{n}", "mug", SlotRole.ITEM),)) for n in range(1500)]
+    early = Rules(10, SentinelRule.both, StoppingConfig(True, 3, 0.99, 0.9, 0.5))
+    votes = iter((rng.random(15_000) < 0.75).tolist())
+    responses: list[Response] = []
+    while missing := missing_responses(tasks, responses, early):
+        for task_id in (task_id for task_id, count in missing.items() for _ in range(count)):
+            says = next(votes)
+            responses.append(Response(task_id, f"w{len(responses)}", (Answer(0, says, says, 1.0),)))
+    found = count_votes(tasks, responses, early, counting()).summary
+    assert found["agreement_all_votes"] > 0.80 and found["alpha_all_votes"] > 0.04
+    assert found["agreement"] == pytest.approx(0.75, abs=0.02)
+    assert found["alpha"] == pytest.approx(0.0, abs=0.03)
+
+
+def test_the_rules_survive_the_way_through_tasks_json() -> None:
+    rules = Rules(7, SentinelRule.use, STOPPING)
+    assert read_rules(plain_rules(rules)) == rules
+
+
+def test_the_crew_has_the_configured_shares() -> None:
+    kinds = collections.Counter(worker.kind for worker in hire(crew(num_workers=10, **MIXED)))
+    assert kinds == {"careful": 6, "careless": 2, "always_yes": 1, "coin": 1}
+
+
+def test_a_crew_without_anybody_is_refused() -> None:
+    nobody: dict[str, Any] = dict.fromkeys(MIXED, 0.0)
+    with pytest.raises(ConfigError, match="there must be at least one worker"):
+        hire(crew(**nobody))
