@@ -1,19 +1,20 @@
 """Between Hydra and the pipeline: short spellings, one-line errors, exit codes, and what a sweep remembers."""
 
-import dataclasses
-import difflib
+import contextlib
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from imagenetd.config import CONF_DIR
 from imagenetd.errors import ConfigError, UserError
+from imagenetd.mistakes import explain
 
-CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
 MAX_PREFLIGHT_JOBS = 256
 JOB_FILE = "job.json"
@@ -44,9 +45,19 @@ def main(task: Callable[[], Any]) -> None:
             sys.modules["imagenetd.team.work"].abandon()
         print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from None
-    from imagenetd.sweep import ComparisonCallback
+    finally:
+        if "imagenetd.sweep" in sys.modules:
+            _end_sweep()
 
-    if ComparisonCallback.num_failed_jobs:
+
+def _end_sweep() -> None:
+    """Show the comparison also when the launcher itself ended in an error, and leave with code 1 when a job failed."""
+    from imagenetd.sweep import ComparisonCallback, show_comparison
+
+    sweep, ComparisonCallback.unfinished = ComparisonCallback.unfinished, None
+    if sweep is not None:
+        show_comparison(sweep)
+    elif ComparisonCallback.num_failed_jobs:
         raise SystemExit(1)
 
 
@@ -134,60 +145,6 @@ def _without_hydra(settings: DictConfig) -> DictConfig:
     return plain
 
 
-def explain(error: BaseException) -> str:
-    """Return what is wrong with a config in one line: the option, what was found, what to do."""
-    text = " ".join(str(error).split())
-    chain = f"{text} {' '.join(str(error.__cause__).split())}" if error.__cause__ else text
-    if found := re.search(r"Could not (?:find|load) '([\w@/.]+)/([^'/]+)'", chain):
-        group, choice = found.groups()
-        return f"{group}={choice} is not a choice of {group}. {_choices(group, choice)}"
-    if found := re.search(r"Could not override '([^']+)'", chain):
-        return f"{found[1]} is not an option. {_nearest_option(found[1])}"
-    if found := re.search(
-        r"Key '([^']+)' (?:is not in struct|not in '\w+')(?:.*?full_key: ([\w.]+))?", chain
-    ):
-        name = found[2] or found[1]
-        return f"{name} is not an option. {_nearest_option(name)}"
-    if found := re.search(r"'(\w*)Config' object has no attribute '(\w+)'", chain):
-        name = found[2] if not found[1] else f"{found[1].lower()}.{found[2]}"
-        return f"{name} is not an option. {_nearest_option(name)}"
-    if found := re.search(r"field '([\w.]+)' is not Optional", chain):
-        return f"{found[1]}=null: this option needs a value."
-    if found := re.search(
-        r"(Value '.*?' of type '\w+' .*?|Invalid value '.*?'.*?) full_key: ([\w.\[\]]+)", chain
-    ):
-        return f"{found[2]}: {found[1].strip()}. Give a value of the right type."
-    if found := re.search(r"(.*?) full_key: ([\w.\[\]]+)", chain):
-        return f"{found[2]}: {found[1].strip()}"
-    return text or type(error).__name__
-
-
-def _choices(group: str, choice: str) -> str:
-    known = sorted(path.stem for path in (CONF_DIR / group.split("@")[0]).glob("*.yaml"))
-    if not known:
-        return f"There is no group {group}; see python run.py --help."
-    close = difflib.get_close_matches(choice, known, n=1)
-    hint = f"Did you mean {group}={close[0]}? " if close else ""
-    return f"{hint}Choices: {', '.join(known)}."
-
-
-def _nearest_option(name: str) -> str:
-    from imagenetd.config import Config
-
-    known = [field.name for field in dataclasses.fields(Config)]
-    for field in dataclasses.fields(Config):
-        if dataclasses.is_dataclass(field.type):
-            known += [f"{field.name}.{inner.name}" for inner in dataclasses.fields(field.type)]
-    for path in CONF_DIR.glob("*/*.yaml"):
-        known += [
-            f"{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
-        ]
-    close = difflib.get_close_matches(name.lstrip("+~"), known, n=1, cutoff=0.6)
-    return (
-        f"Did you mean {close[0]}?" if close else "See python run.py --help, or --cfg job for every option."
-    )
-
-
 def run_job(settings: DictConfig) -> None:
     """Run one job of Hydra; in a sweep an error ends this job alone, and the sweep ends with code 1."""
     from hydra.core.hydra_config import HydraConfig
@@ -201,42 +158,56 @@ def run_job(settings: DictConfig) -> None:
         "number": int(hydra_config.job.num) if is_sweep else 0,
         "overrides": overrides,
     }
+    if _works_for_another(settings):
+        return
     try:
-        outcome = _run(settings, overrides)
-        if outcome is None:
-            return
-        job |= outcome
+        _remember(folder, {**job, "error": "it ended without a word: killed, or out of memory"})
+        job |= _run(settings, overrides)
     except UserError as error:
         job["error"] = str(error)
-        _remember(folder, job)
         if not is_sweep:
+            with contextlib.suppress(UserError):  # on a full disk there is no room for a note
+                _remember(folder, job)
             fail(error)
         print(f"error: {error}", file=sys.stderr)
-    else:
+    except Exception as error:  # one job of a sweep must not take the table of the others with it
+        if not is_sweep:
+            raise
+        job["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+        traceback.print_exc()
+    with contextlib.suppress(UserError):
         _remember(folder, job)
 
 
-def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
-    """Return how the job ended; None in a process that only worked for another."""
+def _works_for_another(settings: DictConfig) -> bool:
+    """Take part in a submitit job of several tasks, whose other tasks have no command line of their own."""
+    from imagenetd.team.place import is_follower
+
+    if settings.trainer.launcher.value == "local" or not is_follower():
+        return False
+    from imagenetd.team.work import follow
+
+    config: Any = OmegaConf.to_object(settings)
+    follow(config.trainer, Path(config.paths.output_dir))
+    return True
+
+
+def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
+    """Return how the job ended."""
     from imagenetd.console import say
     from imagenetd.pipeline import run_pipeline
+    from imagenetd.team.place import num_tasks_beside
 
     plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
     config: Any = OmegaConf.to_object(settings)
-    from imagenetd.team.place import is_follower, num_tasks_beside
+    if config.trainer.launcher.value != "local":
+        from imagenetd.team.work import lead
 
-    if config.trainer.launcher.value == "local":
-        if (count := num_tasks_beside()) > 1:
-            say(
-                f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
-            )
-    else:
-        from imagenetd.team.work import follow, lead
-
-        if is_follower():  # a task of a submitit job: it has no command line of its own
-            follow(config.trainer, Path(config.paths.output_dir))
-            return None
         lead(config.trainer, Path(config.paths.output_dir))
+    elif (count := num_tasks_beside()) > 1:
+        say(
+            f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
+        )
     outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
     say(str(outcome.folder))
     return {"status": outcome.status, "folder": str(outcome.folder)}

@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,6 +16,8 @@ from imagenetd.errors import ConfigError
 from imagenetd.qc_config import PlanningConfig as PlanningConfig
 from imagenetd.qc_config import QcConfig as QcConfig
 from imagenetd.qc_config import QcMethod as QcMethod
+
+CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 
 
 class StageName(enum.Enum):

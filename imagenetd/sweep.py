@@ -15,34 +15,49 @@ class ComparisonCallback(Callback):
     """Hydra calls it when all jobs of a sweep have ended, in whatever process they ran."""
 
     num_failed_jobs: ClassVar[int] = 0
+    unfinished: ClassVar[Path | None] = None
+    """Folder of a sweep that has begun and not ended."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget the jobs of an earlier sweep in the same folder."""
+        sweep = Path(config.hydra.sweep.dir)
+        for path in sweep.glob(f"*/{JOB_FILE}"):
+            path.unlink()
+        type(self).unfinished = sweep
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print and write the comparison of the jobs that came to an end, and name those that did not."""
-        from imagenetd.console import console
-        from imagenetd.reports.comparison import comparison_table, comparison_view
-        from imagenetd.reports.tables import write_csv
-        from imagenetd.stages.report import read_summary
+        type(self).unfinished = None
+        type(self).num_failed_jobs = show_comparison(Path(config.hydra.sweep.dir))
 
-        sweep = Path(config.hydra.sweep.dir)
-        jobs = sorted(
-            (json.loads(path.read_text()) for path in sweep.glob(f"*/{JOB_FILE}")),
-            key=lambda job: job["number"],
+
+def show_comparison(sweep: Path) -> int:
+    """Print and write the comparison of a sweep's jobs; return how many failed."""
+    from imagenetd.console import console
+    from imagenetd.reports.comparison import comparison_table, comparison_view
+    from imagenetd.reports.tables import write_csv
+    from imagenetd.stages.report import read_summary
+
+    jobs = sorted(
+        (json.loads(path.read_text()) for path in sweep.glob(f"*/{JOB_FILE}")),
+        key=lambda job: job["number"],
+    )
+    common = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs else set()
+    for job in jobs:
+        job["changes"] = [change for change in job["overrides"] if change not in common]
+    summaries = [read_summary(Path(job["folder"])) if "folder" in job else None for job in jobs]
+    found = [(summary, job["changes"]) for summary, job in zip(summaries, jobs, strict=True) if summary]
+    if found:
+        table = comparison_table(
+            [summary for summary, _ in found], overrides=[changes for _, changes in found]
         )
-        failed = [job for job in jobs if "error" in job]
-        type(self).num_failed_jobs = len(failed)
-        summaries, overrides = [], []
-        for job in jobs:
-            summary = read_summary(Path(job["folder"])) if "folder" in job else None
-            if summary is not None:
-                summaries.append(summary)
-                overrides.append(job["overrides"])
-        if summaries:
-            common = set.intersection(*(set(changes) for changes in overrides))
-            overrides = [[change for change in changes if change not in common] for changes in overrides]
-            table = comparison_table(summaries, overrides=overrides)
-            path = write_csv(table, sweep / "comparison.csv")
-            console().print(comparison_view(table))
-            console().print(f"comparison of {len(summaries)} of {len(jobs)} jobs -> {path}", soft_wrap=True)
-        for job in failed:
-            line = f"job {job['number']} ({' '.join(job['overrides'])}) failed: {job['error']}"
-            console().print(Text(line, style="red"), soft_wrap=True)
+        path = write_csv(table, sweep / "comparison.csv")
+        console().print(comparison_view(table))
+        console().print(f"comparison of {len(found)} of {len(jobs)} jobs -> {path}", soft_wrap=True)
+    failed = [job for job in jobs if "error" in job]
+    for job in failed:
+        changes = " ".join(job["changes"] or job["overrides"])
+        console().print(
+            Text(f"job {job['number']} ({changes}) failed: {job['error']}", style="red"), soft_wrap=True
+        )
+    return len(failed)

@@ -78,5 +78,5 @@ def test_a_failed_job_is_named_and_the_others_end(root: Path, tmp_path: Path) ->
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "error: mining.min_failures is 2, but" in ended.stderr
-    assert "job 0 (surrogates=one_tiny mining.min_failures=2" in ended.stdout
+    assert "job 0 (mining.min_failures=2) failed: mining.min_failures is 2" in ended.stdout
     assert "comparison of 1 of 2 jobs" in ended.stdout
