@@ -1,0 +1,221 @@
+"""Quality control inside a run: simulated crowds, people who are waited for, the gate, and what it all will cost."""
+
+import collections
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imagenetd.config import Config, StageName
+from imagenetd.errors import ConfigError
+from imagenetd.pipeline import Outcome
+from imagenetd.plan import make_plan
+from imagenetd.qc.exchange import read_tasks, write_response
+from imagenetd.qc.simulate import answer_task, hire
+from imagenetd.qc_config import WorkersConfig
+from tests.test_pipeline import FAKE, config, run, summary
+
+# One classifier of mean colours confuses everything; a negative is then any image that it gets right.
+TASKS = ["qc.tasks.max_confusion=1.0", "qc.tasks.images_per_task=16", "qc.tasks.workers_per_image=5"]
+PLANTED = ["generator=planted", "generator@generator.inner=render", "generator.share=0.3"]
+GATE = {"_target_": FAKE, "name": "gate", "seed": 7, "family": "gate"}
+CAREFUL = WorkersConfig(20, 1.0, 0.0, 0.0, 0.0, careful_accuracy=1.0, careless_accuracy=1.0, seed=0)
+
+
+def people(folder: Path, *overrides: str, method: str = "local", **changes: Any) -> Config:
+    made = config(folder, f"qc={method}", *TASKS, *overrides, num_surrogates=1, **changes)
+    if method == "simulated":
+        made.qc.oracle = None
+    return made
+
+
+def answer_all(waiting: Outcome, *, truth: dict[str, str], num_workers: int) -> None:
+    """Let careful people answer every task, as a page or a form would deliver it."""
+    tasks = read_tasks(waiting.folder)
+    for task in tasks.tasks:
+        for number, worker in enumerate(hire(CAREFUL)[:num_workers]):
+            response = answer_task(worker, task, truth, seed=0)
+            write_response(waiting.folder, task, response, received_s=float(number))
+
+
+def shown(folder: Path) -> dict[str, str]:
+    """Return what the renderer drew for each image of the only pool: every fourth row is declared another object."""
+    table = pd.read_parquet(next((folder / "pools").iterdir()) / "manifest.parquet")
+    failures = pd.read_parquet(next((folder / "mined").iterdir()) / "failures.parquet")
+    wrong = failures["is_shared"] & (table["index"] % 4 == 0)
+    return dict(zip(table["image_id"], np.where(wrong, "umbrella", table["category"]), strict=True))
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(people(tmp_path_factory.mktemp("runs"), *PLANTED, method="simulated"))
+
+
+def test_simulated_people_raise_the_share_of_valid_images_to_97_percent(simulated: Outcome) -> None:
+    qc = summary(simulated)["qc"]
+    assert qc["truth"].startswith("exact")
+    assert 0.4 < qc["valid_share_mined"] < 0.8
+    assert qc["valid_share_accepted"] >= 0.97 and qc["valid_kept"] >= 0.97
+    assert qc["responses_dropped"] > 0
+    assert 0 < qc["agreement"] < 1 and 0.5 < qc["alpha"] <= 1
+
+
+def test_the_numbers_are_printed_below_the_stage(simulated: Outcome) -> None:
+    qc = next(result for result in simulated.results if result.stage == "qc")
+    assert "of the mined" in qc.details[0] and "truth exact" in qc.details[0]
+    assert qc.details[1].strip().startswith("agreement ") and "alpha" in qc.details[1]
+    assert "dropped by sentinels" in qc.details[2]
+
+
+def test_dropped_responses_and_workers_are_listed_with_reasons(simulated: Outcome) -> None:
+    qc = next(result for result in simulated.results if result.stage == "qc")
+    dropped = pd.read_csv(Path(qc.folder) / "dropped.csv")
+    workers = pd.read_csv(Path(qc.folder) / "workers.csv")
+    found = summary(simulated)["qc"]
+    assert len(dropped) == found["responses_dropped"] and dropped["reason"].str.len().min() > 10
+    assert workers["responses"].sum() == found["responses"]
+    assert workers["dropped"].sum() == found["responses_dropped"]
+
+
+def test_an_image_rejected_by_people_keeps_its_row_and_reason(simulated: Outcome) -> None:
+    qc = next(result for result in simulated.results if result.stage == "qc")
+    decisions = pd.read_parquet(Path(qc.folder) / "decisions.parquet")
+    assert set(decisions["reason"]) == {"accepted", "rejected by vote", "not mined"}
+    votes = pd.read_parquet(Path(qc.folder) / "votes.parquet")
+    assert set(votes.groupby("image_id").size()) == {5}
+    assert set(votes["image_id"]) == set(decisions["image_id"][decisions["is_mined"]])
+
+
+def test_a_run_waits_for_people_and_goes_on_when_their_votes_are_there(tmp_path: Path) -> None:
+    waiting = run(people(tmp_path))
+    assert waiting.status == "waiting for votes"
+    assert [result.stage for result in waiting.results][-1] == "qc"
+    assert "python -m imagenetd.annotate" in waiting.results[-1].details[0]
+    assert str(waiting.folder) in waiting.results[-1].details[0]
+    answer_all(waiting, truth=shown(tmp_path), num_workers=4)
+    still = run(people(tmp_path))
+    tasks = read_tasks(waiting.folder).tasks
+    assert (
+        f"{len(tasks)} responses to {len(tasks)} of {len(tasks)} tasks are missing" in still.results[-1].note
+    )
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    done = run(people(tmp_path))
+    assert done.status == "done"
+    found = summary(done)
+    wrong = sum(name == "umbrella" for name in shown(tmp_path).values())
+    assert found["qc"]["method"] == "local" and found["mined"] - found["accepted"] == wrong > 0
+
+
+def test_votes_outlive_a_change_of_counting_and_more_votes_make_a_new_result(tmp_path: Path) -> None:
+    waiting = run(people(tmp_path))
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    first = run(people(tmp_path))
+    stricter = run(people(tmp_path, "qc.aggregation.min_share=0.9", method="form"))
+    assert stricter.status == "done" and stricter.folder != first.folder
+    answer_all(waiting, truth=shown(tmp_path), num_workers=6)
+    again = run(people(tmp_path))
+    assert summary(again)["qc"]["responses"] > summary(first)["qc"]["responses"]
+    assert again.folder != first.folder and (first.folder / "summary.json").is_file()
+
+
+def test_a_gate_before_people_shows_them_less(tmp_path: Path) -> None:
+    made = people(tmp_path, "qc.min_confidence=0.3")
+    made.qc.gate = GATE
+    waiting = run(made)
+    items = [slot.image_id for task in read_tasks(waiting.folder).tasks for slot in task.items]
+    mined = next(result for result in waiting.results if result.stage == "mine").counts["mined"]
+    assert 0 < len(items) < mined
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    done = run(made)
+    folder = next(result for result in done.results if result.stage == "qc").folder
+    reasons = collections.Counter(pd.read_parquet(Path(folder) / "decisions.parquet")["reason"])
+    assert reasons["rejected by gate"] == mined - len(items)
+
+
+def test_random_unmined_images_are_judged_but_never_accepted(tmp_path: Path) -> None:
+    found = summary(run(people(tmp_path, "qc.tasks.num_unmined=5", method="simulated")))
+    assert found["qc"]["unmined_judged"] == 5
+    assert found["accepted"] <= found["mined"] == found["qc"]["judged"] - 5
+
+
+def test_the_gate_reports_a_random_slice_and_claims_no_precision_without_people(tmp_path: Path) -> None:
+    made = config(tmp_path, "qc=auto", "qc.calibration.num_unmined=10")
+    made.qc.gate = GATE
+    qc = summary(run(made))["qc"]
+    assert (qc["precision_pool_accepted"], qc["human_votes_on"]) == (None, 0)
+    assert qc["unmined_slice"]["images"] == 10 and qc["mined_slice"]["images"] == qc["num_mined"]
+    assert 0 < qc["gate_claims_pool_accepted"] < 1
+
+
+def test_human_votes_calibrate_the_gate_and_measure_its_precision(tmp_path: Path) -> None:
+    waiting = run(people(tmp_path, "qc.tasks.num_unmined=8"))
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    judged = summary(run(people(tmp_path, "qc.tasks.num_unmined=8")))["qc"]["judged"]
+    made = config(tmp_path, "qc=auto", "qc.calibration.min_images=10", num_surrogates=1)
+    made.qc.gate = GATE
+    qc = summary(run(made))["qc"]
+    assert qc["human_votes_on"] == judged and qc["calibration"] == "platt"
+    low, high = qc["precision_pool_accepted"]["interval"]
+    assert low <= qc["precision_pool_accepted"]["value"] <= high
+
+
+def test_a_gate_of_the_family_of_a_surrogate_or_target_is_refused(tmp_path: Path) -> None:
+    made = config(tmp_path, "qc=auto")
+    made.qc.gate = GATE | {"family": "fake"}
+    message = r"qc\.gate \(gate\) and surrogates\.s0 \(s0\) are both of the family 'fake'"
+    with pytest.raises(ConfigError, match=message):
+        make_plan(made)
+    made.qc.gate = GATE | {"family": "other"}
+    made.target = made.target | {"family": "other"}
+    with pytest.raises(ConfigError, match=r"and target \(t\) are both of the family 'other'"):
+        make_plan(made)
+
+
+def test_simulated_people_without_a_known_truth_are_refused(tmp_path: Path) -> None:
+    made = config(tmp_path, "qc=simulated", "generator=tiny")
+    made.qc.oracle = None
+    with pytest.raises(ConfigError, match=r"qc=simulated needs the truth, .* target@qc\.oracle=NAME"):
+        make_plan(made)
+
+
+def test_votes_of_no_finished_folder_are_refused(tmp_path: Path) -> None:
+    made = config(tmp_path, "qc=auto", f"qc.calibration.votes={tmp_path}")
+    made.qc.gate = GATE
+    with pytest.raises(ConfigError, match="is no finished folder of quality control"):
+        make_plan(made)
+
+
+def test_the_plan_costs_every_k_and_runs_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    done = run(config(tmp_path))
+    assert "plan" not in [result.stage for result in done.results]
+    outcome = run(config(tmp_path, "planning.votes_per_image=[3]", stages=[StageName.plan]))
+    table = pd.read_csv(outcome.folder)
+    assert table["min_failures"].tolist() == [1, 2, 3]
+    assert table["mined"].iloc[2] == summary(done)["mined"]
+    assert (table["mined"].diff().dropna() <= 0).all()
+    assert any("coin-flipper" in line for line in outcome.results[-1].details)
+
+
+def test_a_plan_without_predictions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="stages has plan without prompts"):
+        run(config(tmp_path, stages=[StageName.plan]))
+
+
+def test_planted_images_are_told_to_nobody_but_the_truth(tmp_path: Path) -> None:
+    made = people(tmp_path, *PLANTED, stages=[StageName.prompts, StageName.generate], method="simulated")
+    plan = make_plan(made)
+    assert plan.rows is not None and plan.generator is not None
+    truth = plan.generator.shown_category(plan.rows)
+    assert truth is not None
+    planted = [row.category != real for row, real in zip(plan.rows, truth, strict=True)]
+    assert np.mean(planted) == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / len(planted)) ** 0.5)
+    pool = Path(run(made).folder)
+    manifest = (pool / "manifest.parquet").read_bytes()
+    assert pd.read_parquet(pool / "manifest.parquet")["category"].tolist() == list(
+        row.category for row in plan.rows
+    )
+    assert b"planted" not in manifest
+    assert json.loads((pool / "stage.json").read_text())["num_images"] == len(planted)
