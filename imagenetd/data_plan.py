@@ -59,8 +59,11 @@ def target_specs(config: Config) -> list[tuple[str, str, str, Any]]:
 
 
 def name_of(spec: Any, option: str) -> str:
-    """Return what a model is called: its name, or else its architecture."""
-    named = isinstance(spec, dict) and (spec.get("name") or spec.get("architecture"))
+    """Return what a model is called: its name, or else its architecture, the folder it lies in, or its code."""
+    named = None
+    if isinstance(spec, dict):
+        place = Path(str(spec.get("model") or spec.get("module") or "")).name
+        named = spec.get("name") or spec.get("architecture") or place
     if not named or named == "???":
         raise ConfigError(
             f"{option} has no name. Choose a model with {option}=NAME, or give {option}.name=NAME."

@@ -147,7 +147,8 @@ def _classifier(spec: Any, option: str) -> Classifier:
     classifier = build(spec, option=option)
     if not isinstance(classifier, Classifier):
         raise ConfigError(
-            f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier."
+            f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier. "
+            f"Use target=custom and {option}.module={spec['_target_']} for a model of your own."
         )
     return classifier
 
@@ -164,6 +165,10 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
             )
     names = [model.name for model in models]
     for name in names:
+        if name in StageName.__members__:
+            raise ConfigError(
+                f"A model is called {name}, as a stage is. Give it another name, e.g. {name}_model."
+            )
         if names.count(name) > 1:
             raise ConfigError(
                 f"Two models are called {name}. Give one another name, e.g. target.name={name}_b."

@@ -141,10 +141,16 @@ class PredictModule(LightningModule):
             return
         size, device = model.classifier.batch_size, self.trainer.strategy.root_device
         rows = self.pool.table.iloc[batch.readable]
+        width = model.classifier.label_space(self.categories).num_classes
         for first in range(0, len(images), size):
             part: Any = images[first : first + size]
             part = part.to(device) if isinstance(part, Tensor) else part
             logits = model.classifier.logits_of(part, rows.iloc[first : first + size]).float().cpu().numpy()
+            if logits.shape[1] != width:
+                raise ModelError(
+                    f"{model.name} gave {logits.shape[1]} logits an image, but has {width} classes. "
+                    "Choose the weights of this head, or say with `classes` what the outputs are."
+                )
             if not np.isfinite(logits).all():
                 raise ModelError(
                     f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
@@ -154,8 +160,6 @@ class PredictModule(LightningModule):
     def _write(self, model: PendingModel, shard: int) -> None:
         width = model.classifier.label_space(self.categories).num_classes
         logits = np.concatenate([np.zeros((0, width), np.float32), *self._logits[model.name]])
-        if logits.shape[1] != width:
-            raise ModelError(f"{model.name} gave {logits.shape[1]} logits an image, but has {width} classes.")
         rows = self.pool.shard_rows(shard)
         rows = rows[~rows.index.isin(self._unreadable)]
         flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), width)

@@ -1,0 +1,237 @@
+"""A model of the user's own: any class or function that gives something which maps images to logits."""
+
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, final
+
+from imagenetd.errors import ConfigError, ModelError
+from imagenetd.imagenet import NUM_CLASSES
+from imagenetd.models.class_order import IMAGENET, read_class_order
+from imagenetd.models.classifier import Classifier, closed_label_space
+from imagenetd.models.hub import resolve_local
+from imagenetd.models.state_dicts import read_state_dict
+from imagenetd.models.weights import find_weights, load_error
+from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.store import file_sha256
+from imagenetd.vocabulary import Category
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from PIL import Image
+    from torch import Tensor
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+@final
+class CustomClassifier(Classifier):
+    """Whatever `module` makes, called on batches of preprocessed images.
+
+    Args:
+        module: Dotted path of a class or function, e.g. `mypackage.MyModel`; what it returns maps "images 3 h w" to
+            "images classes": a torch module, or any callable.
+        kwargs: Arguments of `module`.
+        checkpoint: State dict for the torch module (safetensors, or a torch file of plain tensors).
+        loads_own_weights: True: `module` returns a trained model, and no checkpoint is needed.
+        version: Change it when the model changes and neither its source file, kwargs nor checkpoint does.
+        classes: `imagenet` (1,000 outputs, WordNet ids sorted), a file that names the 1,000 outputs one a line (WordNet
+            id or number), or a list of category keys (a closed set).
+        transform: Dotted path of a function from a PIL image to a tensor "3 h w"; null: as below.
+        input_size_px: Side of the square that the network sees.
+        crop_pct: Part of the resized image that is kept.
+        interpolation: `bilinear`, `bicubic`, `nearest`.
+        mean: Subtracted from each channel, in 0..1.
+        std: Divides each channel.
+        batch_size: Images of one step.
+        family: Models of one family make similar mistakes.
+        name: In messages; null: the module.
+    """
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        kwargs: dict[str, Any] | None = None,
+        checkpoint: str | None = None,
+        loads_own_weights: bool = False,
+        version: str | None = None,
+        classes: str | list[str] = IMAGENET,
+        transform: str | None = None,
+        input_size_px: int = 224,
+        crop_pct: float = 0.875,
+        interpolation: str = "bilinear",
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        batch_size: int = 64,
+        family: str = "custom",
+        name: str | None = None,
+    ) -> None:
+        self.name = name or module
+        self.module, self.kwargs, self.checkpoint = module, dict(kwargs or {}), checkpoint
+        self.loads_own_weights, self.version, self.classes = loads_own_weights, version, classes
+        self.transform_path, self.batch_size, self.family = transform, batch_size, family
+        if interpolation not in ("bilinear", "bicubic", "nearest"):
+            raise ConfigError(
+                f"{self.name}: interpolation={interpolation} is none of bilinear, bicubic, nearest."
+            )
+        self._preprocessing = {
+            "input_size_px": input_size_px,
+            "resize_px": int(input_size_px / crop_pct),
+            "interpolation": interpolation,
+            "mean": list(mean or MEAN),
+            "std": list(std or STD),
+        }
+        self._model: Any = None
+        self._transform: Any = None
+        self._order: Tensor | None = None
+        self._provenance: dict[str, Any] = {}
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return nothing: the code and the weights are local, and `identity` refuses a model without them."""
+        return []
+
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return the path and source of the code, its arguments, weights, preprocessing and meaning of the outputs."""
+        path = self._path()
+        order = read_class_order(self.classes, name=self.name)
+        return {
+            "adapter": "custom",
+            "module": [self.module, self.kwargs, _source_sha256(self._found(self.module))],
+            "weights": f"sha256:{file_sha256(path)}" if path else "its own",
+            "version": self.version,
+            "classes": list(order) if order else self.classes,
+            "preprocessing": self._described(),
+        }
+
+    def label_space(self, categories: Sequence[Category]) -> LabelSpace:
+        """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
+        if not isinstance(self.classes, str):
+            return closed_label_space(self.name, self.classes, categories)
+        accepted = {category.name: category.imagenet_ids for category in categories}
+        return LabelSpace("imagenet-1k", "any-of-ids", NUM_CLASSES, accepted)
+
+    def load(self, categories: Sequence[Category], device: "torch.device") -> None:
+        """Make the model, and read its weights where a checkpoint is given."""
+        import torch
+
+        path = self._path()
+        try:
+            model = self._found(self.module)(**self.kwargs)
+        except Exception as error:  # code of the user
+            self._refuse(error, f"{self.module}({self.kwargs}) cannot be made")
+        if isinstance(model, torch.nn.Module):
+            self._fill(model, path)
+            model = model.to(device).eval().requires_grad_(False)
+        elif path is not None or not callable(model):
+            what = f"a {type(model).__name__}, which is no torch module"
+            raise ModelError(f"{self.name}: {self.module} gives {what}. Return one, or leave checkpoint out.")
+        order = read_class_order(self.classes, name=self.name)
+        self._order = torch.tensor(order, device=device).argsort() if order else None
+        self._model, self._transform = model, self._make_transform()
+        self._provenance = {
+            "file": str(path) if path else self.module,
+            "sha256": file_sha256(path) if path else _source_sha256(self._found(self.module)),
+            "preprocessing": self._described(),
+            "library": f"torch {torch.__version__}",
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what was loaded."""
+        return dict(self._provenance)
+
+    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
+        """Apply the user's own function, or resize the shorter side, crop the centre and normalise."""
+        return self._transform(image.convert("RGB"))
+
+    def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
+        """Return the outputs in the order of the label space."""
+        import torch
+
+        try:
+            with torch.inference_mode():
+                output = self._model(batch)
+        except Exception as error:  # code of the user
+            self._refuse(error, f"{self.module} fails on images of shape {list(batch.shape)}")
+        output = getattr(output, "logits", output)
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != len(batch):
+            found = (
+                f"shape {list(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
+            )
+            raise ModelError(f"{self.name}: {self.module} gives {found} where images x classes is needed.")
+        if self._order is not None and output.shape[1] == len(self._order):
+            output = output[:, self._order]
+        return output.float()
+
+    def _described(self) -> dict[str, Any]:
+        if self.transform_path is None:
+            return self._preprocessing
+        return {"transform": self.transform_path, "source": _source_sha256(self._found(self.transform_path))}
+
+    def _make_transform(self) -> Any:
+        if self.transform_path is not None:
+            return self._found(self.transform_path)
+        from torchvision import transforms
+
+        options = self._preprocessing
+        mode = transforms.InterpolationMode(options["interpolation"])
+        return transforms.Compose(
+            [
+                transforms.Resize(options["resize_px"], mode, antialias=True),
+                transforms.CenterCrop(options["input_size_px"]),
+                transforms.ToTensor(),
+                transforms.Normalize(options["mean"], options["std"]),
+            ]
+        )
+
+    def _path(self) -> Path | None:
+        if self.checkpoint is None:
+            if self.loads_own_weights:
+                return None
+            raise ModelError(
+                f"{self.name}: no checkpoint: the network would be random. Set checkpoint=PATH, or "
+                f"loads_own_weights=true when {self.module} returns a trained model."
+            )
+        path = resolve_local(self.checkpoint)
+        if path is None:
+            raise ModelError(
+                f"{self.name}: checkpoint={self.checkpoint} does not exist (read from {Path.cwd()})."
+            )
+        return find_weights(path, preferred=("model.safetensors",), name=self.name)
+
+    def _fill(self, model: "torch.nn.Module", path: Path | None) -> None:
+        if path is None:
+            return
+        try:
+            model.load_state_dict(read_state_dict(path))
+        except ModelError:
+            raise
+        except Exception as error:  # each format has its own errors
+            raise load_error(error, name=self.name, path=path, architecture=self.module) from error
+
+    def _found(self, dotted: str) -> Callable[..., Any]:
+        from hydra.utils import get_object
+
+        try:
+            return get_object(dotted)
+        except Exception as error:  # hydra wraps whatever the import raises
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{self.name}: {dotted} cannot be imported: {reason} Install it, or put its folder on PYTHONPATH."
+            ) from error
+
+    def _refuse(self, error: Exception, what: str) -> NoReturn:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(f"{self.name}: {what}: {reason} ({place.filename}:{place.lineno})") from error
+
+
+def _source_sha256(thing: Any) -> str | None:
+    """Return the hash of the file that holds some code; None for what has no Python source."""
+    try:
+        source = inspect.getsourcefile(thing)
+    except TypeError:
+        return None
+    return file_sha256(Path(source)) if source and Path(source).is_file() else None
