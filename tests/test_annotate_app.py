@@ -184,6 +184,16 @@ def test_a_request_from_another_site_changes_nothing(
     assert room.desk.given("anna") == []
 
 
+def test_a_proxy_may_call_the_server_by_another_host_than_workers_do(room: Room) -> None:
+    access = Access(hosts=frozenset({"testserver"}), address="https://pictures.example.org")
+    client = TestClient(make_app(room, access), base_url="https://testserver")
+    client.get(invitation(room, "anna", "https://testserver", days=1))
+    csrf = client.get("/api/session").json()["csrf"]
+    for origin, status in (("https://pictures.example.org", 200), ("https://pictures.example.net", 403)):
+        headers = {CSRF_HEADER: csrf, "origin": origin, "content-type": "application/json"}
+        assert client.post("/api/task", json={}, headers=headers).status_code == status
+
+
 def test_another_sessions_csrf_token_is_refused(room: Room, anna: Browser) -> None:
     anna.csrf = Browser(room, "anna").csrf
     assert anna.post("/api/task", {}).status_code == 403
@@ -300,12 +310,12 @@ def test_every_answer_has_the_strict_headers(anna: Browser, path: str) -> None:
     headers = anna.client.get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
     assert headers["x-frame-options"] == "DENY"
 
 
 def test_the_session_cookie_is_out_of_reach_of_scripts_and_of_http_behind_https(room: Room) -> None:
-    secure = Access(hosts=frozenset({"testserver"}), is_secure=True)
+    secure = Access(hosts=frozenset({"testserver"}), address="https://testserver")
     client = TestClient(make_app(room, secure), base_url="https://testserver")
     answer = client.get(invitation(room, "anna", "https://testserver", days=1), follow_redirects=False)
     cookie = answer.headers["set-cookie"].lower()

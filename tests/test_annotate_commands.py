@@ -113,7 +113,13 @@ def test_the_address_is_what_a_worker_types(changes: dict[str, object], address:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"timeout_minutes": 0.0}, {"link_days": -1.0}, {"port": 70_000}, {"public_url": "pictures.example.org"}],
+    [
+        {"timeout_minutes": 0.0},
+        {"link_days": -1.0},
+        {"port": 70_000},
+        {"public_url": "pictures.example.org"},
+        {"certificate": "/nowhere.pem"},
+    ],
 )
 def test_options_with_which_no_page_can_be_served_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="qc.page."):

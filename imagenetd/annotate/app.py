@@ -38,11 +38,16 @@ class Access:
 
     hosts: Iterable[str]
     """Names by which the server may be called."""
-    is_secure: bool = False
-    """The page is reached through https: cookies are sent over nothing else."""
+    address: str = ""
+    """How workers reach the page, e.g. `https://pictures.example.org`, when a proxy stands before us."""
     session_s: float = 12 * 3600
     """A session ends after so long; the invitation opens another."""
     max_body_bytes: int = 16 * 1024
+
+    @property
+    def is_secure(self) -> bool:
+        """Tell whether the page is reached through https; its cookie is then sent over nothing else."""
+        return self.address.startswith("https://")
 
 
 def make_app(
@@ -72,7 +77,11 @@ def make_app(
         Route("/api/submit", _spoken(desk.submit), methods=["POST"]),
     ]
     shield = Middleware(
-        Shield, hosts=access.hosts, max_body_bytes=access.max_body_bytes, is_secure=access.is_secure
+        Shield,
+        hosts=access.hosts,
+        address=access.address,
+        max_body_bytes=access.max_body_bytes,
+        is_secure=access.is_secure,
     )
     return Starlette(routes=routes, middleware=[shield], exception_handlers={HTTPException: _plain_error})
 

@@ -59,4 +59,12 @@ def require_usable(options: PageConfig) -> PageConfig:
         raise ConfigError(
             f"qc.page.public_url={options.public_url} is no address. Write it as https://pictures.example.org."
         )
+    if options.certificate is not None:
+        for name in ("certificate", "private_key"):
+            path = getattr(options, name)
+            if path is None or not Path(path).is_file():
+                raise ConfigError(
+                    f"qc.page.{name}={path} is no file. To serve https, give qc.page.certificate and "
+                    "qc.page.private_key as PEM files."
+                )
     return options

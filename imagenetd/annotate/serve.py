@@ -94,7 +94,7 @@ def _access(options: PageConfig, address: str) -> Access:
         hosts |= set(LOOPBACK)
     return Access(
         hosts=frozenset(hosts),
-        is_secure=parts.scheme == "https",
+        address=f"{parts.scheme}://{parts.netloc}",
         session_s=options.session_hours * HOUR_S,
         max_body_bytes=options.max_request_kb * 1024,
     )

@@ -25,7 +25,7 @@ HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
@@ -39,12 +39,16 @@ class Shield:
     Args:
         app: The application.
         hosts: Names by which the server may be called; another is a rebound DNS name or a misconfigured proxy.
+        address: How workers reach the page, e.g. `https://pictures.example.org`; a proxy may call us by another host.
         max_body_bytes: Of a request.
         is_secure: The page is reached through https.
     """
 
-    def __init__(self, app: App, *, hosts: Iterable[str], max_body_bytes: int, is_secure: bool) -> None:
+    def __init__(
+        self, app: App, *, hosts: Iterable[str], address: str, max_body_bytes: int, is_secure: bool
+    ) -> None:
         self._app, self._hosts, self._max_bytes = app, frozenset(hosts), max_body_bytes
+        self._address = address
         headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_secure else {})
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -78,7 +82,7 @@ class Shield:
         if scope["method"] != "POST":
             return None
         origin = given.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}", self._address):
             return 403, "wrong_origin"
         if given.get("sec-fetch-site", "same-origin") != "same-origin":
             return 403, "wrong_origin"
