@@ -15,6 +15,7 @@ from imagenetd.predictions import read_answers
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.store import STAGE_FILE, read_stage_file
+from imagenetd.wordnet import NUM_CLASSES, imagenet_names
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
 BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]
@@ -69,11 +70,15 @@ def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.
 
 
 def class_names(space: LabelSpace) -> tuple[str, ...]:
-    """Return a name for every class: its own, else the category that accepts it, else its number."""
+    """Return a name for every class: its own, else the category that accepts it, else ImageNet's, else its number."""
     if space.class_names is not None:
         return tuple(space.class_names)
     owner = {index: category for category, indices in space.accepted.items() for index in indices}
-    return tuple(owner.get(index, f"class {index}") for index in range(space.num_classes))
+    others = imagenet_names() if space.num_classes == NUM_CLASSES else ()
+    spare = [f"class {index}" for index in range(space.num_classes)]
+    return tuple(
+        owner.get(index) or (others[index] if others else spare[index]) for index in range(space.num_classes)
+    )
 
 
 def other_models(folder: Path, categories: Sequence[str], known: Sequence[StoredModel]) -> list[StoredModel]:

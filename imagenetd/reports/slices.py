@@ -1,0 +1,146 @@
+"""The report `slices`: where a model fails more than elsewhere, found on half of the images, confirmed on the rest."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import wilson_interval
+from imagenetd.reports.design import Design, share
+from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.report import Report
+from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
+from imagenetd.statistics.strata import adjusted_p_values
+from imagenetd.vocabulary import load_categories
+from imagenetd.wordnet import hypernym_groups
+
+ANY = "any"
+COLUMNS = [
+    *("model", "categories", "nuisances", "num_categories", "num_nuisances", "score"),
+    *("num_images_found", "error_found", "num_images", "num_errors", "error", "wilson_low", "wilson_high"),
+    *("base_error", "lift", "p_value", "q_value", "is_confirmed"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesReport(Report):
+    """The worst slices by category, group of categories (WordNet), kind and nuisance, and by pairs of these."""
+
+    num_slices: int = 10
+    """Slices of each target that are looked at again on the other half."""
+    min_images: int = 10
+    """Images that a slice needs on the half where it is found."""
+    size_weight: float = 0.05
+    """Between 0 and 1: how much a slice's size counts against its error rate."""
+    false_discovery_rate: float = 0.05
+    """Accepted share of false alarms among the confirmed slices."""
+
+    name: ClassVar[str] = "slices"
+
+    def report(self, evidence: Evidence) -> ReportResult:
+        """Return `slices`."""
+        design = Design(evidence)
+        space = SliceSpace.of(design)
+        parts = [self._of(model, space, halves_of(design, model)) for model in evidence.of_role("target")]
+        table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+        summary = {
+            "num_found": len(table),
+            "num_confirmed": int(table["is_confirmed"].sum()) if len(table) else 0,
+        }
+        return ReportResult(self.name, {"slices": table}, tuple(_findings(table)), summary)
+
+    def _of(self, model: ModelEvidence, space: "SliceSpace", halves: np.ndarray) -> pd.DataFrame:
+        """Search on half 0, look again on half 1; `halves` is "errors|images halves categories nuisances"."""
+        sums = np.stack(
+            [[slice_sums(half, space.rows, space.columns) for half in counted] for counted in halves]
+        )
+        (errors, errors_again), (sizes, sizes_again) = sums
+        score = slice_scores(errors, sizes, weight=1 - self.size_weight, min_size=self.min_images)
+        chosen = best_slices(score, space.rows, space.columns, most=self.num_slices)
+        if not chosen:
+            return pd.DataFrame(columns=COLUMNS)
+        row, column = (np.array(side) for side in zip(*chosen, strict=True))
+        wrong, images = (np.rint(half[row, column]).astype(np.int64) for half in (errors_again, sizes_again))
+        base = share(errors_again[0, 0] - wrong, sizes_again[0, 0] - images)
+        p_value = excess_p_values(wrong, images, np.nan_to_num(base))
+        q_value = adjusted_p_values(p_value)
+        low, high = wilson_interval(wrong, images)
+        return pd.DataFrame(
+            {
+                **{"model": model.name, "categories": [space.row_names[index] for index in row.tolist()]},
+                "nuisances": [space.column_names[index] for index in column.tolist()],
+                "num_categories": space.rows[row].sum(axis=1),
+                "num_nuisances": space.columns[column].sum(axis=1),
+                **{"score": score[row, column], "num_images_found": sizes[row, column].astype(np.int64)},
+                "error_found": share(errors[row, column], sizes[row, column]),
+                **{"num_images": images, "num_errors": wrong, "error": share(wrong, images)},
+                **{"wilson_low": low, "wilson_high": high, "base_error": base},
+                **{"lift": share(share(wrong, images), base), "p_value": p_value, "q_value": q_value},
+                "is_confirmed": q_value < self.false_discovery_rate,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSpace:
+    """All sets of categories (rows) and of nuisances (columns) that can make a slice; the first is everything."""
+
+    rows: np.ndarray
+    row_names: Sequence[str]
+    columns: np.ndarray
+    column_names: Sequence[str]
+
+    @classmethod
+    def of(cls, design: Design) -> "SliceSpace":
+        """Take categories and their groups in WordNet, kinds and nuisances."""
+        categories, words = design.categories, design.nuisances
+        groups = _groups(categories)
+        rows: list[list[int]] = [list(range(len(categories))), *groups.values()]
+        rows += [[place] for place in range(len(categories))]
+        kinds = {kind: np.flatnonzero(words["kind"] == kind).tolist() for kind in words["kind"].unique()}
+        columns = [list(range(len(words))), *kinds.values(), *([place] for place in range(len(words)))]
+        return cls(
+            memberships(rows, len(categories)),
+            [ANY, *groups, *categories],
+            memberships(columns, len(words)),
+            [ANY, *(f"any {kind}" for kind in kinds), *words["nuisance"]],
+        )
+
+
+def halves_of(design: Design, model: ModelEvidence) -> np.ndarray:
+    """Return errors and images of both halves, "2 2 categories nuisances"; halves by seed, or by image if there is one.
+
+    The control arm is left out.
+    """
+    evidence = design.evidence
+    seed = evidence.images["seed_index"].to_numpy()
+    half = seed % 2 if (seed > 0).any() else np.arange(len(seed)) // 2 % 2
+    used = evidence.sets[evidence.judged]
+    counted = [
+        [design.count(used & wrong & (half == side)) for side in (0, 1)]
+        for wrong in (~model.correct, np.ones(len(seed), bool))
+    ]
+    return design.square(np.array(counted, dtype=np.float64), ~design.is_control)
+
+
+def _groups(categories: Sequence[str]) -> dict[str, list[int]]:
+    """Return the WordNet groups that hold at least two of the categories, but not all."""
+    known = load_categories()
+    if not set(categories) <= set(known):
+        return {}
+    return hypernym_groups([known[name].imagenet_ids for name in categories])
+
+
+def _findings(table: pd.DataFrame) -> Iterator[str]:
+    confirmed = table[table["is_confirmed"].astype(bool)] if len(table) else table
+    if confirmed.empty:
+        yield f"Of {len(table)} slices found on half of the images none is confirmed on the other half."
+        return
+    for row in confirmed.sort_values("error", ascending=False).head(5).to_dict("records"):
+        yield (
+            f"{row['model']} fails on {100 * row['error']:.0f}% of {row['categories']} with {row['nuisances']} "
+            f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] against {100 * row['base_error']:.0f}% "
+            "elsewhere, on images that did not choose the slice."
+        )

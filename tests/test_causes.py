@@ -1,0 +1,201 @@
+"""The reports `causes`, `calibration` and `slices` on simulated models, and their arithmetic."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imagenetd.reports.calibration import CalibrationReport
+from imagenetd.reports.causes import CausesReport
+from imagenetd.reports.confusions import natures
+from imagenetd.reports.evidence import Evidence, ModelEvidence
+from imagenetd.reports.slices import SlicesReport
+from imagenetd.statistics.calibration import calibrate
+from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
+from imagenetd.statistics.variance import variance_components
+from imagenetd.wordnet import hypernym_groups, imagenet_names, is_one_to_people, wordnet_distances
+from tests.simulated import evidence, grid, model
+
+IMAGES = grid(num_categories=8, nuisances={"background": 4, "texture": 3}, num_seeds=6, num_neutral=4)
+CATEGORY = IMAGES["category"].str[1:].astype(int).to_numpy()
+
+
+def _given(seed: int, *, bad: float = 0.25) -> Evidence:
+    """Wrong on 25% of the images, but on `bad` of c3 with any texture."""
+    random = np.random.default_rng(seed)
+    is_bad = (CATEGORY == 3) & (IMAGES["kind"] == "texture").to_numpy()
+    models = [
+        model(name, random.random(len(IMAGES)) > np.where(is_bad, bad, 0.25), IMAGES, role=role)
+        for name, role in (("s", "surrogate"), ("t", "target"), ("u", "target"))
+    ]
+    return evidence(IMAGES, models)
+
+
+def test_variance_components_are_unbiased() -> None:
+    random = np.random.default_rng(0)
+    runs, categories, nuisances, seeds = 400, 30, 25, 4
+    parts = [
+        random.choice([-1, 1], size=shape) * size
+        for size, shape in [
+            (0.15, (runs, categories, 1)),
+            (0.1, (runs, 1, nuisances)),
+            (0.2, (runs, categories, nuisances)),
+        ]
+    ]
+    right = random.binomial(seeds, 0.5 + sum(parts)).astype(float)
+    found = variance_components(right, np.full((categories, nuisances), float(seeds)))
+    means = [np.mean(getattr(found, name)) for name in ("category", "nuisance", "interaction", "seed")]
+    assert means == pytest.approx([0.0225, 0.01, 0.04, 0.25 - 0.0725], abs=0.002)
+    total = found.category + found.nuisance + found.interaction + found.seed
+    p = right.sum(axis=(1, 2)) / (categories * nuisances * seeds)
+    assert np.abs(total - p * (1 - p)).max() < 0.02
+
+
+def test_variance_components_of_cells_of_unequal_size_are_unbiased() -> None:
+    random = np.random.default_rng(1)
+    images = random.integers(0, 6, size=(30, 25)).astype(float)
+    effect = random.choice([-0.2, 0.2], size=(400, 30, 1))
+    right = random.binomial(images.astype(int), np.broadcast_to(0.6 + effect, (400, 30, 25))).astype(float)
+    found = variance_components(right, images)
+    assert np.mean(found.category) == pytest.approx(0.04, abs=0.002)
+    assert (
+        np.mean(found.nuisance)
+        == pytest.approx(0, abs=0.001)
+        == pytest.approx(np.mean(found.interaction), abs=0.001)
+    )
+
+
+def test_with_one_image_a_cell_the_pairing_is_part_of_the_seed() -> None:
+    found = variance_components(np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones((2, 2)))
+    assert np.isnan(found.interaction) and np.isfinite(found.seed)
+
+
+def test_calibration_error_equals_a_hand_made_value() -> None:
+    confidence, correct = np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, False, True, True])
+    found = calibrate(confidence, correct, np.zeros(4, int), num_groups=2, num_bins=10)
+    # Bin .9-1: |.95 - .5| on 2 of 4; bin .5-.6: |.55 - 1| on 2 of 4.
+    assert found.error[0] == pytest.approx(0.45) and np.isnan(found.error[1])
+    assert found.overconfidence[0] == pytest.approx(0.75 - 0.75)
+
+
+def test_a_calibrated_model_shows_the_error_of_luck_and_no_more() -> None:
+    random = np.random.default_rng(2)
+    confidence = random.uniform(0.3, 1, size=(400, 100))
+    correct = random.random((400, 100)) < confidence
+    group = np.repeat(np.arange(400), 100)
+    found = calibrate(confidence.ravel(), correct.ravel(), group, num_groups=400, num_bins=10)
+    assert found.error.mean() == pytest.approx(found.error_of_luck.mean(), rel=0.1)
+    assert abs(found.overconfidence.mean()) < 0.01
+
+
+def test_an_overconfident_model_is_called_so() -> None:
+    tables = CalibrationReport(num_bins=10).report(_given(0)).tables
+    row = tables["per_set"].set_index(["set", "model"]).loc[("pool", "t")]
+    assert row["overconfidence"] == pytest.approx(0.9 - row["accuracy"], abs=1e-6)
+    assert row["ece"] == pytest.approx(abs(row["overconfidence"]), abs=1e-6)  # all confidences are 0.9
+    assert len(tables["per_nuisance"]) == 3 * 8 and set(tables["reliability"]["num_images"]) >= {8 * 7 * 6}
+
+
+def test_a_planted_slice_is_found_on_one_half_and_confirmed_on_the_other() -> None:
+    table = SlicesReport(min_images=8).report(_given(0, bad=0.95)).tables["slices"].query("model == 't'")
+    first = table.iloc[0]
+    assert (first["categories"], first["nuisances"]) == ("c3", "any texture")
+    assert first["is_confirmed"] and first["num_images"] == 9 and first["error"] > 0.7
+
+
+def test_slices_of_pure_noise_are_found_but_not_confirmed() -> None:
+    found, confirmed, seen = 0, 0, []
+    for seed in range(60):
+        table = SlicesReport(num_slices=5).report(_given(seed)).tables["slices"]
+        found, confirmed = found + len(table), confirmed + bool(table["is_confirmed"].any())
+        seen.append((table["error_found"] - table["error"]).mean())
+    assert found > 150 and confirmed / 60 <= 0.15  # two models, each at 5% and exact tests below that
+    assert np.mean(seen) > 0.1  # what looking at one half alone would have claimed
+
+
+def test_slices_in_or_around_a_better_one_are_left_out() -> None:
+    rows, columns = memberships([[0, 1], [0], [1]], 2), memberships([[0, 1], [0], [1]], 2)
+    errors = slice_sums(np.array([[9.0, 1.0], [1.0, 1.0]]), rows, columns)
+    sizes = slice_sums(np.full((2, 2), 10.0), rows, columns)
+    assert errors[0].tolist() == [12, 10, 2] and sizes[0, 0] == 40
+    score = slice_scores(errors, sizes, weight=0.95, min_size=5)
+    assert score[1, 1] == pytest.approx(0.95 * (0.9 / 0.3 - 1) - 0.05 * (40 / 10 - 1))
+    assert best_slices(score, rows, columns, most=3) == [(1, 1)]
+    assert np.isinf(slice_scores(errors, sizes, weight=0.95, min_size=11)[1, 1])
+
+
+def test_the_excess_of_errors_has_an_exact_p_value() -> None:
+    p = excess_p_values(np.array([3, 0, 0]), np.array([3, 3, 0]), np.array([0.5, 0.5, 0.5]))
+    assert p.tolist() == [0.125, 1.0, 1.0]
+
+
+def _named(images: pd.DataFrame, predicted: list[int], name: str = "t") -> ModelEvidence:
+    names = ("banana", "lemon", "mug", "monitor")
+    label = images["category"].map(names.index).to_numpy()
+    answers = np.array(predicted, np.int32)
+    made = model(name, answers == label, images.assign(category="c0"))
+    return dataclasses.replace(made, class_names=names, predicted=answers)
+
+
+NAMED = pd.DataFrame(
+    {
+        "category": ["banana", "banana", "banana", "mug"],
+        "kind": "texture",
+        "nuisance": ["grid", "grid", "dots", "dots"],
+    }
+).assign(seed_index=[0, 1, 0, 0], image_id=["1", "2", "3", "4"], text="")
+
+
+def test_confusions_name_what_is_seen_instead() -> None:
+    given = evidence(NAMED, [_named(NAMED, [1, 1, 0, 3]), _named(NAMED, [1, 0, 0, 3], "u")])
+    rows = CausesReport().report(given).tables["confusions"]
+    shown = rows[["category", "nuisance", "predicted", "num_models", "num_answers", "share"]].values.tolist()
+    assert shown == [["mug", "dots", "monitor", 2, 2, 1.0], ["banana", "grid", "lemon", 2, 3, 0.75]]
+
+
+def test_failures_are_near_or_far_in_wordnet() -> None:
+    given = evidence(NAMED, [_named(NAMED, [1, 1, 3, 2])])
+    rows = CausesReport().report(given).tables["nature"].query("kind == 'all'").set_index("nature")
+    assert rows["num_failures"].to_dict() == {"label_space": 0, "near": 2, "far": 1}
+    assert rows.loc["near", "chance_share"] == pytest.approx(
+        1 / 3
+    )  # of lemon, mug and monitor only lemon is near
+
+
+def test_the_natures_of_a_thousand_classes_follow_their_ids() -> None:
+    made = dataclasses.replace(
+        _named(NAMED, [0, 0, 0, 2]), regime="any-of-ids", class_names=tuple(f"{n}" for n in range(1000))
+    )
+    found = natures(["monitor", "banana"], made, near_distance=4)
+    # screen is label space, desktop computer too (people give both labels), banana is far, monitor itself is right.
+    assert found[0, [782, 527, 954, 664]].tolist() == [0, 0, 2, -1]
+    assert found[1, [954, 951, 664]].tolist() == [-1, 1, 2]
+
+
+def test_a_nuisance_on_which_all_targets_fail_comes_first() -> None:
+    random = np.random.default_rng(3)
+    bad = (IMAGES["nuisance"] == "texture1").to_numpy()
+    models = [model(name, ~bad & (random.random(len(IMAGES)) < 0.8), IMAGES) for name in ("t", "u")]
+    row = CausesReport().report(evidence(IMAGES, models)).tables["always_fail"].iloc[0]
+    assert (row["nuisance"], row["share"], row["num_cells_always_fail"]) == ("texture1", 1.0, 8)
+    assert row["share_if_independent"] == pytest.approx(1.0)
+
+
+def test_variance_shares_add_up_to_one_in_the_report() -> None:
+    table = CausesReport().report(_given(1)).tables["variance"]
+    totals = table.groupby(["model", "kind"])["share"].sum()
+    assert totals.to_numpy() == pytest.approx(1.0, abs=0.02)
+
+
+def test_wordnet_knows_fruits_from_machines() -> None:
+    banana, pineapple, monitor, screen = (np.array([n]) for n in (954, 953, 664, 782))
+    assert wordnet_distances(banana, banana) == 0 and wordnet_distances(banana, pineapple) == 2
+    assert wordnet_distances(banana, monitor) > 8
+    assert is_one_to_people()[664, 782] and is_one_to_people()[836, 837] and not is_one_to_people()[954, 953]
+    assert len(imagenet_names()) == 1000 and screen == 782
+
+
+def test_groups_lie_above_some_but_not_all() -> None:
+    groups = hypernym_groups([(954,), (951,), (504,)])  # banana, lemon, mug
+    assert [0, 1] in groups.values() and all(2 <= len(members) < 3 for members in groups.values())
