@@ -43,10 +43,11 @@ smoke: $(INSTALLED)  ## the whole loop with one image a cell, in a folder that i
 	$(BIN)/python run.py num_images_per_cell=1 logger=csv paths.output_dir="$$folder" $(ARGS)
 
 bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run
-	@shopt -s nullglob; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do name=$$(basename "$$script" .py); \
+	echo "== python -m benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
 
 lock: $(INSTALLED)  ## resolve pyproject.toml again into requirements.lock, on every platform, without registry addresses
-	@uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile pyproject.toml --extra dev --extra exports --extra qc --extra slurm --universal \
+	@uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile pyproject.toml --extra adapters --extra dev --extra exports --extra qc --extra slurm --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	--upgrade --quiet --output-file requirements.lock
 
