@@ -20,8 +20,9 @@ HELP = ROOT / "conf" / "hydra" / "help" / "imagenetd.yaml"
 
 
 def commands(page: Path, start: str) -> list[str]:
-    """Return the commands of a page that begin with `start`, without comments."""
-    found = re.findall(rf"^\s*({re.escape(start)}[^\n#]*)", page.read_text(), re.MULTILINE)
+    """Return the commands of a page that begin with `start`, without comments; continued lines are joined."""
+    text = re.sub(r"\\\n\s*", "", page.read_text())
+    found = re.findall(rf"^\s*({re.escape(start)}[^\n#]*)", text, re.MULTILINE)
     return [re.split(r"\s{4,}", command.strip())[0] for command in found]
 
 
