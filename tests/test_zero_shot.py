@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +86,7 @@ def test_weights_are_found_below_what_training_scripts_wrap_around_them(tmp_path
         "state_dict": {"epoch": 3, "arch": "resnet50", "state_dict": {"module.fc.weight": weight}},
         "model_state_dict": {"model_state_dict": bare},
         "model": {"model": "resnet50", "state_dict": bare, "best_acc1": 0.7},  # as AugMix saves it
+        "lightning": {"state_dict": {"model.fc.weight": weight}, "epoch": 3},
         "compiled": {"module._orig_mod.fc.weight": weight},
     }
     for name, content in wrapped.items():
@@ -98,6 +100,48 @@ def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "x.pth")
     with pytest.raises(ModelError, match="holds a mapping with epoch, lr where weights are expected"):
         read_state_dict(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("content", [b"hello", b""])
+def test_a_file_that_torch_did_not_write_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(ModelError, match="is no torch file") as caught:
+        read_state_dict(tmp_path / "x.pth")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interpolation": "cubic"}, "interpolation=cubic is none of"),
+        ({"crop_pct": 87.5}, "crop_pct=87.5 is no share"),
+        ({"mean": [0.5]}, r"mean=\[0.5\] must be three numbers"),
+        ({"std": [1.0, 0.0, 1.0]}, "must be above 0"),
+        ({"input_size_px": 0}, "input_size_px=0 must be 1 or more"),
+    ],
+)
+def test_preprocessing_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TimmClassifier(architecture="resnet50", **options)
+
+
+def test_a_size_that_a_transformer_cannot_take_is_told_in_one_line(tmp_path: Path) -> None:
+    import timm
+
+    torch.save(
+        timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=2).state_dict(), tmp_path / "vit.pth"
+    )
+    model = TimmClassifier(
+        architecture="vit_tiny_patch16_224",
+        model_kwargs={"depth": 1},
+        checkpoint=str(tmp_path / "vit.pth"),
+        classes=["mug", "banana"],
+        input_size_px=96,
+    )
+    model.load(MUG, CPU)
+    with pytest.raises(ModelError, match=r"doesn't match model .* Change input_size_px") as caught:
+        model.logits(torch.zeros(1, 3, 96, 96))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_timm_network_loads_a_checkpoint_saved_by_a_parallel_trainer(tmp_path: Path) -> None:

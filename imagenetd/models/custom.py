@@ -11,6 +11,7 @@ from imagenetd.imagenet import NUM_CLASSES
 from imagenetd.models.class_order import IMAGENET, read_class_order
 from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import resolve_local
+from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.weights import find_weights, load_error
 from imagenetd.records import LabelSpace, MissingFile
@@ -73,10 +74,6 @@ class CustomClassifier(Classifier):
         self.module, self.kwargs, self.checkpoint = module, dict(kwargs or {}), checkpoint
         self.loads_own_weights, self.version, self.classes = loads_own_weights, version, classes
         self.transform_path, self.batch_size, self.family = transform, batch_size, family
-        if interpolation not in ("bilinear", "bicubic", "nearest"):
-            raise ConfigError(
-                f"{self.name}: interpolation={interpolation} is none of bilinear, bicubic, nearest."
-            )
         self._preprocessing = {
             "input_size_px": input_size_px,
             "resize_px": int(input_size_px / crop_pct),
@@ -84,6 +81,9 @@ class CustomClassifier(Classifier):
             "mean": list(mean or MEAN),
             "std": list(std or STD),
         }
+        check_preprocessing(
+            self._preprocessing | {"crop_pct": crop_pct, "input_size": [input_size_px]}, name=self.name
+        )
         self._model: Any = None
         self._transform: Any = None
         self._order: Tensor | None = None

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights")
 """Keys under which training scripts keep the weights, best first: averaged weights are the published ones."""
 
-PREFIXES = ("_orig_mod.", "module.")
-"""Put before every name by torch.compile and by DataParallel and its kin."""
+PREFIXES = ("_orig_mod.", "module.", "model.", "net.", "network.")
+"""Put before every name by torch.compile, by DataParallel and its kin, and by training frameworks (Lightning)."""
 
 
 def read_state_dict(path: Path) -> dict[str, "Tensor"]:
     """Return name -> tensor of a safetensors or torch file; no code of the file is run (`weights_only`).
 
     Raises:
-        ModelError: When no mapping of tensors is in the file. The libraries' own errors for a file that cannot be
-            read pass through.
+        ModelError: When the file is no torch file, or holds no mapping of tensors. The libraries' other errors for a
+            file that cannot be read pass through.
     """
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -29,7 +29,13 @@ def read_state_dict(path: Path) -> dict[str, "Tensor"]:
         return without_prefixes(load_file(path))
     import torch
 
-    return unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (KeyError, EOFError, IndexError) as error:  # what the unpickler raises for a text or an empty file
+        raise ModelError(
+            f"{path} is no torch file. Save the network's state dict, as safetensors at best."
+        ) from error
+    return unwrapped(content, path)
 
 
 def unwrapped(checkpoint: Any, path: Path) -> dict[str, "Tensor"]:

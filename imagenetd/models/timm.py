@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import fetch, missing_file
+from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import load_error, plain
@@ -85,6 +86,7 @@ class TimmClassifier(Classifier):
             "std": std,
         }
         self._overrides = {key: value for key, value in asked.items() if value is not None}
+        check_preprocessing(self._overrides, name=self.name)
         self.batch_size, self.family, self.size_mb = batch_size, family, size_mb
         self._model: Any = None
         self._transform: Any = None
@@ -148,8 +150,13 @@ class TimmClassifier(Classifier):
         """Return the outputs of the head."""
         import torch
 
-        with torch.inference_mode():
-            return self._model(batch).float()
+        try:
+            with torch.inference_mode():
+                return self._model(batch).float()
+        except AssertionError as error:  # a transformer with a fixed grid of patches
+            raise ModelError(
+                f"{self.name}: {error} Change input_size_px, or model_kwargs.img_size."
+            ) from error
 
     def _build(self, path: Path, cfg: dict[str, Any]) -> Any:
         """Return the network with all weights from the file, or raise ModelError."""
