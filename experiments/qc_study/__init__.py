@@ -1,0 +1,1 @@
+"""Study: what quality control makes of a mined set with planted mistakes."""
