@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import hashlib
 import hmac
 import json
 import os
@@ -53,6 +52,7 @@ class Signer:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._key_of: dict[str, bytes] = {}
 
     def token(self, purpose: str, badge: Badge) -> str:
         """Return a signed text that says who, until when."""
@@ -79,8 +79,9 @@ class Signer:
         return _text(self._digest(purpose, said))[:NAME_CHARS]
 
     def _digest(self, purpose: str, content: bytes) -> bytes:
-        key = hmac.digest(self._key, purpose.encode(), hashlib.sha256)
-        return hmac.digest(key, content, hashlib.sha256)
+        key = self._key_of.get(purpose) or hmac.digest(self._key, purpose.encode(), "sha256")
+        self._key_of[purpose] = key
+        return hmac.digest(key, content, "sha256")
 
 
 def read_or_make_key(path: Path) -> bytes:
