@@ -83,7 +83,7 @@ def make_benchmark(job: Job, set_name: str) -> Benchmark:
 
 
 def _members(job: Job, set_name: str, images: pd.DataFrame) -> np.ndarray:
-    sets = {**job.sets, "easy": images["is_easy"].to_numpy()}
+    sets = {**job.sets, "easy": images["is_easy"].to_numpy(), "not_mined": ~job.sets["mined"]}
     return sets.get(set_name, np.zeros(len(images), dtype=bool))
 
 

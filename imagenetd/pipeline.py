@@ -213,6 +213,7 @@ def _report(job: Job) -> StageResult:
         evidence=lambda: job.evidence(models=chosen.models, baseline=chosen.baseline),
         logger=build(plan.config.logger, option="logger"),
         cards=job.cards,
+        picture=lambda position: job.pool.read_image(position),
         show=console().print,
         waiting=_waiting,
     )

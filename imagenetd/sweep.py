@@ -1,6 +1,7 @@
 """The end of a sweep: a table that compares its jobs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ def show_comparison(sweep: Path) -> int:
         )
         path = write_csv(table, sweep / "comparison.csv")
         console().print(comparison_view(table))
+        console().print(f"as a page -> {_write_page(sweep, table, jobs)}", soft_wrap=True)
         console().print(f"comparison of {len(found)} of {len(jobs)} jobs -> {path}", soft_wrap=True)
     failed = [job for job in jobs if "error" in job]
     for job in failed:
@@ -61,3 +63,24 @@ def show_comparison(sweep: Path) -> int:
             Text(f"job {job['number']} ({changes}) failed: {job['error']}", style="red"), soft_wrap=True
         )
     return len(failed)
+
+
+def _write_page(sweep: Path, table: Any, jobs: list[dict[str, Any]]) -> Path:
+    """Write the page that compares the jobs and leads to the page of each."""
+    from imagenetd.reports.html_report import comparison_page
+    from imagenetd.stages.report import HTML_FILE
+    from imagenetd.store import write_text_atomic
+
+    pages = {
+        job["number"]: Path(job["folder"]) / HTML_FILE
+        for job in jobs
+        if "folder" in job and "error" not in job
+    }
+    links = [
+        (f"job {number}: {path.parent.name}", os.path.relpath(path, sweep))
+        for number, path in pages.items()
+        if path.is_file()
+    ]
+    page = sweep / "comparison.html"
+    write_text_atomic(page, comparison_page(table, links))
+    return page

@@ -266,7 +266,7 @@ def test_a_set_that_is_not_known_or_empty_is_refused(exported: Exported) -> None
     made = config(exported.folder, "mining.min_failures=2", stages=[StageName.export])
     made.export = composed(["folder"])
     made.export["folder"]["set"] = "hard"
-    with pytest.raises(ConfigError, match="set is hard, but only accepted, mined, easy, pool"):
+    with pytest.raises(ConfigError, match="set is hard, but only accepted, mined, easy, not_mined, pool"):
         run(made)
     made.export["folder"]["set"] = "pool_accepted"  # there is no gate here
     with pytest.raises(UserError, match=r"export\.folder\.set=pool_accepted holds no image"):

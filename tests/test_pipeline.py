@@ -32,6 +32,7 @@ def config(output_dir: Path, *overrides: str, num_surrogates: int = 3, **changes
         "logger=none",
         "qc=none",
         "report.plot=false",
+        "report.html=null",
     ]
     words = [
         "nuisances.background=[beach-s,street-s]",

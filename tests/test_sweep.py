@@ -50,6 +50,7 @@ def test_a_sweep_ends_with_a_table_that_compares_its_jobs(swept: tuple[Path, str
         shown.rstrip().splitlines()[-1]
         == f"comparison of 4 of 4 jobs -> {folder / 'sweep' / 'comparison.csv'}"
     )
+    assert "<h1>comparison of 4 runs</h1>" in (folder / "sweep" / "comparison.html").read_text()
 
 
 def test_every_job_leaves_a_run_folder_with_its_numbers(swept: tuple[Path, str]) -> None:

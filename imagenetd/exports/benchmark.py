@@ -60,7 +60,7 @@ class Benchmark:
 
     name: str
     set: str
-    """`accepted`, `mined`, `easy`, `pool` or `pool_accepted`."""
+    """`accepted`, `mined`, `easy`, `not_mined`, `pool` or `pool_accepted`."""
     images: pd.DataFrame
     """One row an image, with the columns of COLUMNS."""
     models: tuple[ModelEvidence, ...]

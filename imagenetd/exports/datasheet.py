@@ -20,6 +20,7 @@ SELECTIONS = {
     "accepted": "{k} of {n} known models are wrong on every one, and quality control accepted it",
     "mined": "{k} of {n} known models are wrong on every one; quality control has not been applied",
     "easy": "none of {n} known models is wrong on any: these are the easy by-product, no benchmark",
+    "not_mined": "at least one of {n} known models is right on each: these are no benchmark",
     "pool": "all that were generated are here, hard or not",
     "pool_accepted": "all that the gate accepts are here, hard or not",
 }

@@ -9,7 +9,7 @@ from imagenetd.errors import ConfigError, UserError
 from imagenetd.exports.benchmark import Benchmark
 from imagenetd.store import explained
 
-SETS = ("accepted", "mined", "easy", "pool", "pool_accepted")
+SETS = ("accepted", "mined", "easy", "not_mined", "pool", "pool_accepted")
 EMBEDDED_LICENCE = "Apache-2.0"
 """Of the images of this package's own generators."""
 UNKNOWN = "unknown"
@@ -19,7 +19,7 @@ class Export(abc.ABC):
     """Writes one set of images in one format.
 
     Args:
-        set: Which images: `accepted`, `mined`, `easy`, `pool` or `pool_accepted`.
+        set: Which images: `accepted`, `mined`, `easy`, `not_mined`, `pool` or `pool_accepted`.
         to: Folder; null: exports/<format>-<key> in the run folder.
         licence: Of the images, a name or an address; null: that of the embedded generators, else `unknown`.
     """

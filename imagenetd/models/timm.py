@@ -158,6 +158,10 @@ class TimmClassifier(Classifier):
                 f"{self.name}: {error} Change input_size_px, or model_kwargs.img_size."
             ) from error
 
+    def network(self) -> "torch.nn.Module":
+        """Return the loaded network itself, for training it further."""
+        return self._model
+
     def _build(self, path: Path, cfg: dict[str, Any]) -> Any:
         """Return the network with all weights from the file, or raise ModelError."""
         import timm

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from imagenetd.config import build
 from imagenetd.errors import ConfigError
 from imagenetd.reports.evidence import Evidence, ReportResult
+from imagenetd.reports.html_report import HtmlReport
 from imagenetd.reports.tables_report import TablesReport
 
 MODELS = ("run", "all")
-SET_OPTIONS = ("models", "baseline", "reports")
+SET_OPTIONS = ("models", "baseline", "reports", "html")
 
 
 class Report(abc.ABC):
@@ -37,6 +38,8 @@ class ReportSet:
     """`run`: the models of this run. `all`: also every other model with predictions of this pool."""
     baseline: Path | None = None
     """Run folder of the same models on real photographs."""
+    html: HtmlReport | None = None
+    """The page of the run."""
 
 
 def build_reports(spec: Any) -> ReportSet:
@@ -51,13 +54,16 @@ def build_reports(spec: Any) -> ReportSet:
     single = {name: value for name, value in spec.items() if name not in SET_OPTIONS}
     found = {name: _report(entry, f"report.reports.{name}") for name, entry in _entries(options).items()}
     tables: TablesReport | None = None
-    if single or not found:
+    html = _html(options.get("html"))
+    if single or not (found or html):
         alone = build(single, option="report")
         if isinstance(alone, TablesReport):
             tables = alone
+        elif isinstance(alone, HtmlReport):
+            html = alone
         else:
             found[_checked(alone, "report").name] = alone
-    return ReportSet(tables, found, _models(options), _baseline(options))
+    return ReportSet(tables, found, _models(options), _baseline(options), html)
 
 
 def _entries(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -93,3 +99,12 @@ def _baseline(options: Mapping[str, Any]) -> Path | None:
     if not isinstance(baseline, str):
         raise ConfigError(f"report.baseline={baseline!r} is no path. Name the folder of a finished run.")
     return Path(baseline)
+
+
+def _html(spec: Any) -> HtmlReport | None:
+    if spec is None:
+        return None
+    made = build(spec, option="report.html")
+    if not isinstance(made, HtmlReport):
+        raise ConfigError(f"report.html._target_ gives a {type(made).__name__}, not an HtmlReport.")
+    return made

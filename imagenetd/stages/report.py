@@ -1,5 +1,6 @@
 """Stage 7: tables, `summary.json`, and the run's record in W&B."""
 
+import functools
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +18,11 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
 from imagenetd.reports.terminal import findings_view
 from imagenetd.stages.reporting import report_summaries, run_reports
-from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic
+from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic, write_text_atomic
 from imagenetd.versions import library_versions
+
+HTML_FILE = "report.html"
+"""In the run folder."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def write_report(
     evidence: Callable[[], Evidence],
     logger: Any,
     cards: Callable[[], list[FailureCard]],
+    picture: Callable[[int], Any],
     show: Callable[[Any], None],
     waiting: Callable[[Path], None],
 ) -> tuple[StageResult, str | None]:
@@ -68,9 +73,13 @@ def write_report(
             shown += chosen.tables.write(
                 scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images
             )
-        results = run_reports(chosen.reports, evidence, folder.path / "tables")
+        given = functools.cache(evidence)
+        results = run_reports(chosen.reports, given, folder.path / "tables")
         summary = summarise(facts, scores, seconds) | {"reports": report_summaries(results)}
         write_json_atomic(folder.path / "summary.json", summary)
+        page = folder.path / HTML_FILE
+        if chosen.html is not None and not (skipped and page.is_file()):
+            write_text_atomic(page, chosen.html.page(summary, given(), results, picture))
         logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
         name = type(logger).__name__
         if name not in logs:
@@ -80,7 +89,8 @@ def write_report(
     for renderable in [*shown, *findings_view(results)]:
         show(renderable)
     path = str(folder.path)
-    result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped)
+    note = HTML_FILE if chosen.html is not None else ""
+    result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped, note)
     return result, logs[name]
 
 

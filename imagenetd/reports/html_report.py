@@ -1,0 +1,143 @@
+"""The HTML report of a run, and the one that compares the runs of a sweep."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from imagenetd.reports.evidence import Evidence, ReportResult
+from imagenetd.reports.gallery import cards
+from imagenetd.reports.html_figures import run_figures
+from imagenetd.reports.html_page import Page, render_page, table_values
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlReport:
+    """Writes `report.html`: plots, tables and a gallery of failures in one file that needs no network."""
+
+    max_failures: int = 200
+    """Pictures in the gallery; they make up most of the file's size."""
+    thumbnail_px: int = 256
+    """Longest side of a picture."""
+    max_table_rows: int = 500
+    """Rows of a table that the page holds; the CSV files hold all."""
+    min_images: int = 5
+    """Slices with fewer images are drawn hollow or left out."""
+
+    def page(
+        self,
+        summary: Mapping[str, Any],
+        evidence: Evidence,
+        results: Sequence[ReportResult],
+        read_image: Callable[[int], Image.Image],
+    ) -> str:
+        """Return the page of one run.
+
+        Args:
+            summary: Content of `summary.json`.
+            evidence: Answers of all models.
+            results: Of the reports of the run.
+            read_image: Gives the image at a position of the pool.
+        """
+        tables = [
+            table_values(
+                name,
+                result.name,
+                frame,
+                max_rows=self.max_table_rows,
+                file=f"tables/{result.name}/{name}.csv",
+            )
+            for result in results
+            for name, frame in result.tables.items()
+        ]
+        made = Page(
+            title=str(summary["name"]),
+            lead=_lead(summary),
+            tiles=_tiles(summary),
+            findings=[finding for result in results for finding in result.findings],
+            figures=run_figures(evidence, results, min_images=self.min_images),
+            tables=tables,
+            cards=cards(evidence, read_image, count=self.max_failures, thumbnail_px=self.thumbnail_px),
+            models=[{"name": m.name, "role": m.role} for m in evidence.models if m.role != "gate"],
+            facts=_facts(summary),
+        )
+        return render_page(made)
+
+
+def _lead(summary: Mapping[str, Any]) -> str:
+    mining, counts = summary["mining"], summary["num_images"]
+    if not counts.get("mined"):
+        return f"{counts['pool']:,} images. Model: {summary['target']}."
+    judged = f" {counts['accepted']:,} of them pass quality control." if "accepted" in counts else ""
+    return (
+        f"{counts['pool']:,} generated images. {counts['mined']:,} are hard: {mining['min_failures']} of "
+        f"{mining['num_surrogates']} known models get them wrong.{judged} Unseen model: {summary['target']}."
+    )
+
+
+def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    counts = summary["num_images"]
+    found = [("images", f"{counts['pool']:,}", "all that were judged")]
+    wholes = (
+        ("mined", "hard images", "pool", "of the pool"),
+        ("accepted", "accepted", "mined", "of the hard"),
+    )
+    for part, label, whole, of in wholes:
+        if counts.get(part) is not None:
+            found.append((label, f"{counts[part]:,}", _share(counts[part], counts[whole], of)))
+    accuracy = summary["models"][summary["target"]]["accuracy"]
+    start = "pool_accepted" if "pool_accepted" in accuracy else "pool"
+    for name, label in ((start, "accuracy, all images"), ("accepted", "accuracy, hard images")):
+        numbers = accuracy.get(name) or {}
+        if numbers.get("accuracy") is not None:
+            low, high = 100 * numbers["wilson_low"], 100 * numbers["wilson_high"]
+            small = f"[{low:.0f}, {high:.0f}] {summary['target']}"
+            found.append((label, f"{100 * numbers['accuracy']:.1f}%", small))
+    return found
+
+
+def _share(part: int, whole: int, of: str) -> str:
+    return f"{100 * part / whole:.1f}% {of}" if whole else f"none {of}"
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Return how the run was made, as texts."""
+    joined = {
+        "command": " ".join(["python run.py", *summary["overrides"]]),
+        "seed": str(summary["seed"]),
+        "generator": str(summary["generator"]),
+        "keys": "\n".join(f"{name} {key}" for name, key in summary["keys"].items()),
+        "seconds": "\n".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items()),
+        "versions": "\n".join(f"{name} {version}" for name, version in summary["versions"].items()),
+    }
+    return joined | {"config": json.dumps(summary["config"], indent=1, ensure_ascii=False, default=str)}
+
+
+def comparison_page(table: pd.DataFrame, links: Sequence[tuple[str, str]], *, max_rows: int = 500) -> str:
+    """Return the page that compares the jobs of a sweep.
+
+    Args:
+        table: From `comparison.comparison_table`.
+        links: Text and relative address of the report of each job that has one.
+        max_rows: Rows of a table that the page holds.
+    """
+    from imagenetd.reports.html_comparison import comparison_figures, comparison_findings
+
+    shown = table.drop(columns=[name for name in table if table[name].isna().all()])
+    page = Page(
+        title=f"comparison of {len(table)} runs",
+        lead="Each run has its own hard images, chosen by its surrogates: runs with other surrogates are other tests.",
+        tiles=[
+            ("runs", str(len(table)), "of this sweep"),
+            ("targets", str(table["target"].nunique()), ", ".join(sorted(set(table["target"])))),
+            ("surrogate sets", str(table["surrogates"].nunique()), "chose the images"),
+        ],
+        findings=comparison_findings(table),
+        figures=comparison_figures(table),
+        tables=[table_values("runs", "comparison", shown, max_rows=max_rows, file="comparison.csv")],
+        links=links,
+    )
+    return render_page(page)
