@@ -20,10 +20,11 @@ from imagenetd.job import Job
 from imagenetd.pipeline import Outcome
 from imagenetd.plan import make_plan
 from imagenetd.predictions import read_answers, read_logits
-from imagenetd.reports.evidence import ReportResult
+from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.stages.reporting import report_summaries
+from tests.simulated import evidence, grid, model
 from tests.test_pipeline import FAKE, config, run, summary
 
 register()
@@ -186,3 +187,19 @@ def test_summaries_hold_nothing_that_json_does_not_know() -> None:
     numbers = {"a": np.float64("nan"), "b": {"c": np.int64(3)}, "d": (np.True_, 1.5)}
     (entry,) = report_summaries([ReportResult("r", {}, ("so",), numbers)]).values()
     assert json.loads(json.dumps(entry)) == {"a": None, "b": {"c": 3}, "d": [True, 1.5], "findings": ["so"]}
+
+
+@pytest.mark.parametrize("name", list(build_reports(composed("report=standard")).reports))
+def test_every_report_takes_a_pool_of_photographs_without_mining(name: str) -> None:
+    images = grid(num_categories=4, nuisances={"photo": 1}, num_seeds=3).assign(nuisance="")
+    models = [model(letter, np.arange(len(images)) % 3 > 0, images) for letter in "tu"]
+    given = Evidence(images, tuple(models), {"pool": np.ones(len(images), bool)}, 0)
+    result = build_reports(composed("report=standard")).reports[name].report(given)
+    assert result.tables and result.findings
+
+
+@pytest.mark.parametrize("name", list(build_reports(composed("report=standard")).reports))
+def test_every_report_takes_one_image_and_one_model_that_is_always_right(name: str) -> None:
+    images = grid(num_categories=1, nuisances={"texture": 1}, num_seeds=1)
+    models = [model("s", np.array([True]), images, role="surrogate"), model("t", np.array([True]), images)]
+    assert build_reports(composed("report=standard")).reports[name].report(evidence(images, models)).tables

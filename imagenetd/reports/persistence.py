@@ -37,7 +37,7 @@ def persistence_table(design: Design, *, min_share: float, num_draws: int, seed:
     size = len(design.cells)
     cell = design.cell_of_image
     images = np.stack([np.bincount(cell[used & (half == side)], minlength=size) for side in (0, 1)])
-    subjects = [("all surrogates", "surrogate", evidence.sets["mined"])]
+    subjects = [("all surrogates", "surrogate", evidence.sets["mined"])] if "mined" in evidence.sets else []
     subjects += [(model.name, model.role, ~model.correct) for model in evidence.of_role("target")]
     rows = []
     for name, role, fails in subjects:

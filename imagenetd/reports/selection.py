@@ -66,7 +66,7 @@ def _roles(design: Design) -> pd.DataFrame:
             "relation": relation(model, evidence),
         }
         row |= {"family": model.family, "relatives": " ".join(relatives)}
-        for name in (evidence.judged, "mined", "accepted"):
+        for name in [name for name in (evidence.judged, "mined", "accepted") if name in evidence.sets]:
             members = evidence.sets[name] & inside
             images, correct = np.array([members.sum()]), np.array([(members & model.correct).sum()])
             low, high = wilson_interval(correct, images)

@@ -54,8 +54,8 @@ def calibrate(
     code, size = group * num_bins + bins, num_groups * num_bins
     shape = (num_groups, num_bins)
     counts = np.bincount(code, minlength=size).astype(np.float64).reshape(shape)
-    summed = np.bincount(code, weights=confidence, minlength=size).reshape(shape)
-    right = np.bincount(code, weights=correct, minlength=size).reshape(shape)
+    summed = np.bincount(code, weights=confidence, minlength=size).astype(np.float64).reshape(shape)
+    right = np.bincount(code, weights=correct, minlength=size).astype(np.float64).reshape(shape)
     return Calibration(counts, summed, right)
 
 
