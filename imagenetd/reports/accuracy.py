@@ -184,6 +184,8 @@ def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> 
     judged = design.evidence.judged
     worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
     for model_name, of_model in worse.groupby("model", sort=False):
+        if of_model["is_ranked"].sum() < 2:
+            continue
         named = of_model[of_model["is_worse"]].sort_values("shrunken")
         words = ", ".join(named["nuisance"].head(4)) or "none"
         found.append(

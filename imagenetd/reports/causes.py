@@ -120,6 +120,8 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     shares = _of_targets(tables["variance"])
     for model, rows in shares.groupby("model", sort=False):
         part = rows.set_index("component")["share"]
+        if part[["category", "nuisance"]].isna().any():
+            continue  # one category or one nuisance
         split = (
             f"their pairing {100 * part['interaction']:.0f}%, the seed {100 * part['seed']:.0f}%"
             if part.notna()["interaction"]

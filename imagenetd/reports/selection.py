@@ -14,6 +14,9 @@ from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
 
+MIN_CELLS = 10
+"""With fewer cells persistence is in the table, but no finding."""
+
 
 @dataclass(frozen=True, slots=True)
 class SelectionReport(Report):
@@ -89,13 +92,14 @@ def _summary(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
 def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     if "curve" in tables:
         yield from _curve_findings(tables["curve"])
-    for row in tables["persistence"].head(1).to_dict("records"):
+    kept = tables["persistence"]
+    for row in kept[kept["num_cells"] >= MIN_CELLS].head(1).to_dict("records"):
         yield (
             f"Cells where {row['failure_of']} fail on half of the seeds fail on the other half in "
             f"{100 * row['persistence']:.0f}% of the images [{100 * row['persistence_low']:.0f}, "
             f"{100 * row['persistence_high']:.0f}]; the base rate is {100 * row['base_rate']:.0f}%."
         )
-    if tables["persistence"].empty:
+    if kept.empty:
         yield "Every cell has images on one half of the seeds only: persistence needs num_images_per_cell=2 or more."
     yield from _leak_findings(tables)
 
