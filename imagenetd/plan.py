@@ -19,6 +19,7 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.models.references import bind_references
 from imagenetd.prompt_table import PromptTable
 from imagenetd.prompts import build_prompts
+from imagenetd.qc_checks import check_numbers
 from imagenetd.qc_plan import VotesPlan, qc_models, refuse_families
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import Adopted
@@ -76,6 +77,7 @@ def make_plan(config: Config) -> Plan:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
     if not config.stages:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
+    check_numbers(config)
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours
     if StageName.export in config.stages:

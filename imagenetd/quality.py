@@ -61,7 +61,7 @@ def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path
             "stages has plan, but surrogates is empty. Choose a set, e.g. surrogates=four_tiny."
         )
     is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    confidence = gate_confidence(job)
+    confidence, share = gate_confidence(job), config.planning.valid_share
 
     def rows() -> list[PlanRow]:
         return plan_rows(
@@ -70,7 +70,7 @@ def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path
             num_surrogates=len(surrogates),
             tasks=config.qc.tasks,
             planning=config.planning,
-            prior=config.planning.valid_share or config.qc.stopping.prior,
+            prior=config.qc.stopping.prior if share is None else share,
         )
 
     source = (

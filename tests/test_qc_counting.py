@@ -1,6 +1,7 @@
 """From responses to decisions: numbers checked by hand, planted workers, and what stopping early does."""
 
 import collections
+import sys
 from typing import Any
 
 import numpy as np
@@ -232,3 +233,16 @@ def test_a_crew_without_anybody_is_refused() -> None:
     nobody: dict[str, Any] = dict.fromkeys(MIXED, 0.0)
     with pytest.raises(ConfigError, match="there must be at least one worker"):
         hire(crew(**nobody))
+
+
+def test_votes_can_be_counted_without_crowd_kit_and_its_absence_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "crowdkit.aggregation", None)
+    tasks, shown = world(1)
+    responses = collect(tasks, shown, RULES, crew(**CAREFUL))
+    assert count_votes(tasks, responses, RULES, counting()).accepted
+    with pytest.raises(
+        ConfigError, match=r"qc/aggregation=glad needs crowdkit.* pip install 'imagenetd\[qc\]'"
+    ):
+        count_votes(tasks, responses, RULES, counting(AggregationMethod.glad))

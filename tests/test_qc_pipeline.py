@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from imagenetd.commandline import CONF_DIR
 from imagenetd.config import Config, StageName
 from imagenetd.errors import ConfigError
 from imagenetd.pipeline import Outcome
 from imagenetd.plan import make_plan
 from imagenetd.qc.exchange import read_tasks, write_response
 from imagenetd.qc.simulate import answer_task, hire
+from imagenetd.qc_checks import check_numbers
 from imagenetd.qc_config import WorkersConfig
 from tests.test_pipeline import FAKE, config, run, summary
 
@@ -219,3 +223,60 @@ def test_planted_images_are_told_to_nobody_but_the_truth(tmp_path: Path) -> None
     )
     assert b"planted" not in manifest
     assert json.loads((pool / "stage.json").read_text())["num_images"] == len(planted)
+
+
+def test_a_killed_simulation_ends_like_a_straight_one(tmp_path: Path) -> None:
+    straight, killed = (people(tmp_path / name, method="simulated") for name in ("straight", "killed"))
+    expected = Path(next(r for r in run(straight).results if r.stage == "qc").folder)
+    run(killed)
+    (votes,) = (tmp_path / "killed" / "votes").iterdir()
+    for path in sorted((votes / "responses").iterdir())[::2]:
+        path.unlink()
+    for path in (tmp_path / "killed" / "qc").glob("*/*"):
+        path.unlink()
+    again = Path(next(r for r in run(killed).results if r.stage == "qc").folder)
+    for name in ("votes.parquet", "decisions.parquet", "dropped.csv"):
+        assert (again / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:
+    stages = [StageName.prompts, StageName.generate, StageName.predict, StageName.mine, StageName.qc]
+    made = people(tmp_path, method="simulated", stages=stages)
+    made.surrogates = {f"s{n}": {"_target_": FAKE, "name": f"s{n}", "seed": n} for n in range(12)}
+    qc = run(made).results[-1]
+    assert (qc.stage, qc.num_items, qc.details[1].strip()[:11]) == ("qc", 0, "agreement -")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("qc.tasks.workers_per_image=0", "qc.tasks.workers_per_image is 0, but must be 1 or more"),
+        ("qc.tasks.num_consistency=-1", "qc.tasks.num_consistency is -1, but must be 0 or more"),
+        (
+            "qc.aggregation.min_share=1.5",
+            "qc.aggregation.min_share is 1.5, but must be at least 0 and below 1",
+        ),
+        ("qc.stopping.worker_accuracy=0.5", "qc.stopping.worker_accuracy is 0.5, but must be above 0.5"),
+        ("planning.votes_per_image=[3,0]", "planning.votes_per_image is 0, but must be numbers of 1 or more"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path, option: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config(tmp_path, option))
+
+
+CHOICES = sorted(
+    f"{path.parent.relative_to(CONF_DIR)}={path.stem}"
+    for folder in ("qc", "planning")
+    for path in (CONF_DIR / folder).rglob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_of_quality_control_composes_and_opens_with_a_sentence(choice: str) -> None:
+    group, _, name = choice.partition("=")
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        made: Any = OmegaConf.to_object(compose("config", overrides=[choice, "name=test"]))
+    check_numbers(made)
+    first = (CONF_DIR / group / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ") and first.endswith(".")

@@ -168,6 +168,8 @@ def _run_report(
             if numbers["accuracy"] is not None:
                 flat[f"accuracy/{model}/{set_}"] = numbers["accuracy"]
     flat |= {f"yield/{name}": share for name, share in summary["yield"].items() if share is not None}
+    numbers = ((name, value) for name, value in facts.qc.items() if isinstance(value, int | float))
+    flat |= {f"qc/{name}": value for name, value in numbers}
     flat |= {f"cost/{name}": value for name, value in summary["cost"].items() if value is not None}
     flat |= {f"seconds/{name}": value for name, value in summary["seconds"].items()}
     tables: dict[str, pd.DataFrame] = build_tables(scores)

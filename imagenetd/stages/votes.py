@@ -13,14 +13,13 @@ from imagenetd.qc.exchange import (
     TaskSet,
     TaskSettings,
     TrainingExample,
-    read_responses,
     read_tasks,
     write_response,
     write_tasks,
 )
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
 from imagenetd.qc.simulate import answer_task, hire, require_enough
-from imagenetd.qc.tasks import Slot, SlotRole
+from imagenetd.qc.tasks import Response, Slot, SlotRole
 from imagenetd.qc_config import WorkersConfig
 from imagenetd.store import make_folder, write_bytes_atomic
 
@@ -96,7 +95,10 @@ def _copied(folder: Path, image_id: str, data: bytes) -> ImageFacts:
 def simulate_responses(
     folder: Path, tasks: TaskSet, rules: Rules, workers: WorkersConfig, shown: Mapping[str, str]
 ) -> None:
-    """Let simulated workers answer until every task is complete; what stands already is not asked again.
+    """Let simulated workers answer until every task is complete.
+
+    Who is asked follows from the answers before, so the whole course is played from its beginning every time: a run
+    that was killed in the middle ends with the same responses as a straight one.
 
     Args:
         folder: The votes folder.
@@ -107,9 +109,7 @@ def simulate_responses(
     """
     crew = {worker.name: worker for worker in hire(workers)}
     by_id = {task.task_id: task for task in tasks.tasks}
-    received = read_responses(folder, tasks)
-    responses = [one.response for one in received]
-    clock = max((one.received_s for one in received), default=0.0)
+    responses: list[Response] = []
     while missing := missing_responses(tasks.tasks, responses, rules):
         answered: dict[str, list[str]] = {}
         for response in responses:
@@ -117,7 +117,6 @@ def simulate_responses(
         handed = next_workers(list(by_id), missing, answered, list(crew))
         require_enough(handed, missing, len(crew))
         for task_id, name in handed:
-            clock += 1
             response = answer_task(crew[name], by_id[task_id], shown, seed=workers.seed)
-            write_response(folder, by_id[task_id], response, received_s=clock)
+            write_response(folder, by_id[task_id], response, received_s=float(len(responses)))
             responses.append(response)
