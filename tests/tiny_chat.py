@@ -32,8 +32,8 @@ def byte_tokenizer(*special: str) -> "object":
     )
 
 
-def save_tiny_llava(folder: Path) -> Path:
-    """Save a LLaVA with 24 thousand weights and its processor, as `save_pretrained` does."""
+def save_tiny_llava(folder: Path, *, width: int = 16, num_layers: int = 1) -> Path:
+    """Save a LLaVA with 24 thousand weights (at width 16) and its processor, as `save_pretrained` does."""
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -53,10 +53,11 @@ def save_tiny_llava(folder: Path) -> Path:
         num_additional_image_tokens=1,
         chat_template=TEMPLATE,
     )
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    sizes = {"hidden_size": width, "intermediate_size": width, "num_attention_heads": 2}
     vision = CLIPVisionConfig(**sizes, num_hidden_layers=2, image_size=28, patch_size=14, projection_dim=16)
     words = len(tokenizer)  # type: ignore[arg-type]
-    text = LlamaConfig(**sizes, num_hidden_layers=1, num_key_value_heads=2, vocab_size=words, pad_token_id=0)
+    depth = {"num_hidden_layers": num_layers, "num_key_value_heads": 2}
+    text = LlamaConfig(**sizes, **depth, vocab_size=words, pad_token_id=0)
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=3)
     torch.manual_seed(0)
     LlavaForConditionalGeneration(config).save_pretrained(folder)
