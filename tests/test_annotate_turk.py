@@ -490,6 +490,38 @@ def test_without_the_flag_it_is_the_sandbox_and_nothing_is_asked(
     assert capsys.readouterr().out.endswith("2 tasks published or raised in the sandbox\n")
 
 
+def test_the_commands_bring_answers_in_and_say_what_became_of_them(
+    votes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    amazon = Amazon()
+    monkeypatch.setattr(
+        "imagenetd.annotate.turk.commands.open_service", lambda options, is_production: amazon.service
+    )
+    main(["mturk", "export", str(votes)])
+    main(["mturk", "export", str(votes), "--forms", "--out", str(votes / "forms")])
+    amazon.hits()
+    amazon.balance()
+    amazon.no_qualification()
+    amazon.makes_hit(0)
+    amazon.makes_hit(1)
+    main(["mturk", "publish", str(votes)])
+    capsys.readouterr()
+    form = next((votes / "forms").glob("*.html"))
+    answer = sent(form.read_text(), careful)
+    hit_of = {"HIT0": [assignment(0, "HIT0", "W0", answer)], "HIT1": [assignment(1, "HIT1", "W1", answer)]}
+    for command in ("poll", "review"):
+        for found in hit_of.values():
+            amazon.gives("list_assignments_for_hit", {"Assignments": found})
+        if command == "review":
+            amazon.gives("approve_assignment", {})
+        main(["mturk", command, str(votes)])
+        said = capsys.readouterr().out
+        assert "3 responses missing" in said
+        assert said.count("to be looked at by hand") == 1  # the answer to the other task
+    assert "approve 1, reject 0; 1 assignments: 0.80 USD" in said
+    amazon.stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize("is_production", [False, True])
 def test_each_service_is_asked_at_its_own_address(root: Path, is_production: bool, monkeypatch: Any) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
