@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from imagenetd.errors import ModelError
+from imagenetd.image_record import class_titles
 from imagenetd.mining import accepted_classes, is_correct
 from imagenetd.pool import Pool
 from imagenetd.predictions import read_logits
@@ -45,6 +46,5 @@ def counted_matrix(pool: Pool, models: Sequence[tuple[StageFolder, LabelSpace]])
 def predicted_names(pool: Pool, folder: StageFolder, space: LabelSpace) -> list[str]:
     """Return the class that a model names for each image."""
     best = read_logits(folder.path, pool).argmax(axis=1)
-    owner = {index: category for category, indices in space.accepted.items() for index in indices}
-    names = space.class_names
-    return [names[i] if names is not None else owner.get(i, f"class {i}") for i in best.tolist()]
+    names = class_titles(space)
+    return [names[index] for index in best.tolist()]

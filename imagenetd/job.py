@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from imagenetd.correctness import correct_matrix, counted_matrix, predicted_names
 from imagenetd.datasets.dataset import STOP, UNREADABLE
 from imagenetd.datasets.image_set import ImageSet
 from imagenetd.errors import DataError
+from imagenetd.image_record import ScoredModel
 from imagenetd.plan import Plan, PlannedModel
 from imagenetd.pool import Pool, read_pool
+from imagenetd.predictions import read_logits
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.run_report import FailureCard
@@ -21,6 +24,7 @@ from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_failures
 from imagenetd.stages.qc import read_decisions
+from imagenetd.stages.record import data_summary
 
 NUM_FAILURE_CARDS = 48
 """Mined images that are logged with prompt and predictions."""
@@ -88,6 +92,27 @@ class Job:
     def counted(self, models: Sequence[PlannedModel]) -> np.ndarray:
         """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
         return counted_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
+
+    def scored_models(self) -> list[Callable[[], ScoredModel]]:
+        """Return, for each model, how to read its logits: one after the other, since they are large."""
+
+        def reader(model: PlannedModel) -> Callable[[], ScoredModel]:
+            folder, space = self.plan.folders[model.name].path, self.space(model)
+            return lambda: ScoredModel(model.name, model.role, space, read_logits(folder, self.pool))
+
+        return [reader(model) for model in self.plan.models]
+
+    def left_out(self) -> pd.DataFrame | None:
+        """Return the files of a dataset that are not evaluated, with the reason; None for a pool of our own."""
+        images = self.all_images
+        return left_out(images) if isinstance(images, ImageSet) else None
+
+    def data_facts(self) -> dict[str, Any]:
+        """Return what `summary.json` says of a dataset; nothing for a pool of our own."""
+        adopted = self.plan.adopted
+        if adopted is None:
+            return {}
+        return data_summary(self.left_out(), sorted(adopted.listing.ignored.items()), adopted.dataset.root)
 
     @property
     def mined(self) -> np.ndarray:

@@ -25,6 +25,7 @@ from imagenetd.stages.mine import mine_failures
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import write_prompts
 from imagenetd.stages.qc import read_qc_summary
+from imagenetd.stages.record import write_record
 from imagenetd.stages.report import RunFacts, write_report
 from imagenetd.store import content_key
 
@@ -185,6 +186,7 @@ def _evaluate(job: Job) -> StageResult:
         lambda: job.counted(models),
         models=[(model.name, model.role) for model in models],
         sets=job.sets,
+        record=lambda folder: write_record(folder, job.pool.table, job.scored_models()),
         waiting=_waiting,
     )
 
@@ -202,6 +204,9 @@ def _report(job: Job) -> StageResult:
         generator_key=content_key(plan.generator_identity),
         config=job.plain_config,
         overrides=job.overrides,
+        evaluate=plan.folders["evaluate"].path,
+        left_out=job.left_out(),
+        data=job.data_facts(),
         qc=read_qc_summary(plan.folders["qc"]),
     )
     chosen = with_coverage(build_reports(plan.config.report), [job.space(model) for model in plan.models])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from imagenetd.errors import ModelError
 from imagenetd.imagenet import NUM_CLASSES
+from imagenetd.models.card import card_preprocessing
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.hub import resolve_local
 from imagenetd.models.weights import find_weights, load_error
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+REFERENCE = {
+    "input_size": [3, 224, 224],
+    "crop_pct": 0.875,
+    "interpolation": "bilinear",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
+"""What torchvision's first weights of ImageNet-1k were trained and tested with."""
 
 
 @final
@@ -31,7 +39,8 @@ class TorchvisionClassifier(Classifier):
         architecture: Name in torchvision, e.g. `squeezenet1_1`.
         checkpoint: Local weights: a safetensors file, or a torch file of plain tensors.
         model_kwargs: Arguments of torchvision's constructor.
-        input_size_px: Side of the square that the network sees.
+        input_size_px: Side of the square that the network sees; null: as the manifest beside the checkpoint says, or
+            else 224; likewise for the next four.
         crop_pct: Part of the resized image that is kept: the shorter side is resized to input_size_px / crop_pct.
         interpolation: `bilinear` or `bicubic`, with antialiasing as Pillow does it.
         mean: Subtracted from each channel, in 0..1.
@@ -47,9 +56,9 @@ class TorchvisionClassifier(Classifier):
         architecture: str,
         checkpoint: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
-        input_size_px: int = 224,
-        crop_pct: float = 0.875,
-        interpolation: str = "bilinear",
+        input_size_px: int | None = None,
+        crop_pct: float | None = None,
+        interpolation: str | None = None,
         mean: list[float] | None = None,
         std: list[float] | None = None,
         batch_size: int = 64,
@@ -60,13 +69,14 @@ class TorchvisionClassifier(Classifier):
         self.architecture, self.checkpoint = architecture, checkpoint
         self.model_kwargs = dict(model_kwargs or {})
         self.batch_size, self.family = batch_size, family
-        self._preprocessing = {
-            "input_size_px": input_size_px,
-            "resize_px": int(input_size_px / crop_pct),
+        asked = {
+            "input_size": None if input_size_px is None else [3, input_size_px, input_size_px],
+            "crop_pct": crop_pct,
             "interpolation": interpolation,
-            "mean": list(mean or MEAN),
-            "std": list(std or STD),
+            "mean": mean,
+            "std": std,
         }
+        self._overrides = {key: value for key, value in asked.items() if value is not None}
         self._model: Any = None
         self._transform: Any = None
         self._provenance: dict[str, Any] = {}
@@ -83,7 +93,7 @@ class TorchvisionClassifier(Classifier):
             "architecture": self.architecture,
             "weights": f"sha256:{file_sha256(self._path())}",
             "model_kwargs": self.model_kwargs,
-            "preprocessing": self._preprocessing,
+            "preprocessing": self._preprocessing(),
             "precision": "float32",
         }
 
@@ -99,15 +109,13 @@ class TorchvisionClassifier(Classifier):
 
         path = self._path()
         self._model = self._build(path).to(device).eval().requires_grad_(False)
-        options = self._preprocessing
+        options = self._preprocessing()
+        size = options["input_size"][-1]
+        interpolation = transforms.InterpolationMode(options["interpolation"])
         self._transform = transforms.Compose(
             [
-                transforms.Resize(
-                    options["resize_px"],
-                    transforms.InterpolationMode(options["interpolation"]),
-                    antialias=True,
-                ),
-                transforms.CenterCrop(options["input_size_px"]),
+                transforms.Resize(int(size / options["crop_pct"]), interpolation, antialias=True),
+                transforms.CenterCrop(size),
                 transforms.ToTensor(),
                 transforms.Normalize(options["mean"], options["std"]),
             ]
@@ -134,6 +142,9 @@ class TorchvisionClassifier(Classifier):
         with torch.inference_mode():
             return self._model(batch).float()
 
+    def _preprocessing(self) -> dict[str, Any]:
+        return REFERENCE | card_preprocessing(self._path(), name=self.name) | self._overrides
+
     def _path(self) -> Path:
         if self.checkpoint is None:
             raise ModelError(
@@ -154,7 +165,7 @@ class TorchvisionClassifier(Classifier):
             close = difflib.get_close_matches(self.architecture, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "torchvision.models.list_models() has the names."
             raise ModelError(f"architecture={self.architecture} is no classifier of torchvision: {hint}")
-        interpolation = self._preprocessing["interpolation"]
+        interpolation = self._preprocessing()["interpolation"]
         if interpolation not in ("bilinear", "bicubic", "nearest"):
             raise ModelError(
                 f"{self.name}: interpolation={interpolation} is none of bilinear, bicubic, nearest."

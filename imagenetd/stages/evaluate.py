@@ -11,6 +11,7 @@ import pyarrow as pa
 from imagenetd.metrics import score_rows
 from imagenetd.pool import Pool, checked
 from imagenetd.records import Score, StageResult
+from imagenetd.stages.record import has_record
 from imagenetd.store import StageFolder, read_table, write_table_atomic
 
 
@@ -22,6 +23,7 @@ def evaluate_models(
     *,
     models: Sequence[tuple[str, str]],
     sets: Mapping[str, np.ndarray],
+    record: Callable[[Path], None],
     waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write `scores.parquet`, one row for each model, set and slice.
@@ -33,12 +35,13 @@ def evaluate_models(
         counted: Likewise; false where a model's scoring leaves an image out.
         models: Name and role of each row of `correct`.
         sets: Name of a set -> bool "images".
+        record: Writes the record of every image into the folder.
         waiting: Called when another process works on this folder.
     """
     with folder.locked(waiting):
-        record = folder.done()
-        skipped = record is not None and (folder.path / "scores.parquet").is_file()
-        if record is None or not skipped:
+        done = folder.done()
+        skipped = done is not None and (folder.path / "scores.parquet").is_file() and has_record(folder.path)
+        if done is None or not skipped:
             started = time.perf_counter()
             scores = score_rows(
                 correct(),
@@ -50,10 +53,11 @@ def evaluate_models(
             )
             columns = {field.name: [getattr(row, field.name) for row in scores] for field in fields(Score)}
             write_table_atomic(folder.path / "scores.parquet", pa.table(columns))
-            record = {"num_scores": len(scores), "seconds": time.perf_counter() - started}
-            folder.finish(record)
-    path, seconds = str(folder.path), record["seconds"]
-    return StageResult("evaluate", folder.key, path, record["num_scores"], "scores", seconds, skipped)
+            record(folder.path)
+            done = {"num_scores": len(scores), "seconds": time.perf_counter() - started}
+            folder.finish(done)
+    path, seconds = str(folder.path), done["seconds"]
+    return StageResult("evaluate", folder.key, path, done["num_scores"], "scores", seconds, skipped)
 
 
 def read_scores(folder: Path) -> list[Score]:

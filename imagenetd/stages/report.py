@@ -13,10 +13,12 @@ import pandas as pd
 from imagenetd.metrics import ALL
 from imagenetd.records import LabelSpace, Score, StageResult
 from imagenetd.reports.evidence import Evidence
+from imagenetd.reports.regimes import regimes_view
 from imagenetd.reports.report import ReportSet
 from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost
 from imagenetd.reports.terminal import findings_view
+from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
 from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic, write_text_atomic
 from imagenetd.versions import library_versions
@@ -40,6 +42,12 @@ class RunFacts:
     generator_key: str
     config: dict[str, Any]
     overrides: tuple[str, ...]
+    evaluate: Path
+    """Folder of the stage evaluate."""
+    left_out: pd.DataFrame | None
+    """Files of a dataset that were not evaluated; None for a pool of our own."""
+    data: dict[str, Any]
+    """Of a dataset: root, and how many files were not evaluated."""
     qc: dict[str, Any] = field(default_factory=dict)
     """What quality control found, see `stages.qc.read_qc_summary`."""
 
@@ -73,9 +81,13 @@ def write_report(
             shown += chosen.tables.write(
                 scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images
             )
+        write_plain_files(folder.path, facts.evaluate, facts.left_out)
+        regimes = read_regimes(facts.evaluate)
+        shown += regimes_view(regimes)
         given = functools.cache(evidence)
         results = run_reports(chosen.reports, given, folder.path / "tables")
         summary = summarise(facts, scores, seconds) | {"reports": report_summaries(results)}
+        summary |= {"regimes": regime_summary(regimes), "data": facts.data}
         write_json_atomic(folder.path / "summary.json", summary)
         page = folder.path / HTML_FILE
         if chosen.html is not None and not (skipped and page.is_file()):

@@ -1,0 +1,37 @@
+"""The table of regimes for people: one block for each regime, so that none is ranked with another."""
+
+import pandas as pd
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from imagenetd.labelspaces import EXPLAINED
+from imagenetd.metrics import ALL
+from imagenetd.reports.terminal import interval_cell, percent
+
+
+def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[RenderableType]:
+    """Return one table with a block for each regime and a row for each target.
+
+    Args:
+        table: From `stages.record.read_regimes`.
+        min_images: Accuracies of fewer images are dim.
+    """
+    totals = table[(table["kind"] == ALL) & (table["role"] == "target")]
+    view = Table(
+        title="\ntargets by label space", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    view.show_edge, view.padding = False, (0, 1, 0, 0)
+    view.add_column("regime, model", no_wrap=True)
+    for title in ("chance %", "top-1", "top-5 %"):
+        view.add_column(title, justify="right", no_wrap=True)
+    view.add_column("right is", style="dim")
+    for regime, rows in totals.groupby("regime", sort=False):
+        view.add_row(Text(str(regime), style="bold"), "", "", "", EXPLAINED.get(str(regime), ""))
+        for row in rows.to_dict("records"):
+            cell = interval_cell(
+                row["top1"], row["wilson_low"], row["wilson_high"], row["num_images"], min_images=min_images
+            )
+            view.add_row(f"  {row['model']}", f"{100 * row['chance']:.2g}", cell, percent(row["top5"]), "")
+    return [view] if len(totals) else []

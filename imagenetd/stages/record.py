@@ -1,0 +1,116 @@
+"""The record of an evaluation on disk: Parquet beside the scores, plain files in the run folder."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from imagenetd.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
+from imagenetd.near_synonyms import load_near_synonyms
+from imagenetd.store import read_table, write_table_atomic, write_text_atomic
+
+RECORD_FILE, REGIMES_FILE = "per_image.parquet", "regimes.parquet"
+PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"
+
+
+def write_record(folder: Path, images: pd.DataFrame, models: Iterable[Callable[[], ScoredModel]]) -> None:
+    """Write the record of all models; they are read one after the other, since logits are large."""
+    frames, rows = [], []
+    for read in models:
+        frame, regimes = model_record(read(), images, lenient=load_near_synonyms())
+        frames.append(frame)
+        rows.append(regime_rows(frame, regimes))
+    record = pd.concat(frames, ignore_index=True)
+    leading = [name for name in record if not name.startswith(("correct_", "top5_", "compat_"))]
+    record = record[leading + [name for name in record if name not in leading]]
+    for name in record:
+        if name.startswith(("correct_", "top5_")):
+            record[name] = record[name].astype("boolean")
+    write_table_atomic(folder / RECORD_FILE, pa.Table.from_pandas(record, preserve_index=False))
+    regimes_table = pd.concat(rows, ignore_index=True)
+    write_table_atomic(folder / REGIMES_FILE, pa.Table.from_pandas(regimes_table, preserve_index=False))
+
+
+def has_record(folder: Path) -> bool:
+    """Tell whether the record is there."""
+    return (folder / RECORD_FILE).is_file() and (folder / REGIMES_FILE).is_file()
+
+
+def read_regimes(folder: Path) -> pd.DataFrame:
+    """Return the accuracies under each regime, one row for each model, regime and kind."""
+    return read_table(folder / REGIMES_FILE).to_pandas()[list(REGIME_COLUMNS)]
+
+
+def read_record(folder: Path) -> pd.DataFrame:
+    """Return one row for each model and image."""
+    return read_table(folder / RECORD_FILE).to_pandas()
+
+
+def write_plain_files(folder: Path, evaluate: Path, left_out: pd.DataFrame | None) -> None:
+    """Write `per_image.csv`, `tables/regimes.csv` and `unreadable.csv`, so that a spreadsheet can check the run.
+
+    Args:
+        folder: Of the run.
+        evaluate: Of the stage evaluate.
+        left_out: Files of a dataset that were not evaluated; None for a pool of our own.
+    """
+    path, source = folder / PER_IMAGE_CSV, evaluate / RECORD_FILE
+    if not path.is_file() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
+        write_text_atomic(path, spreadsheet(read_record(evaluate)))
+    write_text_atomic(
+        folder / "tables" / "regimes.csv", read_regimes(evaluate).to_csv(index=False, lineterminator="\n")
+    )
+    if left_out is not None:
+        write_text_atomic(folder / UNREADABLE_CSV, left_out.to_csv(index=False, lineterminator="\n"))
+
+
+def spreadsheet(record: pd.DataFrame) -> str:
+    """Return the record as CSV: right is 1, wrong is 0, empty is not known in this regime."""
+    plain = record.copy()
+    for name in plain:
+        if plain[name].dtype in ("boolean", "bool", "object") and name.startswith(("correct_", "top5_")):
+            plain[name] = plain[name].astype("boolean").astype("Int8")
+    plain["margin"] = plain["margin"].round(6)
+    return plain.to_csv(index=False, lineterminator="\n")
+
+
+def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return for each model and regime the totals that stand in `summary.json`."""
+    totals = table[table["kind"] == "all"]
+    summary: dict[str, dict[str, Any]] = {}
+    for row in totals.to_dict("records"):
+        numbers = (
+            "num_choices",
+            "chance",
+            "num_images",
+            "num_correct",
+            "top1",
+            "wilson_low",
+            "wilson_high",
+            "top5",
+        )
+        entry = {name: None if _is_nan(row[name]) else row[name] for name in numbers}
+        summary.setdefault(row["model"], {})[row["regime"]] = entry
+    return summary
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and bool(np.isnan(value))
+
+
+def data_summary(
+    left_out: pd.DataFrame | None, ignored: Sequence[tuple[str, int]], root: str
+) -> dict[str, Any]:
+    """Return what `summary.json` says of a dataset's files that were not evaluated."""
+    if left_out is None:
+        return {}
+    counts = left_out["problem"].value_counts()
+    return {
+        "root": root,
+        "unreadable": int(counts.get("unreadable", 0)),
+        "unknown_label": int(counts.get("unknown label", 0)),
+        "ignored": dict(ignored),
+    }
