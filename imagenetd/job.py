@@ -24,7 +24,7 @@ from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_failures
 from imagenetd.stages.qc import read_decisions
-from imagenetd.stages.record import data_summary
+from imagenetd.stages.record import data_summary, judged, read_record
 
 NUM_FAILURE_CARDS = 48
 """Mined images that are logged with prompt and predictions."""
@@ -113,6 +113,14 @@ class Job:
         if adopted is None:
             return {}
         return data_summary(self.left_out(), sorted(adopted.listing.ignored.items()), adopted.dataset.root)
+
+    def findings(self) -> tuple[dict[str, pd.DataFrame], list[str]]:
+        """Return the tables and numbers that a dataset itself defines, e.g. mCE; nothing for a pool of our own."""
+        adopted = self.plan.adopted
+        if adopted is None:
+            return {}, []
+        regimes = {model.name: self.space(model).regime for model in self.plan.of_role("target")}
+        return adopted.dataset.findings(judged(read_record(self.plan.folders["evaluate"].path), regimes))
 
     @property
     def mined(self) -> np.ndarray:

@@ -207,6 +207,7 @@ def _report(job: Job) -> StageResult:
         evaluate=plan.folders["evaluate"].path,
         left_out=job.left_out(),
         data=job.data_facts(),
+        findings=job.findings,
         qc=read_qc_summary(plan.folders["qc"]),
     )
     chosen = with_coverage(build_reports(plan.config.report), [job.space(model) for model in plan.models])

@@ -1,19 +1,23 @@
 """What every dataset can do: say what it holds, which classes it has, and decode its images."""
 
 import abc
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from imagenetd.datasets.decode import Decoding, decode
-from imagenetd.datasets.labels import NameResolver, refuse_unknown
+from imagenetd.datasets.labels import NameResolver, apply_label_map, read_label_map, refuse_unknown
 from imagenetd.datasets.walk import Found, FoundFile, walk
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.vocabulary import Category
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STOP, LIST = "stop", "list"
 UNREADABLE, UNKNOWN_LABEL = "unreadable", "unknown label"
@@ -110,10 +114,17 @@ class Dataset(abc.ABC):
             "apply_exif": self.apply_exif,
         }
 
+    def findings(self, record: "pd.DataFrame") -> tuple[dict[str, "pd.DataFrame"], list[str]]:
+        """Return the benchmark's own tables by name, and its own numbers in sentences.
+
+        Args:
+            record: One row for each target and image: model, category, kind, nuisance, severity, and correct, in the
+                model's own regime.
+        """
+        return {}, []
+
     def read_bytes(self, entry: Any) -> bytes:
         """Return the encoded image of a row of the table (with `path` and `row`)."""
-        import os
-
         with open(os.path.join(os.fsencode(self.root), entry.path), "rb") as stream:
             return stream.read()
 
@@ -150,6 +161,31 @@ class Dataset(abc.ABC):
             )
         listing.entries.sort(key=lambda entry: (entry.path, entry.row))
         return listing
+
+
+@dataclass(kw_only=True)
+class MappedDataset(Dataset):
+    """A dataset whose labels may need a map.
+
+    Args:
+        label_map: Name -> category or ImageNet ids, as a mapping or a JSON, YAML or CSV file; null: names are keys,
+            display names or WordNet ids of the categories.
+    """
+
+    label_map: Any = None
+
+    def categories(self, chosen: Sequence[Category]) -> tuple[Category, ...]:
+        """Return the chosen categories, or those of a label map that names ImageNet ids."""
+        return self._mapped(chosen)[0]
+
+    def resolver(self, categories: Sequence[Category]) -> NameResolver:
+        """Return what tells the category of a label."""
+        return NameResolver(categories, self._mapped(categories)[1])
+
+    def _mapped(self, chosen: Sequence[Category]) -> tuple[tuple[Category, ...], dict[str, str]]:
+        if self.label_map is None:
+            return tuple(chosen), {}
+        return apply_label_map(read_label_map(self.label_map), chosen)
 
 
 def unreadable(file: FoundFile, category: str) -> Problem:

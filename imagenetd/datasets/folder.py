@@ -5,10 +5,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from imagenetd.datasets.dataset import UNKNOWN_LABEL, Dataset, Entry, Listing, Problem, unreadable
-from imagenetd.datasets.labels import NameResolver, apply_label_map, read_label_map
+from imagenetd.datasets.dataset import UNKNOWN_LABEL, Entry, Listing, MappedDataset, Problem, unreadable
+from imagenetd.datasets.labels import NameResolver
 from imagenetd.datasets.walk import FoundFile, problem_of, shown
 from imagenetd.errors import DataError
 from imagenetd.records import NUISANCE_KINDS
@@ -18,31 +17,19 @@ HELD_BY_LABELS = ("file", "category")
 
 
 @dataclass(kw_only=True)
-class FolderDataset(Dataset):
+class FolderDataset(MappedDataset):
     """Images in `root/<category>/**`, or in the files that `labels` lists.
 
     Args:
         labels: CSV file with the columns file (relative to root), category, and optionally kind, nuisance; null: the
             name of the first folder below the root is the category.
-        label_map: Name -> category or ImageNet ids, as a mapping or a JSON, YAML or CSV file; null: names are keys,
-            display names or WordNet ids of the categories.
     """
 
     labels: str | None = None
-    label_map: Any = None
-
-    def categories(self, chosen: Sequence[Category]) -> tuple[Category, ...]:
-        """Return the chosen categories, or those of a label map that names ImageNet ids."""
-        return self._mapped(chosen)[0]
-
-    def _mapped(self, chosen: Sequence[Category]) -> tuple[tuple[Category, ...], dict[str, str]]:
-        if self.label_map is None:
-            return tuple(chosen), {}
-        return apply_label_map(read_label_map(self.label_map), chosen)
 
     def listing(self, categories: Sequence[Category]) -> Listing:
         """Return every file below the root: an image with its label, a problem, or ignored by name."""
-        resolver = NameResolver(categories, self._mapped(categories)[1])
+        resolver = self.resolver(categories)
         return self._by_labels(resolver) if self.labels else self._by_folders(resolver)
 
     def _by_folders(self, resolver: NameResolver) -> Listing:

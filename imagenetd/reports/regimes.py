@@ -1,5 +1,8 @@
 """The table of regimes for people: one block for each regime, so that none is ranked with another."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 from rich import box
 from rich.console import RenderableType
@@ -9,6 +12,8 @@ from rich.text import Text
 from imagenetd.labelspaces import EXPLAINED
 from imagenetd.metrics import ALL
 from imagenetd.reports.terminal import interval_cell, percent
+
+LOST = {"unreadable": "unreadable images", "unknown_label": "files with unknown labels"}
 
 
 def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[RenderableType]:
@@ -35,3 +40,12 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
             )
             view.add_row(f"  {row['model']}", f"{100 * row['chance']:.2g}", cell, percent(row["top5"]), "")
     return [view] if len(totals) else []
+
+
+def data_view(data: Mapping[str, Any], sentences: Sequence[str]) -> list[RenderableType]:
+    """Return one line for each number that a dataset itself defines, and one for files that were not evaluated."""
+    lines = [Text(sentence) for sentence in sentences]
+    lost = [f"{data[name]:,} {what}" for name, what in LOST.items() if data.get(name)]
+    if lost:
+        lines.append(Text(f"not evaluated: {', '.join(lost)}; unreadable.csv lists them", style="yellow"))
+    return [*lines]

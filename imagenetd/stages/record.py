@@ -1,6 +1,6 @@
 """The record of an evaluation on disk: Parquet beside the scores, plain files in the run folder."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,21 @@ def read_regimes(folder: Path) -> pd.DataFrame:
 def read_record(folder: Path) -> pd.DataFrame:
     """Return one row for each model and image."""
     return read_table(folder / RECORD_FILE).to_pandas()
+
+
+def judged(record: pd.DataFrame, regimes: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows of some models with the column `correct`: right in the model's own regime.
+
+    Args:
+        record: From `read_record`.
+        regimes: Name of a model -> its own regime.
+    """
+    parts = [
+        rows.assign(correct=rows[f"correct_{regimes[str(model)]}"].astype(bool))
+        for model, rows in record.groupby("model", sort=False)
+        if model in regimes
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def write_plain_files(folder: Path, evaluate: Path, left_out: pd.DataFrame | None) -> None:

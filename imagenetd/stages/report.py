@@ -13,10 +13,10 @@ import pandas as pd
 from imagenetd.metrics import ALL
 from imagenetd.records import LabelSpace, Score, StageResult
 from imagenetd.reports.evidence import Evidence
-from imagenetd.reports.regimes import regimes_view
+from imagenetd.reports.regimes import data_view, regimes_view
 from imagenetd.reports.report import ReportSet
 from imagenetd.reports.run_report import FailureCard, RunReport
-from imagenetd.reports.tables import build_tables, cost
+from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
@@ -48,6 +48,8 @@ class RunFacts:
     """Files of a dataset that were not evaluated; None for a pool of our own."""
     data: dict[str, Any]
     """Of a dataset: root, and how many files were not evaluated."""
+    findings: Callable[[], tuple[dict[str, pd.DataFrame], list[str]]]
+    """Gives the tables and sentences that a dataset itself defines, e.g. the mean corruption error."""
     qc: dict[str, Any] = field(default_factory=dict)
     """What quality control found, see `stages.qc.read_qc_summary`."""
 
@@ -83,11 +85,14 @@ def write_report(
             )
         write_plain_files(folder.path, facts.evaluate, facts.left_out)
         regimes = read_regimes(facts.evaluate)
-        shown += regimes_view(regimes)
+        own_tables, sentences = facts.findings()
+        for table_name, table in own_tables.items():
+            write_csv(table, folder.path / "tables" / f"{table_name}.csv")
+        shown += [*regimes_view(regimes), *data_view(facts.data, sentences)]
         given = functools.cache(evidence)
         results = run_reports(chosen.reports, given, folder.path / "tables")
         summary = summarise(facts, scores, seconds) | {"reports": report_summaries(results)}
-        summary |= {"regimes": regime_summary(regimes), "data": facts.data}
+        summary |= {"regimes": regime_summary(regimes), "data": facts.data, "findings": sentences}
         write_json_atomic(folder.path / "summary.json", summary)
         page = folder.path / HTML_FILE
         if chosen.html is not None and not (skipped and page.is_file()):

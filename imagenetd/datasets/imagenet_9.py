@@ -1,0 +1,108 @@
+"""ImageNet-9: foregrounds and backgrounds mixed, and the background gap (Xiao et al. 2020)."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
+from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.walk import subfolders
+from imagenetd.errors import DataError
+from imagenetd.vocabulary import Category
+
+VARIANTS = (
+    "original",
+    "mixed_same",
+    "mixed_rand",
+    "mixed_next",
+    "only_fg",
+    "no_fg",
+    "only_bg_b",
+    "only_bg_t",
+    "fg",
+)
+# fmt: off
+CLASSES = (
+    "dog", "bird", "wheeled vehicle", "reptile", "carnivore", "insect", "musical instrument", "primate", "fish",
+)
+# fmt: on
+MAP_FILE = "in_to_in9.json"
+
+
+@dataclass(kw_only=True)
+class ImageNet9Dataset(Dataset):
+    """`root/<variant>/[val/]<00_dog ... 08_fish>/**`.
+
+    Args:
+        class_map: JSON file of the dataset's authors, ImageNet id -> 0..8 or -1; null: in_to_in9.json in the root.
+        variants: Which ones must be there; null: those that are.
+    """
+
+    class_map: str | None = None
+    variants: list[str] | None = None
+
+    def categories(self, chosen: Sequence[Category]) -> tuple[Category, ...]:
+        """Return the nine classes, each with all of its ImageNet ids."""
+        path = Path(self.class_map) if self.class_map else self.folder() / MAP_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            class_of = {int(index): int(number) for index, number in content.items()}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(
+                f"{path} cannot be read as the map of ImageNet-9 ({reason}). Get {MAP_FILE} from "
+                f"github.com/MadryLab/backgrounds_challenge and name it with data.class_map=FILE."
+            ) from error
+        ids = {number: tuple(i for i, n in sorted(class_of.items()) if n == number) for number in range(9)}
+        if len(class_of) != 1000 or not all(ids.values()):
+            raise DataError(
+                f"{path} maps {len(class_of)} ImageNet ids, but 1,000 to nine classes are needed. Get it again."
+            )
+        return tuple(
+            Category(name.replace(" ", "_"), name, ids[number]) for number, name in enumerate(CLASSES)
+        )
+
+    def listing(self, categories: Sequence[Category]) -> Listing:
+        """Return the images of every variant; the variant is the nuisance."""
+        there = [name for name in subfolders(self.folder()) if name in VARIANTS]
+        wanted = list(self.variants or there)
+        if not there or set(wanted) - set(there):
+            lacking = ", ".join(sorted(set(wanted) - set(there))) or "any of " + ", ".join(VARIANTS)
+            raise DataError(f"data.root={self.root} lacks {lacking}. Name the folder of ImageNet-9; {DOCS}")
+        found, resolver, unknown = self.files(), NameResolver(categories), Counter[str]()
+        listing = Listing(ignored=found.ignored)
+        for file in found.files:
+            parts = [part for part in file.parts[1:-1] if part != "val"]
+            if file.parts[0] not in wanted or not parts:
+                listing.ignored["files outside the variants' folders"] += 1
+                continue
+            name = re.sub(r"^\d+[_ ]", "", parts[0])
+            category = resolver.find(name)
+            if category is None:
+                unknown[parts[0]] += 1
+            elif file.problem:
+                listing.problems.append(unreadable(file, category))
+            else:
+                listing.entries.append(Entry(file.shown, file.path, category, self.kind, file.parts[0]))
+        return self.settle(listing, unknown, resolver)
+
+    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+        """Return the accuracy of every model on every variant, and the background gap: mixed_same minus mixed_rand."""
+        right = record.assign(correct=record["correct"].astype(float))
+        table = right.pivot_table(
+            index="model", columns="nuisance", values="correct", sort=False
+        ).reset_index()
+        table.columns.name = None
+        lines = []
+        if {"mixed_same", "mixed_rand"} <= set(table):
+            table["bg_gap"] = table["mixed_same"] - table["mixed_rand"]
+            lines = [
+                f"{row['model']}: BG-Gap {100 * row['bg_gap']:.1f} points (mixed_same - mixed_rand)."
+                for row in table.to_dict("records")
+            ]
+        return {"variants": table}, lines

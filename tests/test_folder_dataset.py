@@ -1,0 +1,226 @@
+"""A plain folder of images: which files are found, what they are called, and what is refused."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from imagenetd.datasets.dataset import Listing
+from imagenetd.datasets.folder import FolderDataset
+from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.walk import walk
+from imagenetd.errors import ConfigError, DataError
+from imagenetd.vocabulary import Category, choose_categories, load_categories
+from tests.pictures import put
+
+CATEGORIES = choose_categories(["banana", "binder_closed", "mixing_or_salad_bowl", "t_shirt"])
+
+
+def listed(root: Path, categories: Sequence[Category] = CATEGORIES, **options: object) -> Listing:
+    dataset = FolderDataset(root=str(root), **options)
+    return dataset.listing(dataset.categories(categories))
+
+
+def refused(root: Path, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        listed(root, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "key"),
+    [
+        ("banana", "banana"),
+        ("BANANA", "banana"),
+        ("binder (closed)", "binder_closed"),
+        ("binder_(closed)", "binder_closed"),
+        ("Mixing or salad bowl", "mixing_or_salad_bowl"),
+        ("mixing_salad_bowl", "mixing_or_salad_bowl"),
+        ("T-shirt", "t_shirt"),
+        ("t shirt", "t_shirt"),
+        ("n07753592", "banana"),
+    ],
+)
+def test_a_folder_may_be_called_by_key_display_name_or_wordnet_id(
+    folder: str, key: str, tmp_path: Path
+) -> None:
+    (entry,) = listed(put(tmp_path, f"{folder}/a.png")).entries
+    assert (entry.category, entry.file) == (key, f"{folder}/a.png")
+
+
+def test_all_113_categories_answer_to_their_own_names_alone() -> None:
+    categories = load_categories()
+    resolver = NameResolver(tuple(categories.values()))
+    for key, category in categories.items():
+        assert resolver.find(key) == resolver.find(category.display) == resolver.find(key.upper()) == key
+
+
+def test_files_are_found_in_deeper_folders_and_whatever_their_suffix(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.JPEG", "banana/deep/er/b.webp", "banana/no_suffix", "t_shirt/.hidden.png")
+    assert [entry.file for entry in listed(tmp_path).entries] == [
+        "banana/a.JPEG",
+        "banana/deep/er/b.webp",
+        "banana/no_suffix",
+        "t_shirt/.hidden.png",
+    ]
+
+
+def test_litter_and_empty_folders_are_counted_as_ignored(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.png", "banana/.DS_Store", "banana/._a.png", "README.md")
+    (tmp_path / "t_shirt").mkdir()
+    assert dict(listed(tmp_path).ignored) == {
+        ".DS_Store": 1,
+        "._a.png": 1,
+        "README.md beside the folders": 1,
+        "empty folder": 1,
+    }
+
+
+def test_odd_file_names_stay_what_they_are_and_are_shown_in_one_line(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "banana/new\nline.png",
+        "banana/tab\t,quote'\".png",
+        "banana/茶碗 🍵.png",
+        "banana/-dash.png",
+    )
+    (tmp_path / "banana" / os.fsdecode(b"bytes_\xff.png")).write_bytes(b"x")
+    files = {entry.path: entry.file for entry in listed(tmp_path).entries}
+    assert files[b"banana/bytes_\xff.png"] == "banana/bytes_\\xff.png"
+    assert files[b"banana/new\nline.png"] == "banana/new\\nline.png"
+    assert len(files) == 5 and all(file.isprintable() for file in files.values())
+
+
+def test_what_is_no_file_is_listed_without_being_opened(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.png")
+    folder = tmp_path / "banana"
+    os.mkfifo(folder / "fifo.png")
+    (folder / "self.png").symlink_to("self.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "good_link.png").symlink_to("a.png")
+    (folder / "up").symlink_to("..")
+    (folder / "directory.png").mkdir()
+    found = listed(tmp_path)
+    assert [entry.file for entry in found.entries] == ["banana/a.png", "banana/good_link.png"]
+    assert {problem.file: problem.reason for problem in found.problems} == {
+        "banana/dangling.png": "a link to nothing",
+        "banana/fifo.png": "a named pipe, not a file",
+        "banana/self.png": "cannot be reached (Too many levels of symbolic links)",
+    }
+    assert found.ignored == {"link to a folder that holds it": 1, "empty folder": 1}
+
+
+def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", "a.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "banana").symlink_to(tmp_path / "elsewhere")
+    assert [file.shown for file in walk(tmp_path / "root").files] == ["banana/a.png"]
+
+
+def test_an_unknown_folder_stops_the_run_with_a_suggestion(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.png", "bananna/b.png")
+    message = refused(tmp_path)
+    assert "holds 1 unknown labels: 'bananna' (did you mean banana?)" in message
+    assert "data.on_unknown=list" in message
+
+
+def test_an_unknown_folder_can_be_listed_instead(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.png", "bananna/b.png")
+    found = listed(tmp_path, on_unknown="list")
+    assert len(found.entries) == 1
+    assert [(problem.file, problem.problem) for problem in found.problems] == [
+        ("bananna/b.png", "unknown label")
+    ]
+
+
+def test_a_category_that_the_run_left_out_is_told_as_such(tmp_path: Path) -> None:
+    put(tmp_path, "banana/a.png", "umbrella/b.png")
+    assert "not among categories.names of this run" in refused(tmp_path)
+
+
+def test_an_image_beside_the_folders_has_no_label(tmp_path: Path) -> None:
+    assert "(image without a folder) lost.png" in refused(put(tmp_path, "banana/a.png", "lost.png"))
+
+
+def test_the_layout_of_imagenet_d_is_recognised(tmp_path: Path) -> None:
+    assert "Use data=imagenet_d" in refused(put(tmp_path, "background/banana/a.png"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda root: root / "nothing", "does not exist"),
+        (lambda root: put(root, "file") / "file", "is a file, not a folder"),
+        (lambda root: root, "holds no files"),
+    ],
+)
+def test_a_root_that_is_no_folder_of_images_is_refused(prepare: object, message: str, tmp_path: Path) -> None:
+    assert message in refused(prepare(tmp_path))  # type: ignore[operator]
+
+
+def test_a_wrong_option_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.on_unreadable=skip is none of stop, list"):
+        FolderDataset(root="x", on_unreadable="skip")
+
+
+def test_a_label_file_says_what_each_file_shows(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,category,kind,nuisance\na.png,Banana,background,beach-s\nb.png,t_shirt,,\n")
+    first, second = listed(tmp_path, labels=str(labels)).entries
+    assert (first.category, first.kind, first.nuisance) == ("banana", "background", "beach-s")
+    assert (second.category, second.kind, second.nuisance) == ("t_shirt", "folder", "")
+
+
+def test_a_label_file_that_lists_a_missing_or_repeated_file_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,category\na.png,banana\ngone.png,banana\n")
+    assert [problem.reason for problem in listed(tmp_path, labels=str(labels)).problems] == [
+        "a link to nothing"
+    ]
+    labels.write_text("file,category\na.png,banana\na.png,t_shirt\n")
+    assert "lists a.png twice" in refused(tmp_path, labels=str(labels))
+    labels.write_text("name,label\na.png,banana\n")
+    assert "lacks the columns file, category" in refused(tmp_path, labels=str(labels))
+
+
+def test_a_label_map_gives_other_names_to_categories(tmp_path: Path) -> None:
+    put(tmp_path, "banane/a.png", "banana/b.png")
+    found = listed(tmp_path, label_map={"banane": "banana"})
+    assert {entry.category for entry in found.entries} == {"banana"}
+
+
+@pytest.mark.parametrize("name", ["map.json", "map.csv", "map.yaml"])
+def test_a_label_map_with_imagenet_ids_is_a_label_space_of_its_own(name: str, tmp_path: Path) -> None:
+    put(tmp_path / "root", "dogs/a.png", "cats/b.png")
+    texts = {
+        "map.json": json.dumps({"dogs": [207, 208], "cats": "n02123045"}),
+        "map.csv": "name,label\ndogs,207|208\ncats,n02123045\n",
+        "map.yaml": "dogs: [207, 208]\ncats: n02123045\n",
+    }
+    (tmp_path / name).write_text(texts[name])
+    dataset = FolderDataset(root=str(tmp_path / "root"), label_map=str(tmp_path / name))
+    categories = dataset.categories(CATEGORIES)
+    assert {category.name: category.imagenet_ids for category in categories} == {
+        "dogs": (207, 208),
+        "cats": (281,),
+    }
+    assert [entry.category for entry in dataset.listing(categories).entries] == ["cats", "dogs"]
+
+
+@pytest.mark.parametrize(
+    ("label_map", "message"),
+    [
+        ({"dogs": 1000}, "neither a category nor ImageNet ids"),
+        ("gone.json", "cannot be read"),
+        ({}, "holds no image"),
+    ],
+)
+def test_a_wrong_label_map_is_refused(label_map: object, message: str, tmp_path: Path) -> None:
+    put(tmp_path, "dogs/a.png")
+    with pytest.raises(DataError, match=message):
+        listed(tmp_path, label_map=label_map, on_unknown="list")
