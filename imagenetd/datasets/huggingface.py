@@ -1,4 +1,4 @@
-"""A Hugging Face dataset on this machine: saved with save_to_disk, or Parquet files, or an image folder."""
+"""A Hugging Face dataset on this machine: saved with save_to_disk, or Parquet files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -76,11 +76,19 @@ class HuggingFaceDataset(MappedDataset):
                 "data=hf needs the library datasets: pip install 'imagenetd[exports]'."
             ) from error
         datasets.disable_progress_bars()
+        files = sorted(str(path) for path in root.rglob("*.parquet"))
+        is_saved = any((root / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+        if not is_saved and not files:
+            raise DataError(
+                f"data.root={self.root} holds no Hugging Face dataset: neither save_to_disk nor Parquet files made it. "
+                "Use data=folder for a folder of images."
+            )
         try:
-            if (root / "dataset_info.json").is_file() or (root / "dataset_dict.json").is_file():
-                loaded = datasets.load_from_disk(str(root))
-            else:
-                loaded = datasets.load_dataset(str(root))
+            loaded = (
+                datasets.load_from_disk(str(root))
+                if is_saved
+                else datasets.load_dataset("parquet", data_files=_by_split(files))
+            )
         except Exception as error:  # the library raises its own families
             reason = " ".join(str(error).split())[:160]
             raise DataError(
@@ -109,3 +117,11 @@ class HuggingFaceDataset(MappedDataset):
                 f"data.split={self.split} is none of the splits {', '.join(loaded)}. Choose with data.split=NAME."
             )
         return loaded[self.split]
+
+
+def _by_split(files: list[str]) -> dict[str, list[str]]:
+    """Return split -> Parquet files, by the name that the hub gives them: `<split>-00000-of-00001.parquet`."""
+    splits: dict[str, list[str]] = {}
+    for file in files:
+        splits.setdefault(Path(file).stem.split("-")[0], []).append(file)
+    return splits

@@ -56,7 +56,7 @@ class ImageSet(Pool):
     """The images of a dataset.
 
     `table` has the columns image_id, index, text, category, kind, nuisance, seed, seed_index, file, path (as the file
-    system spells it), row, severity, rival, size, sha256. `folder` holds the manifest and what was left out.
+    system spells it), row, severity, rival, is_flagged, size, sha256. `folder` holds the manifest.
     """
 
     dataset: Dataset
@@ -151,6 +151,7 @@ def entry_columns(entries: Sequence[Any], sha256: Sequence[str], sizes: Sequence
                 name: [getattr(e, name) for e in entries]
                 for name in ("file", "path", "row", "severity", "rival")
             },
+            "is_flagged": False,
             "size": sizes,
             "sha256": sha256,
         }
