@@ -87,7 +87,11 @@ def model_record(
         columns["severity"] = images["severity"]
     scored = pd.concat(blocks, ignore_index=True)
     frame = pd.concat([pd.DataFrame(columns, index=images.index).reset_index(drop=True), scored], axis=1)
-    two_choice = _two_choice(model, images, regimes)
+    if model.space.leaves_out:  # an image without an answer does not count
+        is_answer = ~frame["pred1"].isin(model.space.outcomes)
+        own = f"correct_{model.space.regime}"
+        frame[own] = frame[own].astype("boolean").where(is_answer)
+    two_choice = _two_choice(model, images)
     if two_choice is not None:
         frame[f"correct_{ls.TWO_CHOICE}"] = two_choice
         regimes.append(ls.Regime(ls.TWO_CHOICE, None, np.array([[True, False]])))
@@ -105,7 +109,7 @@ def _block(model: ScoredModel, regimes: Sequence[ls.Regime], label: np.ndarray, 
         scores = ls.choice_scores(logits, regime)
         best = ls.top_choices(scores, NUM_ANSWERS)
         columns[f"correct_{regime.name}"] = ls.hits(best[:, :1], label, regime.accepted) > 0
-        if regime.num_choices > NUM_ANSWERS:
+        if regime.num_choices > NUM_ANSWERS and not model.space.outcomes:  # a chat model gives one answer
             num_hits = ls.hits(best, label, regime.accepted)
             columns[f"top5_{regime.name}"] = num_hits > 0
             if regime.name == ls.ANY_OF_IDS:
@@ -113,11 +117,9 @@ def _block(model: ScoredModel, regimes: Sequence[ls.Regime], label: np.ndarray, 
     return pd.DataFrame(columns)
 
 
-def _two_choice(
-    model: ScoredModel, images: pd.DataFrame, regimes: Sequence[ls.Regime]
-) -> "pd.Series[Any] | None":
+def _two_choice(model: ScoredModel, images: pd.DataFrame) -> "pd.Series[Any] | None":
     """Return right or wrong against the rival of each image, missing where it has none that the model knows."""
-    if "rival" not in images or not images["rival"].any():
+    if "rival" not in images or not images["rival"].any() or model.space.outcomes:
         return None
     names = list(model.space.accepted)
     column = {name: number for number, name in enumerate(names)}

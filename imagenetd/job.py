@@ -93,14 +93,14 @@ class Job:
         """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
         return counted_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
 
-    def scored_models(self) -> list[Callable[[], ScoredModel]]:
+    def scored_models(self, models: Sequence[PlannedModel]) -> list[Callable[[], ScoredModel]]:
         """Return, for each model, how to read its logits: one after the other, since they are large."""
 
         def reader(model: PlannedModel) -> Callable[[], ScoredModel]:
             folder, space = self.plan.folders[model.name].path, self.space(model)
             return lambda: ScoredModel(model.name, model.role, space, read_logits(folder, self.pool))
 
-        return [reader(model) for model in self.plan.models]
+        return [reader(model) for model in models]
 
     def left_out(self) -> pd.DataFrame | None:
         """Return the files of a dataset that are not evaluated, with the reason; None for a pool of our own."""

@@ -186,7 +186,7 @@ def _evaluate(job: Job) -> StageResult:
         lambda: job.counted(models),
         models=[(model.name, model.role) for model in models],
         sets=job.sets,
-        record=lambda folder: write_record(folder, job.pool.table, job.scored_models()),
+        record=lambda folder: write_record(folder, job.pool.table, job.scored_models(models)),
         waiting=_waiting,
     )
 

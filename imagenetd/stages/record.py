@@ -57,7 +57,7 @@ def judged(record: pd.DataFrame, regimes: Mapping[str, str]) -> pd.DataFrame:
         regimes: Name of a model -> its own regime.
     """
     parts = [
-        rows.assign(correct=rows[f"correct_{regimes[str(model)]}"].astype(bool))
+        rows.assign(correct=rows[f"correct_{regimes[str(model)]}"].fillna(False).astype(bool))
         for model, rows in record.groupby("model", sort=False)
         if model in regimes
     ]
