@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from imagenetd.errors import ModelError
-from imagenetd.models.card import card_preprocessing
 from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import fetch, missing_file
 from imagenetd.models.preprocessing import check_preprocessing
@@ -248,7 +247,4 @@ class TimmClassifier(Classifier):
 
     def _preprocessing(self, cfg: dict[str, Any]) -> dict[str, Any]:
         """Return the model's own values, with those that the config overrides."""
-        known = {key: cfg[key] for key in _PREPROCESSING if cfg.get(key) is not None}
-        is_bare_file = self.weights.checkpoint is not None and self.weights.folder_config() is None
-        card = card_preprocessing(self.weights.local_path(), name=self.name) if is_bare_file else {}
-        return plain(known | card | self._overrides)
+        return plain({key: cfg[key] for key in _PREPROCESSING if cfg.get(key) is not None} | self._overrides)

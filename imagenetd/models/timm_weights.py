@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
+from imagenetd.models.card import card_preprocessing
 from imagenetd.models.hub import HubFile, resolve_local
 from imagenetd.models.weights import find_weights, read_json
 
@@ -57,11 +58,11 @@ class TimmWeights:
         return config
 
     def description(self) -> dict[str, Any]:
-        """Return timm's `pretrained_cfg` of the weights: the folder's own, else that of the registry."""
-        self.local_path()
+        """Return timm's `pretrained_cfg` of the weights: the folder's own, else the registry's and a manifest's."""
+        path = self.local_path()
         config = self.folder_config()
         if config is None:
-            return registered(self.architecture)
+            return registered(self.architecture) | card_preprocessing(path, name=self.name)
         cfg = dict(config.get("pretrained_cfg", config))
         return cfg | {key: config[key] for key in ("num_classes",) if key in config}
 
