@@ -127,10 +127,11 @@ def _design(job: Job, judged: np.ndarray) -> Design:
         categories=categories,
         label=label,
         predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
-        correct=job.correct(surrogates),
+        correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
     )
     is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    return design_tasks(pool, judged, is_nuisance & ~job.mined, job.plan.config.qc.tasks)
+    others = is_nuisance & ~job.mined & ~job.pool.is_flagged
+    return design_tasks(pool, judged, others, job.plan.config.qc.tasks)
 
 
 def _shown(job: Job, truth: Truth) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image
@@ -104,6 +105,13 @@ class Pool:
     layout: Layout
     table: pd.DataFrame
     """One row for each image, ordered by index, with the columns of ImageRow."""
+
+    @property
+    def is_flagged(self) -> np.ndarray:
+        """Bool "images": marked by a safety checker; images that were not generated here passed none."""
+        if "is_flagged" not in self.table:
+            return np.zeros(len(self.table), dtype=bool)
+        return self.table["is_flagged"].to_numpy(dtype=bool)
 
     def shard_rows(self, shard: int) -> pd.DataFrame:
         """Return the rows of one shard."""

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 
 from imagenetd.commandline import CONF_DIR
 from imagenetd.config import Config, StageName
 from imagenetd.errors import ConfigError
 from imagenetd.pipeline import Outcome
 from imagenetd.plan import make_plan
-from imagenetd.qc.exchange import read_tasks, write_response
+from imagenetd.qc.exchange import image_bytes, read_tasks, write_response
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc_checks import check_numbers
 from imagenetd.qc_config import WorkersConfig
@@ -237,6 +238,22 @@ def test_a_killed_simulation_ends_like_a_straight_one(tmp_path: Path) -> None:
     again = Path(next(r for r in run(killed).results if r.stage == "qc").folder)
     for name in ("votes.parquet", "decisions.parquet", "dropped.csv"):
         assert (again / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_people_can_judge_images_that_exist_already(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(72):
+        path = tmp_path / "images" / ("banana", "mug", "sock")[number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+    data = ["data=folder", f"data.root={tmp_path / 'images'}"]
+    made = people(tmp_path / "runs", *data, stages=[StageName.predict, StageName.mine, StageName.qc])
+    waiting = run(made)
+    assert waiting.status == "waiting for votes"
+    tasks = read_tasks(waiting.folder)
+    files = {path.read_bytes() for path in (tmp_path / "images").rglob("*.png")}
+    shown = {slot.image_id for task in tasks.tasks for slot in task.slots}
+    assert shown and {image_bytes(waiting.folder, tasks.images[name]) for name in shown} <= files
 
 
 def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:

@@ -42,8 +42,7 @@ def mine_failures(
             started = time.perf_counter()
             matrix = correct()
             is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-            is_shown = ~pool.table["is_flagged"].to_numpy(dtype=bool)
-            mined = shared_failures(matrix, min_failures=min_failures) & is_nuisance & is_shown
+            mined = shared_failures(matrix, min_failures=min_failures) & is_nuisance & ~pool.is_flagged
             easy = easy_images(matrix)
             columns = {
                 "image_id": pa.array(pool.table["image_id"].tolist(), pa.string()),
