@@ -7,7 +7,6 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image
