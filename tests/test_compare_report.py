@@ -41,7 +41,7 @@ def test_surrogates_are_never_ranked_but_their_mistakes_are_compared() -> None:
 
 
 def test_models_that_choose_among_the_same_classes_are_ranked_together() -> None:
-    assert TABLES["ranks"]["label_space"].unique().tolist() == ["zero-shot or closed-set, 12 classes"]
+    assert TABLES["ranks"]["label_space"].unique().tolist() == ["closed-set or zero-shot, 12 classes"]
     pool = TABLES["ranks"].query("set == 'pool' and kind == 'all'")
     assert pool["model"].tolist() == ["good", "closed", "bad"]
     assert pool["rank"].tolist() == [1, 2, 3] and pool["rank_low"].tolist() == [1, 2, 3]

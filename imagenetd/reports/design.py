@@ -157,7 +157,7 @@ def label_spaces(models: Sequence[ModelEvidence]) -> list[str]:
         regimes = dict.fromkeys(
             model.regime for model, other in zip(models, keys, strict=True) if other == key
         )
-        name = f"{' or '.join(regimes)}, {len(key):,} classes"
+        name = f"{' or '.join(sorted(regimes))}, {len(key):,} classes"
         names[key] = name if name not in names.values() else f"{name} (list {len(names) + 1})"
     return [names[key] for key in keys]
 
