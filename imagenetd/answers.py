@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from imagenetd.records import LabelSpace
@@ -145,3 +145,8 @@ def answer_space(categories: Sequence[Category], *, question: str, leaves_out: b
         outcomes=OUTCOMES,
         leaves_out=leaves_out,
     )
+
+
+def is_asked(class_names: Iterable[str]) -> bool:
+    """Tell whether the classes are those of a model that is asked questions."""
+    return tuple(class_names)[-len(OUTCOMES) :] == OUTCOMES

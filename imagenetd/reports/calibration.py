@@ -1,5 +1,6 @@
 """The report `calibration`: how far confidence and accuracy are apart, per nuisance."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from imagenetd.answers import is_asked
 from imagenetd.records import Kind
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
@@ -26,7 +28,14 @@ class CalibrationReport(Report):
     name: ClassVar[str] = "calibration"
 
     def report(self, evidence: Evidence) -> ReportResult:
-        """Return `per_set`, `per_nuisance` (on judged images) and `reliability` (bins of every set)."""
+        """Return `per_set`, `per_nuisance` (on judged images) and `reliability` (bins of every set).
+
+        Models that answer in words have no confidence and are left out.
+        """
+        models = tuple(model for model in evidence.models if not is_asked(model.class_names))
+        if not models:
+            return ReportResult(self.name, {})
+        evidence = dataclasses.replace(evidence, models=models)
         design = Design(evidence)
         sets, bins = [], []
         for model in evidence.models:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.answers import OUTCOMES
+from imagenetd.answers import OUTCOMES, is_asked
 from imagenetd.metrics import ALL
-from imagenetd.records import NUISANCE_KINDS, Kind, LabelSpace
+from imagenetd.records import Kind, LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report, ReportSet
 
@@ -40,11 +40,6 @@ class CoverageReport(Report):
         return ReportResult(self.name, {"answers": table}, tuple(findings), summary)
 
 
-def is_asked(class_names: Iterable[str]) -> bool:
-    """Tell whether the classes are those of a model that is asked questions."""
-    return tuple(class_names)[-len(OUTCOMES) :] == OUTCOMES
-
-
 def with_coverage(chosen: ReportSet, spaces: Iterable[LabelSpace]) -> ReportSet:
     """Return the reports, and the one on coverage when a model of the run can fail to answer."""
     if not any(space.outcomes for space in spaces):
@@ -57,7 +52,7 @@ def _rows(model: ModelEvidence, evidence: Evidence) -> Iterator[dict[str, Any]]:
     first = len(model.class_names) - len(OUTCOMES)
     is_clear = model.predicted < first
     for name, members in evidence.sets.items():
-        for kind in (ALL, *NUISANCE_KINDS, Kind.NEUTRAL):
+        for kind in (ALL, *dict.fromkeys(kinds.tolist())):
             inside = members & ((kinds != Kind.NEUTRAL) if kind == ALL else (kinds == kind))
             num = int(inside.sum())
             if not num:

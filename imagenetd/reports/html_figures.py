@@ -93,8 +93,10 @@ def _nuisances(evidence: Evidence) -> Iterator[tuple[str, str, np.ndarray]]:
     images = evidence.images
     keys = images["kind"].astype(str) + "\x1f" + images["nuisance"].astype(str)
     codes, names = pd.factorize(keys)
-    order = [*Kind]
-    rows = sorted(range(len(names)), key=lambda row: order.index(Kind(names[row].split("\x1f")[0])))
+    order = {
+        str(kind): place for place, kind in enumerate(Kind)
+    }  # a dataset has kinds of its own: after ours
+    rows = sorted(range(len(names)), key=lambda row: order.get(names[row].split("\x1f")[0], len(order)))
     for row in rows:
         kind, nuisance = names[row].split("\x1f")
         if kind != Kind.NEUTRAL:
