@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 
 from imagenetd.errors import ConfigError, UserError
-from imagenetd.reports.run_report import FailureCard, RunReport
+from imagenetd.reports.run_report import Artifact, Confusion, Curve, FailureCard, RunReport
 from imagenetd.reports.wandb_logger import WandbLogger, is_logged_in, resolve_mode
+from imagenetd.reports.wandb_media import logged_media
 
 pytest.importorskip("wandb")
 
@@ -174,6 +176,56 @@ def test_everything_that_a_later_sync_needs_lies_in_the_folder_of_the_run(tmp_pa
         ]
         assert len(staged) == 1 + 1 + 3  # a table; a table of failures with its images
         assert all(Path(path).is_relative_to(folder.parent) and Path(path).exists() for path in staged)
+
+
+def _tracked_report(tmp_path: Path) -> RunReport:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "manifest.parquet").write_bytes(b"rows")
+    (pool / "shard-000000.tar").write_bytes(b"images")
+    files = {"manifest.parquet": pool / "manifest.parquet", "shards/0.tar": pool / "shard-000000.tar"}
+    return replace(
+        _run_report(),
+        confusions=(Confusion("confusion/t", "t on accepted", ("mug", "sock"), (0, 0, 1), (1, 0, 1)),),
+        curves=(Curve("curves/k_of_n", "k of n", "k", (0.0, 1.0), {"t": (0.8, 0.25), "share": (1.0, 0.5)}),),
+        artifacts=(Artifact("pool-0123abcd", "pool", files, {"prompts": "99"}),),
+    )
+
+
+def test_confusion_curve_and_artifact_read_back(tmp_path: Path) -> None:
+    folder = _run_folder(WandbLogger().log_run(_tracked_report(tmp_path), tmp_path / "run"))
+    records = _records(folder)
+    (confusion,) = (folder / "files/media/table").rglob("t_table_*.table.json")
+    assert json.loads(confusion.read_text())["data"] == [
+        *(["mug", "mug", 1], ["mug", "sock", 1], ["sock", "mug", 0], ["sock", "sock", 1])
+    ]
+    (curve,) = (folder / "files/media/table").rglob("k_of_n_table_*.table.json")
+    assert json.loads(curve.read_text())["data"] == [
+        *([0.0, "t", 0.8], [1.0, "t", 0.25], [0.0, "share", 1.0], [1.0, "share", 0.5])
+    ]
+    (pool,) = [record for record in records["artifact"] if record["type"] == "pool"]
+    assert pool["name"] == "pool-0123abcd"
+    assert json.loads(pool["metadata"]) == {"lineage": {"prompts": "99"}}
+    contents = {entry["path"]: Path(entry["local_path"]) for entry in pool["manifest"]["contents"]}
+    assert contents["manifest.parquet"].read_bytes() == b"rows"
+    assert contents["shards/0.tar"] == tmp_path / "pool" / "shard-000000.tar"  # large files are not copied
+
+
+def test_a_table_above_the_limit_of_wandb_is_logged_in_parts() -> None:
+    import wandb
+
+    run = replace(_run_report(), tables={"cells": pd.DataFrame({"n": range(5)})}, failures=())
+    logged = logged_media(wandb, run, max_failures=1, max_rows=2)
+    assert {name: table.data for name, table in logged.items()} == {
+        "tables/cells_part1": [[0], [1]],
+        "tables/cells_part2": [[2], [3]],
+        "tables/cells_part3": [[4]],
+    }
+
+
+def test_an_unknown_level_of_artifacts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="logger.artifacts is some, but only none, small, all"):
+        WandbLogger(artifacts="some")
 
 
 def test_a_group_of_the_config_replaces_the_pool(tmp_path: Path) -> None:

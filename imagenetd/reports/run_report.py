@@ -1,6 +1,7 @@
 """What a logger gets: one run, complete and already on disk."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 from PIL import Image
@@ -27,6 +28,43 @@ class FailureCard:
 
 
 @dataclass(frozen=True, slots=True)
+class Confusion:
+    """What a model says of each category."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    actual: tuple[int, ...]
+    """Class of each image."""
+    predicted: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Lines over one axis."""
+
+    name: str
+    title: str
+    x_label: str
+    xs: tuple[float, ...]
+    lines: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Files that belong together, and what they were made from."""
+
+    name: str
+    """Ends in the key of its stage: equal names, equal content."""
+    type: str
+    """`pool`, `predictions` or `benchmark`."""
+    files: dict[str, Path]
+    """Name in the artifact -> file."""
+    lineage: dict[str, str]
+    """Stage -> key of what it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """One run in W&B or in CSV files: one pool, one surrogate set, one target."""
 
@@ -42,3 +80,6 @@ class RunReport:
     """Flat, e.g. `accuracy/tiny_resnet/mined`."""
     tables: dict[str, pd.DataFrame]
     failures: tuple[FailureCard, ...] = field(default=())
+    confusions: tuple[Confusion, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pandas as pd
-
 from imagenetd.errors import ConfigError, UserError
-from imagenetd.reports.run_report import FailureCard, RunReport
+from imagenetd.reports.run_report import RunReport
+from imagenetd.reports.tracked import LEVELS
+from imagenetd.reports.wandb_media import logged_media, wandb_artifact
 from imagenetd.store import make_folder
 
 MODES = ("auto", "online", "offline", "disabled")
-MAX_ROWS = 200_000
-"""W&B refuses larger tables."""
 
 
 class WandbLogger:
@@ -31,6 +29,8 @@ class WandbLogger:
         group: Runs of one group compare in the UI; null: the runs of one pool.
         tags: Added to those of the run.
         max_failures: Images in the grid of failures.
+        artifacts: What is uploaded of pool, predictions and benchmark: `none`, `small` (manifests, decisions, scores)
+            or `all` (also images and logits).
     """
 
     def __init__(
@@ -42,11 +42,17 @@ class WandbLogger:
         group: str | None = None,
         tags: list[str] | None = None,
         max_failures: int = 64,
+        artifacts: str = "small",
     ) -> None:
         if mode not in MODES:
             raise ConfigError(
                 f"logger.mode is {mode}, but only {', '.join(MODES)} are known. Choose one of them."
             )
+        if artifacts not in LEVELS:
+            raise ConfigError(
+                f"logger.artifacts is {artifacts}, but only {', '.join(LEVELS)} are known. Choose one of them."
+            )
+        self.artifacts = artifacts
         self.project = project
         self.entity = entity
         self.mode = mode
@@ -100,11 +106,10 @@ class WandbLogger:
         )
         try:
             session.summary.update(run.summary)
-            logged = {f"tables/{name}": _table(wandb, frame) for name, frame in run.tables.items()}
-            if cards := run.failures[: self.max_failures]:
-                logged["failures/table"] = _failure_table(wandb, cards)
-                logged["failures/grid"] = [wandb.Image(card.image, caption=card.caption) for card in cards]
+            logged = logged_media(wandb, run, max_failures=self.max_failures)
             session.log(logged)
+            for artifact in run.artifacts:
+                session.log_artifact(wandb_artifact(wandb, artifact))
             # `dir` of a run is its `files` folder; `wandb sync` takes the one above.
             return Path(session.dir).parent
         finally:
@@ -162,24 +167,3 @@ def _quiet_settings(wandb: Any) -> Any:
         x_disable_machine_info=True,
         x_save_requirements=False,
     )
-
-
-def _table(wandb: Any, frame: pd.DataFrame) -> Any:
-    """Return a W&B table; what is absent (NaN) is null, and rows above W&B's limit stay in the CSV only."""
-    rows = frame.head(MAX_ROWS).astype(object)
-    return wandb.Table(columns=list(frame.columns), data=rows.where(rows.notna(), None).values.tolist())
-
-
-def _failure_table(wandb: Any, cards: tuple[FailureCard, ...]) -> Any:
-    models = list(dict.fromkeys(model for card in cards for model in card.predictions))
-    columns = ["image", "prompt", "category", "kind", "nuisance", *models, "image_id"]
-    data = [
-        [
-            wandb.Image(card.image, caption=card.caption),
-            *(card.prompt, card.category, card.kind, card.nuisance),
-            *(card.predictions.get(model) for model in models),
-            card.image_id,
-        ]
-        for card in cards
-    ]
-    return wandb.Table(columns=columns, data=data)

@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import pandas as pd
 
 from imagenetd.metrics import ALL
 from imagenetd.records import LabelSpace, Score, StageResult
-from imagenetd.reports.evidence import Evidence
+from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.regimes import data_view, regimes_view
 from imagenetd.reports.report import ReportSet
 from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
+from imagenetd.reports.tracked import artifacts, confusions, curves
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
 from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic, write_text_atomic
@@ -100,7 +101,11 @@ def write_report(
         logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
         name = type(logger).__name__
         if name not in logs:
-            logs[name] = logger.log_run(_run_report(folder.key, facts, scores, summary, cards()), folder.path)
+            run = _run_report(folder.key, facts, scores, summary, cards())
+            level = getattr(logger, "artifacts", "none")
+            logs[name] = logger.log_run(
+                _tracked(run, facts, results, given(), folder.path, level), folder.path
+            )
         record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
         folder.finish(record)
     for renderable in [*shown, *findings_view(results)]:
@@ -201,6 +206,27 @@ def _run_report(
         summary=flat,
         tables=tables,
         failures=tuple(cards),
+    )
+
+
+def _tracked(
+    run: RunReport,
+    facts: RunFacts,
+    results: Sequence[ReportResult],
+    evidence: Evidence,
+    run_dir: Path,
+    level: str,
+) -> RunReport:
+    """Return the run with all tables of its reports, confusions, curves and artifacts."""
+    made = artifacts(facts.stages, list(facts.models), run_dir, level=level)
+    tables = {f"{result.name}/{name}": table for result in results for name, table in result.tables.items()}
+    return replace(
+        run,
+        tables=run.tables | tables,
+        confusions=confusions(evidence),
+        curves=curves(evidence),
+        artifacts=made,
+        config={**run.config, "artifacts": [artifact.name for artifact in made]},
     )
 
 
