@@ -36,7 +36,7 @@ def test_artifacts_are_named_after_their_keys_and_hold_what_the_level_says(tmp_p
     pool, predictions, qc = tmp_path / "pool", tmp_path / "predictions" / "p0", tmp_path / "qc"
     for path in (
         *(pool / "manifest.parquet", pool / "shards" / "shard-000000.tar"),
-        *(predictions / "t-12" / "stage.json", predictions / "t-12" / "part-000000.parquet"),
+        *(predictions / "t-12345678" / "stage.json", predictions / "t-12345678" / "part-000000.parquet"),
         *(predictions / "other-34" / "stage.json", qc / "decisions.parquet", tmp_path / "summary.json"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +46,11 @@ def test_artifacts_are_named_after_their_keys_and_hold_what_the_level_says(tmp_p
     small = {a.name: a for a in artifacts(stages, ["t"], tmp_path, level="small")}
     assert {name: (a.type, sorted(a.files)) for name, a in small.items()} == {
         "pool-aaaaaaaa": ("pool", ["manifest.parquet"]),
-        "predictions-t-12-bbbbbbbb": ("predictions", ["stage.json"]),
+        "predictions-t-12345678": ("predictions", ["stage.json"]),
         "benchmark-cccccccc": ("benchmark", ["decisions.parquet", "summary.json"]),
     }
     assert small["benchmark-cccccccc"].lineage["mine"] == "dd"
     everything = {a.name: sorted(a.files) for a in artifacts(stages, ["t"], tmp_path, level="all")}
     assert everything["pool-aaaaaaaa"] == ["manifest.parquet", "shards/shard-000000.tar"]
-    assert everything["predictions-t-12-bbbbbbbb"] == ["part-000000.parquet", "stage.json"]
+    assert everything["predictions-t-12345678"] == ["part-000000.parquet", "stage.json"]
     assert artifacts(stages, ["t"], tmp_path, level="none") == ()

@@ -16,6 +16,8 @@ from PIL import Image
 
 from imagenetd.errors import ConfigError, UserError
 from imagenetd.reports.run_report import Artifact, Confusion, Curve, FailureCard, RunReport
+from imagenetd.reports.wandb_comparison import build_report
+from imagenetd.reports.wandb_comparison import main as make_comparison
 from imagenetd.reports.wandb_logger import WandbLogger, is_logged_in, resolve_mode
 from imagenetd.reports.wandb_media import logged_media
 
@@ -267,3 +269,22 @@ def test_auto_is_online_only_when_logged_in(tmp_path: Path) -> None:
     netrc.chmod(0o600)
     assert is_logged_in(nobody)
     assert not is_logged_in({**nobody, "WANDB_BASE_URL": "https://wandb.example.org"})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pydantic, under wandb-workspaces
+def test_the_comparison_report_covers_every_target_of_a_group() -> None:
+    pytest.importorskip("wandb_workspaces")
+    report = build_report("p", "pool-1", ["t", "u"], entity="lab", title="x")
+    grids = [block for block in report.blocks if type(block).__name__ == "PanelGrid"]
+    assert len(grids) == 3
+    assert {grid.runsets[0].filters for grid in grids} == {"Group == 'pool-1'"}
+    assert [grid.panels[0].y.name for grid in grids[:2]] == ["accuracy/t/accepted", "accuracy/u/accepted"]
+
+
+def test_the_comparison_report_needs_an_account(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["x", "--group", "pool-1", "--targets", "t"])
+    with pytest.raises(SystemExit):
+        make_comparison()
+    assert capsys.readouterr().err.startswith("error: Nobody is logged in to W&B")

@@ -114,7 +114,7 @@ def _one(
     runs: Path,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Train and test once, or read what an earlier start found."""
-    path = runs / f"{name}-{seed}-{_key(arm, options, seed)}.json"
+    path = runs / f"{_key(arm, options, seed)}.json"  # two studies may share a training
     if path.is_file():
         record = json.loads(path.read_text())
         return {test: np.array(right, dtype=bool) for test, right in record["right"].items()}, record["cpu_s"]

@@ -83,25 +83,25 @@ def artifacts(
     for stage in stages:
         folder = Path(stage.folder)
         if stage.stage == "predict":
-            found += _predictions(folder, models, stage.key, is_all=level == "all")
+            found += _predictions(folder, models, is_all=level == "all")
         elif stage.stage in SMALL:
             kind, names = SMALL[stage.stage]
             files = {name: folder / name for name in names}
             if level == "all" and stage.stage in LARGE:
                 files |= _below(folder, LARGE[stage.stage])
             if kind == "benchmark":
-                files |= _below(run_dir, "tables/*.csv") | {"summary.json": run_dir / "summary.json"}
+                files |= _below(run_dir, "tables/**/*.csv") | {"summary.json": run_dir / "summary.json"}
             found.append(_artifact(kind, stage.key, files, keys))
     return tuple(found)
 
 
-def _predictions(folder: Path, models: Sequence[str], key: str, *, is_all: bool) -> list[Artifact]:
+def _predictions(folder: Path, models: Sequence[str], *, is_all: bool) -> list[Artifact]:
     made = []
     for path in sorted(folder.glob("*/stage.json")):
         name = path.parent.name.rpartition("-")[0]
         if name in models:
             files = {"stage.json": path} | (_below(path.parent, "part-*.parquet") if is_all else {})
-            made.append(_artifact(f"predictions-{path.parent.name}", key, files, {"generate": folder.name}))
+            made.append(_artifact(f"predictions-{name}", path.parent.name[-8:], files, {"pool": folder.name}))
     return made
 
 
