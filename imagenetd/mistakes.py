@@ -30,6 +30,8 @@ def explain(error: BaseException) -> str:
         r"(Value '.*?' of type '\w+' .*?|Invalid value '.*?'.*?) full_key: ([\w.\[\]]+)", chain
     ):
         return f"{found[2]}: {found[1].strip()}. Give a value of the right type."
+    if found := re.search(r"Missing mandatory value: .*?full_key: ([\w.\[\]]+)", chain):
+        return f"{found[1]} must be given: {found[1]}=VALUE."
     if found := re.search(r"(.*?) full_key: ([\w.\[\]]+)", chain):
         return f"{found[2]}: {found[1].strip()}"
     return text or type(error).__name__

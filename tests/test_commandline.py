@@ -57,6 +57,10 @@ def test_a_mistake_in_one_job_of_a_sweep_is_told_before_any_job_runs() -> None:
     assert "target=tiny_clop" in told("-m", "target=tiny_resnet,tiny_clop")
 
 
+def test_an_option_without_a_value_is_named() -> None:
+    assert told("target=custom") == "target.module must be given: target.module=VALUE."
+
+
 def test_every_job_of_a_right_sweep_composes() -> None:
     check_overrides(["-m", "surrogates=one_tiny,two_tiny", "target=tiny_resnet,tiny_clip"])
 

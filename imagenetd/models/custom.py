@@ -217,9 +217,9 @@ class CustomClassifier(Classifier):
         try:
             return get_object(dotted)
         except Exception as error:  # hydra wraps whatever the import raises
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"{self.name}: {dotted} cannot be imported: {reason} Install it, or put its folder on PYTHONPATH."
+                f"{self.name}: {dotted} cannot be imported ({reason}). Install it, or put its folder on PYTHONPATH."
             ) from error
 
     def _refuse(self, error: Exception, what: str) -> NoReturn:
