@@ -13,7 +13,7 @@ from imagenetd.qc.calibration import Calibration, Precision, calibrate, stratifi
 from imagenetd.qc.gate import gate_ballot
 from imagenetd.qc.votes import Ballot
 from imagenetd.records import Kind
-from imagenetd.stages.qc import read_human_decisions
+from imagenetd.stages.qc import read_human_decisions, voters
 
 UNKNOWN = -1
 
@@ -36,6 +36,7 @@ def auto_ballot(job: Job) -> Ballot:
     sample = rng.permutation(np.flatnonzero(strata["unmined"]))[: config.calibration.num_unmined]
     summary: dict[str, Any] = {"gate": gate.name, "gate_family": gate.classifier.family}
     summary |= {"calibration": fitted.method.value, "human_votes_on": int((human != UNKNOWN).sum())}
+    summary["votes_from"] = sorted({voters(folder) for folder in job.plan.calibration})
     summary |= _slices(accepts, job.mined, sample)
     summary |= _precision(accepts, human, strata)
     summary |= _claims(honest, accepts, strata)

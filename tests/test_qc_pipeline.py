@@ -162,7 +162,7 @@ def test_human_votes_calibrate_the_gate_and_measure_its_precision(tmp_path: Path
     made = config(tmp_path, "qc=auto", "qc.calibration.min_images=10", num_surrogates=1)
     made.qc.gate = GATE
     qc = summary(run(made))["qc"]
-    assert qc["human_votes_on"] == judged and qc["calibration"] == "platt"
+    assert (qc["human_votes_on"], qc["votes_from"], qc["calibration"]) == (judged, ["local"], "platt")
     low, high = qc["precision_pool_accepted"]["interval"]
     assert low <= qc["precision_pool_accepted"]["value"] <= high
 

@@ -45,7 +45,8 @@ def _gate_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield (
             f"precision of the pool that passes: {percent(found['value'])} {interval(found['interval'])} "
-            f"by human votes on {found['num_judged']} of its images; calibration: {summary['calibration']}"
+            f"by votes ({', '.join(summary['votes_from'])}) on {found['num_judged']} of its images; "
+            f"calibration: {summary['calibration']}"
         )
 
 

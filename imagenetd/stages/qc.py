@@ -13,7 +13,14 @@ import pyarrow as pa
 from imagenetd.pool import Pool
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
-from imagenetd.store import StageFolder, read_table, write_table_atomic, write_text_atomic
+from imagenetd.store import (
+    STAGE_FILE,
+    StageFolder,
+    read_stage_file,
+    read_table,
+    write_table_atomic,
+    write_text_atomic,
+)
 
 VOTES_FILE = "votes.parquet"
 
@@ -132,6 +139,11 @@ def _passes(ballot: Ballot | None, image_ids: list[str]) -> np.ndarray:
 def read_qc_summary(folder: StageFolder) -> dict[str, Any]:
     """Return what quality control found, as plain numbers for `summary.json`; empty while it waits for votes."""
     return dict((folder.done() or {}).get("summary", {}))
+
+
+def voters(folder: Path) -> str:
+    """Return the way by which a finished folder of quality control got its votes, e.g. `local` or `simulated`."""
+    return str((read_stage_file(folder / STAGE_FILE) or {}).get("method"))
 
 
 def read_human_decisions(folder: Path) -> dict[str, bool]:
