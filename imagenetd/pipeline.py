@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from imagenetd.stages.evaluate import evaluate_models, read_scores
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
 from imagenetd.stages.predict import predict_pool
-from imagenetd.stages.prompts import write_prompts
+from imagenetd.stages.prompts import estimate_cost, write_prompts
 from imagenetd.stages.qc import read_qc_summary
 from imagenetd.stages.record import write_record
 from imagenetd.stages.report import RunFacts, write_report
@@ -130,7 +130,10 @@ def _waiting(path: Path) -> None:
 
 def _prompts(job: Job) -> StageResult:
     assert job.plan.rows is not None
-    return write_prompts(job.plan.folders["prompts"], job.plan.rows, waiting=_waiting)
+    result = write_prompts(job.plan.folders["prompts"], job.plan.rows, waiting=_waiting)
+    if job.plan.generator is None or job.plan.config.stages != [StageName.prompts]:
+        return result
+    return replace(result, details=estimate_cost(result, job.plan.generator, job.plan.config))
 
 
 def _generate(job: Job) -> StageResult:

@@ -25,6 +25,15 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"torch\..*", category=FutureWarning)
 
 
+def gpu_memory() -> str:
+    """Return the most GPU memory that this process has held, in words; empty without a GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    return f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+
+
 class StageProgress(Callback):
     """Counts the items of `module.items_of(batch)` on the first process and scales them to all processes."""
 
@@ -64,7 +73,7 @@ class StageProgress(Callback):
         task = self._bar.tasks[0]
         done = min(self.num_items, task.completed + pl_module.items_of(batch) * trainer.world_size)
         speed = done / task.elapsed if task.elapsed else 0.0
-        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s")
+        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{gpu_memory()}")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

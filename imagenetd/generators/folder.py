@@ -22,13 +22,15 @@ class FolderGenerator(Generator):
     Args:
         root: Folder of the images.
         metadata: CSV file with the columns file (relative to root), category, kind (background, texture, material or
-            neutral), nuisance (empty for neutral), and optionally prompt, seed, seed_index.
+            neutral), nuisance (empty for neutral), and optionally prompt, seed, seed_index, sha256 (of the file: with
+            it, nothing is read before it is adopted, and each file is checked then).
         unit_size: Images of one unit of work.
     """
 
     def __init__(self, root: str, metadata: str, unit_size: int) -> None:
         self.root, self.metadata, self.unit_size = Path(root), Path(metadata), unit_size
         self._files: list[str] | None = None
+        self._hashes: list[str] | None = None
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the metadata file when it is not there."""
@@ -37,13 +39,18 @@ class FolderGenerator(Generator):
         return [MissingFile(str(self.metadata), None, f"{option}.metadata=FILE", "a file of yours")]
 
     def identity(self) -> dict[str, Any]:
-        """Return the hash of the metadata and of every image it lists."""
-        hashes = [file_sha256(self._path(name)) for name in self._read()["file"]]
+        """Return the hash of the metadata and of every image it lists; what the metadata says needs no reading."""
+        table = self._read()
+        if "sha256" in table:
+            return {"generator": "folder", "metadata": file_sha256(self.metadata)}
+        hashes = [file_sha256(self._path(name)) for name in table["file"]]
         return {"generator": "folder", "metadata": file_sha256(self.metadata), "images": hashes}
 
     def load(self, device: str) -> None:
         """Read the list of files."""
-        self._files = list(self._read()["file"])
+        table = self._read()
+        self._files = list(table["file"])
+        self._hashes = list(table["sha256"]) if "sha256" in table else None
 
     def prompts(self) -> PromptTable:
         """Return one row for each line of the metadata file."""
@@ -67,6 +74,10 @@ class FolderGenerator(Generator):
         images = []
         for row in rows:
             path = self._path(self._files[row.index])
+            if self._hashes is not None and file_sha256(path) != self._hashes[row.index]:
+                raise StoreError(
+                    f"{path} is not the file of {self.metadata}: its sha256 is another. Mend either."
+                )
             try:
                 with Image.open(path) as image:
                     images.append(Picture(np.asarray(image.convert("RGB"))))

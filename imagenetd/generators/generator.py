@@ -48,6 +48,11 @@ class Generator(abc.ABC):
         """Give back what `load` took, e.g. the memory of a GPU."""
         return None
 
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of an image, for estimates of what a pool weighs."""
+        return int(getattr(self, "height_px", 512) * getattr(self, "width_px", 512))
+
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the files that `load` would look for in vain; `option` is where this stands in the config."""
         return []

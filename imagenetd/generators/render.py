@@ -27,6 +27,7 @@ class RenderGenerator(Generator):
                 f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more."
             )
         self.size_px, self.unit_size = size_px, unit_size
+        self.height_px = self.width_px = size_px
 
     def identity(self) -> dict[str, Any]:
         """Return the renderer's version and the image size."""

@@ -1,5 +1,6 @@
 """Stage 2: the pool of images."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from imagenetd.prompt_table import PromptTable
 from imagenetd.records import ImageRow, StageResult
 from imagenetd.shards import shard_name
 from imagenetd.store import (
+    STAGE_FILE,
     StageFolder,
     content_key,
     make_folder,
@@ -60,7 +62,10 @@ def generate_pool(
         if pending:
             _make(folder.path, rows, pending, layout, generator, generator_identity, trainer)
         record = _finish(folder, layout, content_key(generator_identity))
-        return _result(folder, record, is_skipped=False)
+        note = f"; in units of {layout.unit_size} images, as it was begun"
+        return _result(
+            folder, record, is_skipped=False, note=note if layout.unit_size != generator.unit_size else ""
+        )
 
 
 def _make(
@@ -78,8 +83,7 @@ def _make(
     for name in ("shards", "manifest"):
         make_folder(folder / name)
     num_images = sum(len(layout.images(shard)) for shard in pending)
-    pixels = getattr(generator, "height_px", 64) * getattr(generator, "width_px", 64)
-    require_space(folder, int(num_images * pixels * BYTES_PER_PIXEL))
+    require_space(folder, int(num_images * generator.num_pixels * BYTES_PER_PIXEL))
     module = GenerateModule(generator, rows, folder=folder, layout=layout, pending=pending, identity=identity)
     run_prediction(module, trainer, stage="generate", tasks=pending, num_items=num_images, folder=folder)
 
@@ -88,7 +92,7 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
     """Return the layout the pool was begun with, or fix it now."""
     path = folder / "layout.json"
     record = read_stage_file(path)
-    if record is None:
+    if record is None or not _has_images(folder):
         layout = make_layout(num_images, unit_size=unit_size, max_images_per_shard=images_per_shard)
         write_json_atomic(path, asdict(layout))
         return layout
@@ -101,6 +105,14 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
             f"{path} is of a pool of {layout.num_images} images, not {num_images}. Delete {folder}."
         )
     return layout
+
+
+def _has_images(folder: Path) -> bool:
+    """Tell whether anything is stored, so that the layout can no longer change."""
+    if (folder / STAGE_FILE).is_file():
+        return True
+    stored = itertools.chain((folder / "manifest").glob("*"), (folder / "shards").glob("*"))
+    return any(path.stat().st_size > 0 for path in stored)
 
 
 def read_layout(folder: Path) -> Layout:
@@ -135,8 +147,8 @@ def _finish(folder: StageFolder, layout: Layout, generator_key: str) -> dict[str
     return record
 
 
-def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool) -> StageResult:
-    note = f"{record['num_bytes'] / 2**20:.1f} MB in {record['num_shards']} shards"
+def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool, note: str = "") -> StageResult:
+    note = f"{record['num_bytes'] / 2**20:.1f} MB in {record['num_shards']} shards{note}"
     if record.get("num_flagged"):
         note += f"; {record['num_flagged']} flagged by the safety checker (is_flagged in the manifest), never mined"
     return StageResult(

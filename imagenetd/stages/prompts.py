@@ -1,11 +1,16 @@
 """Stage 1: the prompt table."""
 
+import shutil
 import time
+from pathlib import Path
 
+from imagenetd.config import Config
+from imagenetd.estimate import cost_lines, known_speed
+from imagenetd.generators.generator import Generator
 from imagenetd.pool import read_prompts
 from imagenetd.prompt_table import PromptTable, arrow_schema
 from imagenetd.records import Prompt, StageResult
-from imagenetd.store import StageFolder, write_table_atomic
+from imagenetd.store import STAGE_FILE, StageFolder, content_key, read_stage_file, write_table_atomic
 
 
 def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) -> StageResult:
@@ -29,3 +34,31 @@ def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) ->
         skipped,
         counts=stored.counts("kind"),
     )
+
+
+def estimate_cost(result: StageResult, generator: Generator, config: Config) -> tuple[str, ...]:
+    """Return lines that say what the images of a prompt table will cost, from what this generator's pools took.
+
+    Args:
+        result: Of this stage.
+        generator: Not loaded, and not going to be.
+        config: Says where the pools are, and over how many processes the work will be divided.
+    """
+    table = read_prompts(Path(result.folder) / "prompts.parquet")
+    pools = Path(config.paths.output_dir) / "pools"
+    records = {path.parent.name: read_stage_file(path) or {} for path in pools.glob(f"*/{STAGE_FILE}")}
+    key = content_key(generator.identity()) if records else ""
+    speed = known_speed(
+        {name: record for name, record in records.items() if record.get("generator") == key},
+        images_per_s=getattr(generator, "images_per_s", None),
+        num_pixels=generator.num_pixels,
+    )
+    firsts = {row.kind: row.text for row in reversed(table.one_of_each_cell())}
+    lines = cost_lines(
+        result.counts,
+        speed,
+        num_processes=(config.trainer.devices or 1) * (config.trainer.num_nodes or 1),
+        free_bytes=shutil.disk_usage(result.folder).free,
+        examples=[firsts[kind] for kind in result.counts],
+    )
+    return tuple(lines)

@@ -1,0 +1,1 @@
+"""Commands beside `run.py`, each started with `python -m imagenetd.tools.NAME`."""
