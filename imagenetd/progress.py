@@ -25,11 +25,11 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"torch\..*", category=FutureWarning)
 
 
-def gpu_memory() -> str:
-    """Return the most GPU memory that this process has held, in words; empty without a GPU."""
+def gpu_memory(trainer: Trainer) -> str:
+    """Return the most GPU memory that this process has held, in words; empty when it works on another device."""
     import torch
 
-    if not torch.cuda.is_available():
+    if trainer.strategy.root_device.type != "cuda":  # to ask CUDA itself would forbid to fork afterwards
         return ""
     return f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
 
@@ -73,7 +73,7 @@ class StageProgress(Callback):
         task = self._bar.tasks[0]
         done = min(self.num_items, task.completed + pl_module.items_of(batch) * trainer.world_size)
         speed = done / task.elapsed if task.elapsed else 0.0
-        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{gpu_memory()}")
+        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{gpu_memory(trainer)}")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imagenetd.config import Config
+from imagenetd.config import Config, StageName
+from imagenetd.stages.pool_check import check_pool
 from tests.test_pipeline import config, run, summary
 
 TIMES = {"seconds", "merge_seconds"}
@@ -23,6 +24,13 @@ def job(output_dir: Path) -> Config:
     return config(
         output_dir, "num_images_per_cell=25", "generator.unit_size=4", "nuisances.texture=[striped]"
     )
+
+
+def generation(output_dir: Path) -> Config:
+    """The first two stages of the same job."""
+    made = job(output_dir)
+    made.stages = [StageName.prompts, StageName.generate]
+    return made
 
 
 def results(output_dir: Path) -> dict[str, object]:
@@ -110,3 +118,22 @@ def test_the_diffusion_model_gives_the_same_bytes_with_one_and_two_processes(tmp
         made.trainer.devices = devices
         run(made)
     assert results(tmp_path / "1") == results(tmp_path / "2")
+
+
+def test_generation_killed_a_dozen_times_leaves_every_image_once_and_whole(tmp_path: Path) -> None:
+    moments, num_killed, stored = random.Random(3), 0, 0
+    while num_killed < 12 and stored < 900_000:  # of about a megabyte
+        process = multiprocessing.get_context("fork").Process(target=run, args=(generation(tmp_path),))
+        process.start()
+        wanted = stored + moments.randrange(20_000, 90_000)
+        while process.is_alive() and stored < wanted:
+            stored = sum(path.stat().st_size for path in tmp_path.glob("pools/*/shards/*") if path.exists())
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.01))
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join(60)
+        num_killed += process.exitcode == -signal.SIGKILL
+    assert num_killed >= 8
+    folder = Path(run(generation(tmp_path)).folder)
+    finding = check_pool(folder, num_threads=1, progress=lambda count: None)
+    assert finding.is_whole and finding.is_finished and finding.num_images == 300

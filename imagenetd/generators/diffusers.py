@@ -204,7 +204,7 @@ class DiffusersGenerator(Generator):
         import torch
 
         self._pipeline = self._text = self._checker = None
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
     def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
