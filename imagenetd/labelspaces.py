@@ -23,7 +23,10 @@ EXPLAINED = {
     COMPAT: "as the public script prints it: top-5 counts an image once for each of its ids",
     "zero-shot": "best of the run's categories",
     "closed-set": "best of the model's own categories",
-    TWO_CHOICE: "category or rival, whichever has the larger logit",
+    TWO_CHOICE: "the category, not its rival: by the larger logit, or named in words (unclear: wrong)",
+    "full-list": "the only category that a chat model names, of all of them (unclear: wrong)",
+    "two-choice-answered": "as two-choice in words, unclear answers left out (the public scoring)",
+    "full-list-answered": "as full-list, unclear answers left out",
 }
 
 
