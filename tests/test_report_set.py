@@ -54,7 +54,8 @@ def test_a_report_yaml_opens_with_a_sentence(choice: str) -> None:
 
 @pytest.mark.parametrize("choice", REPORTS)
 def test_every_choice_builds(choice: str) -> None:
-    chosen = build_reports(composed(f"report={choice}"))
+    spec = composed(f"report={choice}")
+    chosen = build_reports({name: "given" if value == "???" else value for name, value in spec.items()})
     assert chosen.tables or chosen.reports or chosen.html
 
 

@@ -146,8 +146,15 @@ class OpenClipClassifier(Classifier):
         import torch
 
         with torch.inference_mode():
-            features = self._model.encode_image(batch, normalize=True).float()
+            features: Any = self.features(batch)
             return self.logit_scale * features @ self._head
+
+    def features(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images features"]':
+        """Return the image features of length 1."""
+        import torch
+
+        with torch.inference_mode():
+            return self._model.encode_image(batch, normalize=True).float()
 
     def _build(self, path: Path) -> Any:
         """Return the network with all weights from the file, or raise ModelError."""

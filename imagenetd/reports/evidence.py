@@ -1,11 +1,14 @@
 """What every report is computed from: stored predictions of all models over one pool, and the sets of images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Evidence:
     baseline: pd.DataFrame | None = None
     """The same models on real photographs, if a run on such is named: one row for each model and category with
     model, regime, num_classes, category, num_images, num_correct."""
+    read_image: "Callable[[int], Image] | None" = None
+    """Gives the image at a position of `images`, for the few reports that run a model."""
 
     def of_role(self, *roles: str) -> list[ModelEvidence]:
         """Return the models that play one of these parts."""

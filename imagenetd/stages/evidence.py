@@ -50,6 +50,7 @@ def gather_evidence(
         sets=dict(sets),
         min_failures=min_failures,
         baseline=None if baseline is None else read_baseline(baseline),
+        read_image=pool.read_image,
     )
 
 
