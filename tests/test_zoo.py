@@ -38,7 +38,8 @@ NETWORKS = [name for name in NETWORKS if name not in CHATS]
 
 def composed(tmp_path: Path, group: str, choice: str) -> dict[str, Any]:
     """Compose one choice of one group, with the real files and a root of our own."""
-    root = {"defaults": [{group: choice}, "_self_"], "hydra": {"searchpath": [f"file://{CONF}"]}}
+    choices = [{"categories": "tiny"}, {group: choice}]  # some options name the categories of the run
+    root = {"defaults": [*choices, "_self_"], "hydra": {"searchpath": [f"file://{CONF}"]}}
     (tmp_path / "root.yaml").write_text(json.dumps(root))
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         content = OmegaConf.to_container(compose("root"), resolve=True)
