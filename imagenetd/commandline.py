@@ -1,8 +1,8 @@
 """Between Hydra and the pipeline: short spellings, one-line errors, exit codes, and what a sweep remembers."""
 
 import contextlib
+import io
 import json
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,25 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagenetd.config import CONF_DIR
 from imagenetd.errors import ConfigError, UserError
-from imagenetd.mistakes import explain
+from imagenetd.mistakes import explain, name_empty_groups
+from imagenetd.spelling import in_order, spell_out
 
 NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
 MAX_PREFLIGHT_JOBS = 256
 JOB_FILE = "job.json"
 
 
-def spell_out(argument: str) -> str:
-    """Turn a list of words given to a vocabulary group into the option behind it.
-
-    >>> spell_out("categories=[banana,mug]"), spell_out("categories=tiny")
-    ('categories.names=[banana,mug]', 'categories=tiny')
-    """
-    return re.sub(r"^categories=(?=\[)", "categories.names=", argument)
-
-
 def main(task: Callable[[], Any]) -> None:
     """Check the command line, run Hydra, and leave with code 1 after any error."""
-    sys.argv[1:] = [spell_out(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = in_order([spell_out(argument) for argument in sys.argv[1:]])
     try:
         config = None
         if not any(argument in NO_PREFLIGHT for argument in sys.argv[1:]):
@@ -92,17 +84,17 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from imagenetd.store import make_folder
-
     overrides, is_sweep, conf_dir, config_name = _parse(arguments)
+    name_empty_groups(overrides)
     GlobalHydra.instance().clear()
     first: Any = None
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
             for job in _jobs(overrides) if is_sweep else [overrides]:
-                composed = _without_hydra(compose(config_name, overrides=job, return_hydra_config=True))
+                composed_all = compose(config_name, overrides=job, return_hydra_config=True)
+                composed = _without_hydra(composed_all)
                 config: Any = OmegaConf.to_object(composed)
-                make_folder(Path(config.paths.output_dir))  # Hydra's own attempt would end in a traceback
+                _check_folders(composed_all, is_sweep)
                 first = first or config
     except UserError:
         raise
@@ -113,10 +105,27 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     return first
 
 
+def _check_folders(composed: DictConfig, is_sweep: bool) -> None:
+    """Refuse folders that cannot be written; Hydra's own attempts would end in a traceback."""
+    from imagenetd.store import make_folder, require_room
+
+    if not composed.paths.output_dir:
+        raise ConfigError("paths.output_dir is empty. Name a folder for the results.")
+    require_room(make_folder(Path(composed.paths.output_dir)))
+    if is_sweep:
+        make_folder(Path(composed.hydra.sweep.dir).parent, option="hydra.sweep.dir")
+
+
 def _parse(arguments: Sequence[str]) -> tuple[list[str], bool, Path, str]:
     from hydra._internal.utils import get_args_parser
 
-    args = get_args_parser().parse_args(list(arguments))
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            args = get_args_parser().parse_args(list(arguments))
+    except SystemExit as error:
+        reason = told.getvalue().strip().rpartition("error: ")[2]
+        raise ConfigError(f"{reason}. See python run.py --help.") from error
     conf_dir = (
         Path(args.config_dir or args.config_path or CONF_DIR).resolve() if args.config_path else CONF_DIR
     )

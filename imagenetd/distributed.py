@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -15,9 +16,6 @@ from imagenetd.progress import StageProgress, quieten
 
 if TYPE_CHECKING:
     import lightning
-
-PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
-"""Lightning's `true` precisions convert only the parts of a module, and a module here has its models in a list."""
 
 
 def run_prediction(
@@ -44,7 +42,6 @@ def run_prediction(
         folder: Locked by this run; processes on other machines hold a part of the lock.
         precision: Of Lightning.
     """
-    check_trainer(config)
     if config.launcher is not LauncherName.local:
         from imagenetd.team.work import LongStage, lead_prediction
 
@@ -55,22 +52,6 @@ def run_prediction(
         config, stage, num_items, devices=devices, strategy=_strategy(config, devices), precision=precision
     )
     predict(trainer, module)
-
-
-def check_trainer(config: TrainerConfig) -> None:
-    """Raise ConfigError for options that cannot be meant."""
-    numbers = {name: getattr(config, name) for name in ("devices", "num_nodes", "num_threads")}
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"trainer.{name}={value} must be 1 or more.")
-    if config.precision not in PRECISIONS:
-        known = ", ".join(name or "null" for name in PRECISIONS)
-        raise ConfigError(f"trainer.precision={config.precision} is none of {known}.")
-    if config.launcher is LauncherName.local and (config.num_nodes or 1) > 1:
-        raise ConfigError(
-            f"trainer.num_nodes={config.num_nodes} needs a launcher that starts a process on every node: "
-            "`srun ... python run.py trainer=slurm`, or `torchrun ... run.py trainer=torchrun`."
-        )
 
 
 def make_trainer(
@@ -128,6 +109,13 @@ def predict(trainer: "lightning.Trainer", module: "lightning.LightningModule") -
             f"Process {error.error_index} of this run was ended {how} (out of memory?). What it had finished is kept: "
             "the same command, with any number of processes, goes on from here."
         ) from error
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit with code 1, and is deaf to a second one
+        getattr(module, "stop", lambda: None)()
+        if isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+        raise
     except BaseException:
         getattr(module, "stop", lambda: None)()  # threads that store what was made
         raise

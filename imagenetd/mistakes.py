@@ -3,8 +3,10 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Sequence
 
 from imagenetd.config import CONF_DIR
+from imagenetd.errors import ConfigError
 
 
 def explain(error: BaseException) -> str:
@@ -13,7 +15,15 @@ def explain(error: BaseException) -> str:
     chain = f"{text} {' '.join(str(error.__cause__).split())}" if error.__cause__ else text
     if found := re.search(r"Could not (?:find|load) '([\w@/.]+)/([^'/]+)'", chain):
         group, choice = found.groups()
-        return f"{group}={choice} is not a choice of {group}. {_choices(group, choice)}"
+        offered = re.search(r"Available options in '[^']+': (.*?) Config search path", chain)
+        return f"{group}={choice} is not a choice of {group}. {_choices(group, choice, offered)}"
+    if found := re.search(r"Could not (?:find|load) '([\w@/.]+)/'", chain):
+        return f"{found[1]}= names no choice. {_choices(found[1])}"
+    if found := re.search(r"(.*) See https://hydra.cc\S+/override_grammar", chain):
+        return (
+            f"The command line cannot be read: {found[1].strip()}. Write OPTION=VALUE; a value with spaces or special "
+            "signs stands in quotes, e.g. 'name=\"a (b)\"'."
+        )
     if found := re.search(r"Could not override '([^']+)'", chain):
         return f"{found[1]} is not an option. {_nearest_option(found[1])}"
     if found := re.search(
@@ -37,8 +47,17 @@ def explain(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def _choices(group: str, choice: str) -> str:
+def name_empty_groups(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for `group=null`, of which Hydra says only that it is no string."""
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value == "null" and (CONF_DIR / group.split("@")[0]).is_dir():
+            raise ConfigError(f"{group}=null names no choice. {_choices(group)}")
+
+
+def _choices(group: str, choice: str = "", offered: re.Match[str] | None = None) -> str:
     known = sorted(path.stem for path in (CONF_DIR / group.split("@")[0]).glob("*.yaml"))
+    known = known or (offered[1].split() if offered else [])
     if not known:
         return f"There is no group {group}; see python run.py --help."
     close = difflib.get_close_matches(choice, known, n=1)

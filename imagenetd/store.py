@@ -76,35 +76,41 @@ _NO_LOCKS = (
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write `path` into a StoreError of one line."""
+def explained(path: Path, *, option: str = "paths.output_dir") -> Iterator[None]:
+    """Turn the operating system's refusals to write `path` into a StoreError of one line, which names the `option`."""
     try:
         yield
     except OSError as error:
+        denied = "no permission to write there. Set paths.output_dir to a folder that you may write to"
         reasons = {
             errno.ENOSPC: "the disk is full. Free some space or set paths.output_dir to another disk, then run again",
             errno.EDQUOT: "the disk quota is used up. Free some space or set paths.output_dir elsewhere",
-            errno.EACCES: "no permission to write there. Set paths.output_dir to a folder that you may write to",
-            errno.EPERM: "no permission to write there. Set paths.output_dir to a folder that you may write to",
             errno.EROFS: "the file system is read-only. Set paths.output_dir to a folder that you may write to",
             errno.ENOTDIR: "a part of this path is a file, not a folder. Set paths.output_dir to a folder",
-            errno.ENOLCK: f"{_NO_LOCKS}",
-            errno.ENOTSUP: f"{_NO_LOCKS}",
-            errno.ENOSYS: f"{_NO_LOCKS}",
             errno.EEXIST: "a file stands where a folder is needed. Set paths.output_dir to a folder",
+            **dict.fromkeys((errno.EACCES, errno.EPERM), denied),
+            **dict.fromkeys((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS), _NO_LOCKS),
         }
         if error.errno not in reasons:
             raise
-        raise StoreError(f"Cannot write {path}: {reasons[error.errno]}. Finished work is kept.") from error
+        reason = reasons[error.errno].replace("paths.output_dir", option)
+        raise StoreError(f"Cannot write {path}: {reason}. Finished work is kept.") from error
 
 
-def make_folder(folder: Path) -> Path:
+def make_folder(folder: Path, *, option: str = "paths.output_dir") -> Path:
     """Create a folder and its parents, and check that a file can be written there."""
-    with explained(folder):
+    with explained(folder, option=option):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable", str(folder))
     return folder
+
+
+def require_room(folder: Path) -> None:
+    """Raise StoreError when not even notes can be written: others, such as Hydra, would end in a traceback."""
+    path = folder / f".room-{os.getpid()}"
+    write_bytes_atomic(path, bytes(2**16))
+    path.unlink(missing_ok=True)
 
 
 def require_space(folder: Path, num_bytes: int) -> None:

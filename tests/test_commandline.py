@@ -1,14 +1,16 @@
 """What a mistyped command is told: one line, what was found, what to do."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from imagenetd.commandline import check_overrides, spell_out
+from imagenetd.commandline import check_overrides, in_order, spell_out
 from imagenetd.config import build, register
 from imagenetd.errors import ConfigError, UserError
+from tests.test_pipeline import small_disk as small_disk
 
 register()
 
@@ -46,6 +48,13 @@ def told(*arguments: str) -> str:
             "qc.method=foo",
             "qc.method: Invalid value 'foo', expected one of [none, auto, simulated, local, ",
         ),
+        ("target=", "target= names no choice. Choices: clip_rn101, "),
+        ("trainer=null", "trainer=null names no choice. Choices: cpu, ddp, gpu, slurm, torchrun."),
+        ("foo", "The command line cannot be read: Error parsing override 'foo' missing EQUAL"),
+        ("name=a(b", "Write OPTION=VALUE; a value with spaces or special signs stands in quotes"),
+        ("hydra/launcher=slurm", "Choices: basic, joblib, "),
+        ("paths.output_dir=", "paths.output_dir is empty. Name a folder"),
+        ("--foo", "unrecognized arguments: --foo. See python run.py --help."),
         ("stages=[minne]", "Invalid value 'minne', expected one of [prompts, generate, predict"),
     ],
 )
@@ -59,6 +68,21 @@ def test_a_mistake_in_one_job_of_a_sweep_is_told_before_any_job_runs() -> None:
 
 def test_an_option_without_a_value_is_named() -> None:
     assert told("target=custom") == "target.module must be given: target.module=VALUE."
+
+
+def test_the_flag_of_a_sweep_may_stand_anywhere() -> None:
+    assert in_order(["seed=0,1", "-m", "target=vit_l"]) == ["-m", "seed=0,1", "target=vit_l"]
+
+
+def test_a_folder_may_be_named_in_any_language(tmp_path: Path) -> None:
+    check_overrides([spell_out(f"paths.output_dir={tmp_path}/Zoë/結果")])
+    assert (tmp_path / "Zoë" / "結果").is_dir()
+
+
+def test_a_sweep_whose_folder_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    options = [f"paths.output_dir={tmp_path / 'runs'}", f"hydra.sweep.dir={tmp_path / 'taken' / 'sweep'}"]
+    assert "Set hydra.sweep.dir to a folder" in told("-m", "seed=0,1", *options)
 
 
 def test_every_job_of_a_right_sweep_composes() -> None:
@@ -136,6 +160,15 @@ def test_a_wrong_command_ends_with_code_1_one_line_and_no_traceback(root: Path) 
     assert ended.stderr.startswith("error: target=nothing is not a choice of target.")
     assert ended.stderr.count("\n") == 1
     assert ended.stdout == ""
+
+
+def test_a_disk_that_is_full_already_is_told_in_one_line(root: Path, small_disk: Path) -> None:
+    with contextlib.suppress(OSError):
+        (small_disk / "rest").write_bytes(bytes(2**21))
+    command = [sys.executable, str(root / "run.py"), f"paths.output_dir={small_disk}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "the disk is full. Free some space" in ended.stderr
 
 
 def test_an_output_folder_that_cannot_be_made_is_told_in_one_line(root: Path, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """How Lightning is started: every option in yaml, one line for what cannot be meant, and what changes a key."""
 
 import dataclasses
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from imagenetd.config import LauncherName, TrainerConfig
-from imagenetd.distributed import check_trainer
-from imagenetd.errors import ConfigError
+from imagenetd.distributed import predict
+from imagenetd.errors import ConfigError, WorkerError
+from imagenetd.limits import check_trainer
 from imagenetd.models.module import speed_up
 from imagenetd.plan import make_plan
 from tests.fakes import ColourClassifier
@@ -42,6 +46,53 @@ def test_every_trainer_can_be_chosen(tmp_path: Path, name: str) -> None:
 def test_options_that_cannot_be_meant_are_told(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_trainer(config(tmp_path, f"trainer.{option}").trainer)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (f"seed={2**63}", f"seed={2**63} is too large"),
+        ("store.images_per_shard=0", "store.images_per_shard=0 must be 1 or more"),
+        ("name=a/b", "name='a/b' names the run's folder"),
+        ("trainer.timeout_s=-1", "trainer.timeout_s=-1.0 must be 0 or more"),
+    ],
+)
+def test_numbers_and_names_that_cannot_be_meant_are_told_before_any_work(
+    tmp_path: Path, option: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config(tmp_path, option))
+
+
+def test_ctrl_c_in_the_loop_is_an_interruption_and_the_writer_is_stopped() -> None:
+    class Interrupted:
+        def predict(self, module: object, return_predictions: bool) -> None:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                sys.exit(1)  # as Lightning does
+
+    class Module:
+        is_stopped = False
+
+        def stop(self) -> None:
+            self.is_stopped = True
+
+    module: Any = Module()
+    trainer: Any = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        predict(trainer, module)
+    assert module.is_stopped
+
+
+def test_a_process_that_was_killed_is_told_in_one_line() -> None:
+    class Killed:
+        def predict(self, module: object, return_predictions: bool) -> None:
+            raise ProcessExitedException("", error_index=1, error_pid=7, exit_code=-9, signal_name="SIGKILL")
+
+    trainer: Any = Killed()
+    with pytest.raises(WorkerError, match=r"Process 1 of this run was ended by SIGKILL .* goes on from here"):
+        predict(trainer, torch.nn.Module())  # type: ignore[arg-type]
 
 
 def test_a_team_without_its_launcher_is_refused(tmp_path: Path) -> None:
