@@ -20,13 +20,14 @@ from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.report import build_reports
 from imagenetd.stages.adopt import write_manifest
 from imagenetd.stages.evaluate import evaluate_models, read_scores
+from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import estimate_cost, write_prompts
 from imagenetd.stages.qc import read_qc_summary
 from imagenetd.stages.record import write_record
-from imagenetd.stages.report import RunFacts, write_report
+from imagenetd.stages.report import write_report
 from imagenetd.store import content_key
 
 SCORED_ROLES = ("surrogate", "target", "gate")

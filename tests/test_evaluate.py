@@ -207,3 +207,31 @@ def test_each_file_is_read_and_decoded_once_for_all_models(
     made.stages = [StageName.predict]
     run(made)
     assert len(decoded) == len(FILES)
+
+
+def test_every_row_of_every_table_says_regime_and_chance(finished: tuple[Path, Outcome]) -> None:
+    table = pd.read_csv(finished[1].folder / "tables" / "overall.csv")
+    assert set(table["regime"]) == {"closed-set"}
+    assert table["chance"].tolist() == pytest.approx([1 / 3] * len(table))
+
+
+def test_corruptions_run_through_all_stages_to_their_own_table(tmp_path: Path) -> None:
+    wnids = {"banana": "n07753592", "mug": "n03063599", "sock": "n04254777"}
+    files = [f"{c}/{s}/{w}/0.png" for c in ("fog", "snow") for s in range(1, 6) for w in wnids.values()]
+    root = put(tmp_path / "c", *files)
+    made = config(root, tmp_path / "runs", "data=imagenet_c", "data.classes=categories")
+    outcome = run(made)
+    table = pd.read_csv(outcome.folder / "tables" / "corruptions.csv")
+    record = pd.read_csv(outcome.folder / "per_image.csv")
+    wrong = 1 - record.groupby("nuisance")["correct_closed-set"].mean()
+    assert table.set_index("corruption")["error"].to_dict() == pytest.approx(wrong.to_dict())
+    assert "mean error over 2 corruptions" in summary(outcome)["findings"][0]
+
+
+def test_a_released_benchmark_runs_by_its_kinds(tmp_path: Path) -> None:
+    root = put(
+        tmp_path / "d", *(f"{kind}/{n}/0.png" for kind in ("texture", "material") for n in ("mug", "sock"))
+    )
+    outcome = run(config(root, tmp_path / "runs", "data=imagenet_d", "data.check_counts=false"))
+    table = pd.read_csv(outcome.folder / "tables" / "overall.csv")
+    assert table.set_index("kind")["pool_num_images"].to_dict() == {"all": 4, "texture": 2, "material": 2}

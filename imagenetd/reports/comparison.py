@@ -22,8 +22,8 @@ def comparison_table(
 ) -> pd.DataFrame:
     """Return one row for each job, in the order given: what it was, its set sizes, its target's accuracies.
 
-    Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`,
-    `num_pool`, `num_mined`, `num_accepted`, for each set `<set>_accuracy` with counts and Wilson interval,
+    Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`, `regime`,
+    `chance`, `num_pool`, `num_mined`, `num_accepted`, for each set `<set>_accuracy` with counts and Wilson interval,
     and `drop`: pool minus mined, or, where images were accepted, pool passing the same gate minus accepted. A
     number that a job does not have is NaN. Images mined by other surrogates are other images: rows of
     different `surrogates` are different tests.
@@ -49,14 +49,14 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     view.box, view.show_edge, view.padding = box.SIMPLE_HEAD, False, (0, 1, 0, 0)
     view.add_column("job", justify="right")
     view.add_column("overrides", overflow="fold")
-    for title in ("target", "k/n"):
+    for title in ("target", "label space", "k/n"):
         view.add_column(title, no_wrap=True)
     for name in (*sets, "drop"):
         view.add_column(name, justify="right", no_wrap=True)
     for row in table.to_dict("records"):
         changed = row["overrides"] or row["name"]
         view.add_row(
-            *(str(row["job"]), Text(changed.replace(" ", "\n")), row["target"]),
+            *(str(row["job"]), Text(changed.replace(" ", "\n")), row["target"], row["regime"]),
             f"{row['min_failures']}/{row['num_surrogates']}",
             *(_cell(row, name, min_images) for name in sets),
             percent(row["drop"]),
@@ -75,6 +75,8 @@ def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str]) -> dict
         "num_surrogates": len(summary["surrogates"]),
         "min_failures": summary["mining"]["min_failures"] or len(summary["surrogates"]),
         "target": target,
+        "regime": summary["models"][target].get("regime", ""),
+        "chance": summary["models"][target].get("chance", math.nan),
     }
     row |= {
         f"num_{name}": summary["num_images"].get(name, math.nan) for name in ("pool", "mined", "accepted")

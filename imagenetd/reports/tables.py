@@ -23,7 +23,9 @@ SLICE = ["model", "role", "kind", "nuisance"]
 NUMBERS = ["accuracy", "num_images", "num_correct", "wilson_low", "wilson_high"]
 
 
-def build_tables(scores: Sequence[Score]) -> dict[str, pd.DataFrame]:
+def build_tables(
+    scores: Sequence[Score], regimes: Mapping[str, tuple[str, float]] | None = None
+) -> dict[str, pd.DataFrame]:
     """Return the tables of a run under the names of their files.
 
     `overall`: targets by kind, totals first. `per_nuisance`: targets by nuisance. `surrogates`: surrogates
@@ -35,8 +37,15 @@ def build_tables(scores: Sequence[Score]) -> dict[str, pd.DataFrame]:
     `<set>_accuracy`, `<set>_num_images`, `<set>_num_correct`, `<set>_wilson_low`, `<set>_wilson_high`.
     `drop_mined` is pool minus mined. `drop_accepted` is pool minus accepted, where only those images of the
     pool count that pass the same gate, if this is known. A slice without images has accuracy NaN.
+
+    Args:
+        scores: Of all models.
+        regimes: Name of a model -> its regime and chance level, which then stand in every row.
     """
     wide = widen(scores)
+    if regimes is not None:
+        for place, column in enumerate(("regime", "chance")):
+            wide.insert(2 + place, column, [regimes[name][place] for name in wide["model"]])
     is_target = wide["role"] == "target"
     is_nuisance = wide["nuisance"] != ALL
     return {

@@ -32,6 +32,7 @@ class TablesReport:
         *,
         seconds: Mapping[str, float],
         num_images: Mapping[str, int],
+        regimes: Mapping[str, tuple[str, float]] | None = None,
     ) -> list[RenderableType]:
         """Write the tables into `folder` and return what the terminal shall show.
 
@@ -43,8 +44,9 @@ class TablesReport:
             folder: Made if absent.
             seconds: Of each stage.
             num_images: Of the sets, for the cost of one image.
+            regimes: Name of a model -> its regime and chance level, which then stand in every row.
         """
-        tables = build_tables(scores)
+        tables = build_tables(scores, regimes)
         for name, frame in tables.items():
             write_csv(frame, folder / f"{name}.csv")
         if self.plot:

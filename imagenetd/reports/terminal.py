@@ -50,6 +50,8 @@ def terminal_tables(
     drop = _drop_of(tables["overall"])
     legend = LEGEND if drop else LEGEND.partition(" drop:")[0]
     shown.append(Text(legend.format(min_images=min_images, drop=DROPS.get(drop or "")), style="dim"))
+    if "regime" in tables["overall"]:
+        shown.append(regime_line(tables["overall"]))
     if len(tables["surrogates"]):
         shown.append(_totals_table(tables["surrogates"], min_images=min_images))
     if "hard_yield" in tables["yields"]:
@@ -70,6 +72,13 @@ def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[Ren
     if more:
         view.add_row("", Text(f"{more} more in summary.json, the numbers in tables/<report>/", style="dim"))
     return [view]
+
+
+def regime_line(overall: pd.DataFrame) -> Text:
+    """Return what a guess would score for each target: numbers of different regimes are not compared."""
+    rows = overall.drop_duplicates("model").to_dict("records")
+    parts = [f"{row['model']} {row['regime']}, chance {100 * row['chance']:.2g}%" for row in rows]
+    return Text(f"label space: {'; '.join(parts)}", style="dim")
 
 
 def cost_line(costs: Mapping[str, float | None]) -> Text:

@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
 from imagenetd.reports.tracked import artifacts, confusions, curves
+from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
 from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic, write_text_atomic
@@ -26,33 +27,6 @@ from imagenetd.versions import library_versions
 
 HTML_FILE = "report.html"
 """In the run folder."""
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What the report says about a run besides its scores."""
-
-    name: str
-    status: str
-    num_images: dict[str, int]
-    models: dict[str, tuple[str, LabelSpace]]
-    """Name -> role and label space."""
-    min_failures: int
-    seed: int
-    stages: Sequence[StageResult]
-    generator_key: str
-    config: dict[str, Any]
-    overrides: tuple[str, ...]
-    evaluate: Path
-    """Folder of the stage evaluate."""
-    left_out: pd.DataFrame | None
-    """Files of a dataset that were not evaluated; None for a pool of our own."""
-    data: dict[str, Any]
-    """Of a dataset: root, and how many files were not evaluated."""
-    findings: Callable[[], tuple[dict[str, pd.DataFrame], list[str]]]
-    """Gives the tables and sentences that a dataset itself defines, e.g. the mean corruption error."""
-    qc: dict[str, Any] = field(default_factory=dict)
-    """What quality control found, see `stages.qc.read_qc_summary`."""
 
 
 def write_report(
@@ -82,7 +56,11 @@ def write_report(
         shown: list[Any] = []
         if chosen.tables is not None:
             shown += chosen.tables.write(
-                scores, folder.path / "tables", seconds=seconds, num_images=facts.num_images
+                scores,
+                folder.path / "tables",
+                seconds=seconds,
+                num_images=facts.num_images,
+                regimes=facts.regimes,
             )
         write_plain_files(folder.path, facts.evaluate, facts.left_out)
         regimes = read_regimes(facts.evaluate)
@@ -194,7 +172,7 @@ def _run_report(
     flat |= {f"qc/{name}": value for name, value in numbers}
     flat |= {f"cost/{name}": value for name, value in summary["cost"].items() if value is not None}
     flat |= {f"seconds/{name}": value for name, value in summary["seconds"].items()}
-    tables: dict[str, pd.DataFrame] = build_tables(scores)
+    tables: dict[str, pd.DataFrame] = build_tables(scores, facts.regimes)
     lineage = {"keys": summary["keys"], "versions": summary["versions"], "surrogates": summary["surrogates"]}
     return RunReport(
         key=key,
