@@ -53,25 +53,10 @@ def write_report(
         record = folder.done()
         skipped = record is not None and (folder.path / "summary.json").is_file()
         seconds = {stage.stage: stage.seconds for stage in facts.stages}
-        shown: list[Any] = []
-        if chosen.tables is not None:
-            shown += chosen.tables.write(
-                scores,
-                folder.path / "tables",
-                seconds=seconds,
-                num_images=facts.num_images,
-                regimes=facts.regimes,
-            )
-        write_plain_files(folder.path, facts.evaluate, facts.left_out)
-        regimes = read_regimes(facts.evaluate)
-        own_tables, sentences = facts.findings()
-        for table_name, table in own_tables.items():
-            write_csv(table, folder.path / "tables" / f"{table_name}.csv")
-        shown += [*regimes_view(regimes), *data_view(facts.data, sentences)]
+        shown, own = _own_tables(folder.path, facts, scores, seconds, chosen)
         given = functools.cache(evidence)
         results = run_reports(chosen.reports, given, folder.path / "tables")
-        summary = summarise(facts, scores, seconds) | {"reports": report_summaries(results)}
-        summary |= {"regimes": regime_summary(regimes), "data": facts.data, "findings": sentences}
+        summary = summarise(facts, scores, seconds) | own | {"reports": report_summaries(results)}
         write_json_atomic(folder.path / "summary.json", summary)
         page = folder.path / HTML_FILE
         if chosen.html is not None and not (skipped and page.is_file()):
@@ -92,6 +77,23 @@ def write_report(
     note = HTML_FILE if chosen.html is not None else ""
     result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped, note)
     return result, logs[name]
+
+
+def _own_tables(
+    folder: Path, facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float], chosen: ReportSet
+) -> tuple[list[Any], dict[str, Any]]:
+    """Write the tables and plain files of every run; return what the terminal shows, and their part of the summary."""
+    shown: list[Any] = []
+    if chosen.tables is not None:
+        numbers = {"seconds": seconds, "num_images": facts.num_images, "regimes": facts.regimes}
+        shown += chosen.tables.write(scores, folder / "tables", **numbers)
+    write_plain_files(folder, facts.evaluate, facts.left_out)
+    regimes = read_regimes(facts.evaluate)
+    tables, sentences = facts.findings()
+    for name, table in tables.items():
+        write_csv(table, folder / "tables" / f"{name}.csv")
+    shown += [*regimes_view(regimes), *data_view(facts.data, sentences)]
+    return shown, {"regimes": regime_summary(regimes), "data": facts.data, "findings": sentences}
 
 
 def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float]) -> dict[str, Any]:
