@@ -85,7 +85,11 @@ def _own_tables(
     """Write the tables and plain files of every run; return what the terminal shows, and their part of the summary."""
     shown: list[Any] = []
     if chosen.tables is not None:
-        numbers = {"seconds": seconds, "num_images": facts.num_images, "regimes": facts.regimes}
+        numbers: dict[str, Any] = {
+            "seconds": seconds,
+            "num_images": facts.num_images,
+            "regimes": facts.regimes,
+        }
         shown += chosen.tables.write(scores, folder / "tables", **numbers)
     write_plain_files(folder, facts.evaluate, facts.left_out)
     regimes = read_regimes(facts.evaluate)
