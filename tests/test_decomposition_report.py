@@ -106,6 +106,22 @@ def test_each_arrow_covers_its_true_change_at_its_rate() -> None:
         assert 0.91 < ((low <= change.mean()) & (change.mean() <= high)).mean() <= 0.99
 
 
+def test_pairs_of_a_seed_have_an_interval_of_their_own() -> None:
+    arrows = _arrows(_given(0))
+    row = arrows.loc[("neutral", "nuisance")]
+    assert row["num_pairs"] == 12 * 6  # the control arm has 12 seeds, the nuisances 6
+    assert row["low_by_seed"] < row["change"] < row["high_by_seed"]
+    assert np.isnan(arrows.loc[("nuisance", "mined"), "low_by_seed"])
+
+
+def test_mistakes_that_a_seed_makes_with_every_prompt_leave_the_paired_interval_empty_of_luck() -> None:
+    images = grid(num_categories=6, num_seeds=10, num_neutral=10)
+    luck = np.random.default_rng(0).random(10) < 0.5  # of the seed alone: the prompt changes nothing
+    correct = luck[images["seed_index"].to_numpy()]
+    row = _arrows(evidence(images, [model("t", correct, images)])).loc[("neutral", "nuisance")]
+    assert row[["change", "low_by_seed", "high_by_seed"]].tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+
+
 def test_judged_images_are_compared_with_judged_images() -> None:
     given = _given(3)
     accepted = np.random.default_rng(0).random(len(IMAGES)) < 0.8

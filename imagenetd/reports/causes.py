@@ -122,6 +122,7 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         part = rows.set_index("component")["share"]
         if part[["category", "nuisance"]].isna().any():
             continue  # one category or one nuisance
+        part = part.clip(lower=0)  # an estimate below zero means that there is nothing
         split = (
             f"their pairing {100 * part['interaction']:.0f}%, the seed {100 * part['seed']:.0f}%"
             if part.notna()["interaction"]

@@ -9,8 +9,9 @@ import pandas as pd
 
 from imagenetd.metrics import wilson_interval
 from imagenetd.records import Kind
+from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
 from imagenetd.reports.design import ALL, Design, share
-from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.statistics.bootstrap import Estimate, interval_of, resampled_sums
 
@@ -27,21 +28,6 @@ MEANINGS = {
     ("neutral_judged", "nuisance_judged"): "a nuisance in the prompt, judged images",
     ("nuisance_judged", "accepted"): "chosen because the surrogates fail, judged images",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """Images of one step: their number and the right answers in each category."""
-
-    name: str
-    images: np.ndarray
-    """Float "categories"."""
-    correct: np.ndarray
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers over all images."""
-        return float(self.correct.sum() / self.images.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +52,9 @@ class DecompositionReport(Report):
             arms += [_arm_row(model.name, arm) for arm in found.values()]
             for steps in (STEPS, JUDGED_STEPS):
                 present = [found[step] for step in steps if step in found]
-                arrows += [self._arrow(model.name, *pair) for pair in zip(present, present[1:], strict=False)]
+                for start, end in zip(present, present[1:], strict=False):
+                    pairs = self._by_seed(design, index, start, end)
+                    arrows.append([*self._arrow(model.name, start, end), *pairs])
             drops += list(self._drops(design, index))
         tables = {"arms": pd.DataFrame(arms), "arrows": pd.DataFrame(arrows, columns=ARROW_COLUMNS)}
         if drops:
@@ -89,6 +77,24 @@ class DecompositionReport(Report):
             *(change, float(found.low), float(found.high), mix, change - mix, *counts),
         ]
 
+    def _by_seed(self, design: Design, index: int, start: Arm, end: Arm) -> list[float]:
+        """Return the ends of the interval that draws pairs, and their number; NaN for arrows without pairs.
+
+        A pair is what the neutral and the nuisance prompts of one category made with one seed index: with
+        `prompts.paired_noise` from the same noise.
+        """
+        if (start.name, end.name) not in PAIRED:
+            return [np.nan, np.nan, np.nan]
+        sums = pair_sums_by_seed(design, index, "pool_accepted" if start.name in JUDGED_STEPS else "pool")
+        if not len(sums):
+            return [np.nan, np.nan, 0]
+        drawn = resampled_sums(sums, num_draws=self.num_draws, seed=self.seed)
+        moved = share(drawn[:, 3], drawn[:, 2]) - share(drawn[:, 1], drawn[:, 0])
+        total = sums.sum(axis=0)
+        value = np.asarray(total[3] / total[2] - total[1] / total[0])
+        found = interval_of(value, moved, num_clusters=len(sums), bounds=(-1.0, 1.0))
+        return [float(found.low), float(found.high), len(sums)]
+
     def _difference(self, start: Arm, end: Arm) -> Estimate:
         sums = np.stack([start.images, start.correct, end.images, end.correct], axis=1)
         drawn = resampled_sums(sums, num_draws=self.num_draws, seed=self.seed)
@@ -98,12 +104,12 @@ class DecompositionReport(Report):
 
     def _drops(self, design: Design, index: int) -> Iterator[dict[str, object]]:
         """Yield the drop from real photographs of the same categories to every set and kind."""
-        real = _real_arm(design, design.evidence.models[index])
+        real = real_arm(design, design.evidence.models[index])
         if real is None:
             return
         for row, set_ in enumerate(design.sets):
             for kind in [ALL, *design.kinds]:
-                arm = _arm(design, row, index, design.in_kind(kind), "")
+                arm = arm_of(design, row, index, design.in_kind(kind), "")
                 used = (arm.images > 0) & (real.images > 0)
                 if used.any():
                     start, end = _restricted(real, used), _restricted(arm, used)
@@ -123,43 +129,9 @@ class DecompositionReport(Report):
 ARROW_COLUMNS = [
     *("model", "start", "end", "meaning", "start_accuracy", "end_accuracy", "change", "low", "high"),
     *("by_category_mix", "within_categories", "num_start", "num_end", "num_categories"),
+    *("low_by_seed", "high_by_seed", "num_pairs"),
 ]
-
-
-def arms_of(design: Design, index: int) -> dict[str, Arm]:
-    """Return the arms of a model that have images, by name."""
-    neutral, nuisance = design.in_kind(Kind.NEUTRAL), design.in_kind(ALL)
-    wanted = [("neutral", "pool", neutral), ("nuisance", "pool", nuisance), ("mined", "mined", nuisance)]
-    wanted += [("accepted", "accepted", nuisance)]
-    judged = [("neutral_judged", "pool_accepted", neutral), ("nuisance_judged", "pool_accepted", nuisance)]
-    real = _real_arm(design, design.evidence.models[index])
-    found = {} if real is None else {"real": real}
-    for name, set_, inside in [*wanted, *judged]:
-        if set_ in design.sets:
-            arm = _arm(design, design.sets.index(set_), index, inside, name)
-            if arm.images.sum():
-                found[name] = arm
-    return found
-
-
-def _arm(design: Design, row: int, index: int, inside: np.ndarray, name: str) -> Arm:
-    images = design.by_category(design.num_images[row] * inside)
-    return Arm(name, images, design.by_category(design.num_correct[row, index] * inside))
-
-
-def _real_arm(design: Design, model: ModelEvidence) -> Arm | None:
-    """Return the counts on real photographs; only of the same model with the same list of answers."""
-    baseline = design.evidence.baseline
-    if baseline is None:
-        return None
-    same = (baseline["model"] == model.name) & (baseline["regime"] == model.regime)
-    rows = baseline[same & (baseline["num_classes"] == len(model.class_names))]
-    counts = (
-        rows.groupby("category")[["num_images", "num_correct"]].sum().reindex(design.categories).fillna(0)
-    )
-    if not counts["num_images"].sum():
-        return None
-    return Arm("real", counts["num_images"].to_numpy(np.float64), counts["num_correct"].to_numpy(np.float64))
+PAIRED = {("neutral", "nuisance"), ("neutral_judged", "nuisance_judged")}
 
 
 def _restricted(arm: Arm, used: np.ndarray) -> Arm:
