@@ -13,6 +13,9 @@ from imagenetd.reports.gallery import cards
 from imagenetd.reports.html_figures import run_figures
 from imagenetd.reports.html_page import Page, render_page, table_values
 
+MAX_TILES = 3
+"""Targets whose accuracy stands at the top of the page; the figures and tables have all."""
+
 
 @dataclass(frozen=True, slots=True)
 class HtmlReport:
@@ -70,12 +73,17 @@ class HtmlReport:
 def _lead(summary: Mapping[str, Any]) -> str:
     mining, counts = summary["mining"], summary["num_images"]
     if not counts.get("mined"):
-        return f"{counts['pool']:,} images. Model: {summary['target']}."
+        return f"{counts['pool']:,} images. {_models(summary)}."
     judged = f" {counts['accepted']:,} of them pass quality control." if "accepted" in counts else ""
     return (
         f"{counts['pool']:,} generated images. {counts['mined']:,} are hard: {mining['min_failures']} of "
-        f"{mining['num_surrogates']} known models get them wrong.{judged} Unseen model: {summary['target']}."
+        f"{mining['num_surrogates']} known models get them wrong.{judged} {_models(summary)}."
     )
+
+
+def _models(summary: Mapping[str, Any]) -> str:
+    names = list(summary["targets"])
+    return f"Unseen {'model' if len(names) == 1 else 'models'}: {', '.join(names)}"
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -88,14 +96,15 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for part, label, whole, of in wholes:
         if counts.get(part) is not None:
             found.append((label, f"{counts[part]:,}", _share(counts[part], counts[whole], of)))
-    accuracy = summary["models"][summary["target"]]["accuracy"]
-    start = "pool_accepted" if "pool_accepted" in accuracy else "pool"
-    for name, label in ((start, "accuracy, all images"), ("accepted", "accuracy, hard images")):
-        numbers = accuracy.get(name) or {}
-        if numbers.get("accuracy") is not None:
-            low, high = 100 * numbers["wilson_low"], 100 * numbers["wilson_high"]
-            small = f"[{low:.0f}, {high:.0f}] {summary['target']}"
-            found.append((label, f"{100 * numbers['accuracy']:.1f}%", small))
+    for target in list(summary["targets"])[:MAX_TILES]:
+        accuracy = summary["models"][target]["accuracy"]
+        start = "pool_accepted" if "pool_accepted" in accuracy else "pool"
+        for name, label in ((start, "all images"), ("accepted", "hard images")):
+            numbers = accuracy.get(name) or {}
+            if numbers.get("accuracy") is not None:
+                low, high = 100 * numbers["wilson_low"], 100 * numbers["wilson_high"]
+                text = f"{100 * numbers['accuracy']:.1f}%"
+                found.append((f"{target}, {label}", text, f"accuracy [{low:.0f}, {high:.0f}]"))
     return found
 
 
