@@ -42,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("--pools", default="runs", help="paths.output_dir of run.py (default: runs)")
     parser.add_argument("--runs", type=Path, default=Path("runs/fine_tuning"), help="finished trainings")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     register()
     torch.set_num_threads(1)
     options = read_options(arguments.study, arguments.options)

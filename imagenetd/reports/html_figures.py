@@ -1,6 +1,7 @@
 """What the HTML report draws: plain values for each figure; the page's script draws them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,19 @@ def run_figures(evidence: Evidence, results: Sequence[ReportResult], *, min_imag
     return [figure for figure in made if figure is not None]
 
 
+def rates(num_correct: np.ndarray, num_images: np.ndarray) -> list[dict[str, float]]:
+    """Return shares in percent with their Wilson intervals, as the script wants them."""
+    low, high = wilson_interval(num_correct, num_images)
+    value = np.where(num_images == 0, np.nan, num_correct / np.maximum(num_images, 1))
+    ends = [np.round(100 * end, 2).tolist() for end in (value, low, high)]
+    return [
+        {"v": v, "lo": lo, "hi": hi, "n": n} for v, lo, hi, n in zip(*ends, num_images.tolist(), strict=True)
+    ]
+
+
 def rate(num_correct: int, num_images: int) -> dict[str, float]:
-    """Return a share in percent with its Wilson interval, as the script wants it."""
-    low, high = wilson_interval(np.array([num_correct]), np.array([num_images]))
-    value = num_correct / num_images if num_images else float("nan")
-    ends = {"v": 100 * value, "lo": 100 * float(low[0]), "hi": 100 * float(high[0])}
-    return {name: round(number, 2) for name, number in ends.items()} | {"n": num_images}
+    """Return one share, as `rates` does."""
+    return rates(np.array([num_correct]), np.array([num_images]))[0]
 
 
 def _rate_in(model: ModelEvidence, members: np.ndarray) -> dict[str, float]:
@@ -60,6 +68,7 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Figure | None:
     everyone = evidence.sets[evidence.judged] & inside
     if not (hard & inside).any():
         return None
+    nuisances = _nuisances(evidence)
     series = []
     for role, label in ROLES.items():
         points = [
@@ -69,10 +78,13 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Figure | None:
         if points:
             series.append({"name": label, "points": points, "hollow": role != "target"})
     for model in evidence.of_role("target"):
+        found = zip(
+            nuisances.names, nuisances.rates(model, everyone), nuisances.rates(model, hard), strict=True
+        )
         points = [
-            {"label": f"{nuisance} ({kind})", "x": _rate_in(model, everyone & own), "y": y}
-            for kind, nuisance, own in _nuisances(evidence)
-            if (y := _rate_in(model, hard & own))["n"] >= min_images
+            {"label": f"{nuisance} ({kind})", "x": x, "y": y}
+            for (kind, nuisance), x, y in found
+            if y["n"] >= min_images
         ]
         if points:
             series.append({"name": f"{model.name}, one nuisance each", "points": points, "small": True})
@@ -88,19 +100,37 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Figure | None:
     }
 
 
-def _nuisances(evidence: Evidence) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield kind, nuisance and members of each nuisance, in the order of the pool."""
+@dataclass(frozen=True)
+class _Nuisances:
+    """The nuisances of a pool by kind, and which one each image has."""
+
+    names: list[tuple[str, str]]
+    """Kind and nuisance."""
+    codes: np.ndarray
+    """Int "images": position in `names`; the control arm comes after the last."""
+
+    def rates(self, model: ModelEvidence, members: np.ndarray) -> list[dict[str, float]]:
+        """Return the accuracy of a model on the members of each nuisance."""
+        size = len(self.names) + 1
+        images = np.bincount(self.codes[members], minlength=size)[:-1]
+        correct = np.bincount(self.codes[members & model.correct], minlength=size)[:-1]
+        return rates(correct, images)
+
+
+def _nuisances(evidence: Evidence) -> _Nuisances:
     images = evidence.images
-    keys = images["kind"].astype(str) + "\x1f" + images["nuisance"].astype(str)
-    codes, names = pd.factorize(keys)
-    order = {
-        str(kind): place for place, kind in enumerate(Kind)
-    }  # a dataset has kinds of its own: after ours
-    rows = sorted(range(len(names)), key=lambda row: order.get(names[row].split("\x1f")[0], len(order)))
-    for row in rows:
-        kind, nuisance = names[row].split("\x1f")
-        if kind != Kind.NEUTRAL:
-            yield kind, nuisance, codes == row
+    codes, kinds = pd.factorize(images["kind"].astype(str))
+    inner, words = pd.factorize(images["nuisance"].astype(str))
+    pairs, place = np.unique(codes * len(words) + inner, return_inverse=True)
+    first = np.full(len(pairs), len(images))
+    np.minimum.at(first, place, np.arange(len(images)))
+    named = [(str(kinds[pair // len(words)]), str(words[pair % len(words)])) for pair in pairs]
+    order = [*Kind]
+    rows = [row for row in range(len(named)) if named[row][0] != Kind.NEUTRAL]
+    rows.sort(key=lambda row: (order.index(Kind(named[row][0])), first[row]))
+    position = np.full(len(named), len(rows))
+    position[rows] = np.arange(len(rows))
+    return _Nuisances([named[row] for row in rows], position[place])
 
 
 def forest(evidence: Evidence, *, min_images: int) -> Figure | None:
@@ -110,15 +140,15 @@ def forest(evidence: Evidence, *, min_images: int) -> Figure | None:
         return None
     name, hard = _hard(evidence)
     everyone = evidence.sets[evidence.judged]
+    nuisances = _nuisances(evidence)
     panels = []
     for model in targets:
+        found = zip(
+            nuisances.names, nuisances.rates(model, everyone), nuisances.rates(model, hard), strict=True
+        )
         rows = [
-            {
-                "group": kind,
-                "label": nuisance,
-                "marks": [_rate_in(model, everyone & own), _rate_in(model, hard & own)],
-            }
-            for kind, nuisance, own in _nuisances(evidence)
+            {"group": kind, "label": nuisance, "marks": [start, end]}
+            for (kind, nuisance), start, end in found
         ]
         panels.append({"name": model.name, "rows": rows})
     return {
@@ -173,7 +203,7 @@ def heat_map(evidence: Evidence, *, min_images: int) -> Figure | None:
     for model in evidence.of_role("target"):
         cells[f"m:{model.name}"] = model.correct[kept]
     summed = cells.groupby(["category", "kind", "nuisance"], sort=False).sum(numeric_only=True).reset_index()
-    columns = [(kind, nuisance) for kind, nuisance, _ in _nuisances(evidence)]
+    columns = _nuisances(evidence).names
     if len(columns) > MAX_HEAT_COLUMNS:
         weight = "n" if mined is None else "hard"
         hardest = summed.groupby(["kind", "nuisance"])[weight].sum().nlargest(MAX_HEAT_COLUMNS)
