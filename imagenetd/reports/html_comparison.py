@@ -32,7 +32,8 @@ def _numbers(row: dict[str, Any]) -> dict[str, Any]:
     """Return a job with its start (all images, judged where that is known) and its hard images."""
     start = "pool_accepted" if not math.isnan(row["pool_accepted_accuracy"]) else "pool"
     hard = "accepted" if not math.isnan(row["accepted_accuracy"]) else "mined"
-    label = str(row["overrides"] or row["name"])
+    words = [word for word in str(row["overrides"]).split() if not word.startswith("target=")]
+    label = " ".join(words) or str(row["name"])
     ends = {"start": _rate(row, start), "hard": _rate(row, hard)}
     return {"label": label, "target": str(row["target"]), "n": int(row["num_surrogates"]), **ends} | {
         "group": f"{int(row['min_failures'])} of {int(row['num_surrogates'])} surrogates",

@@ -25,6 +25,7 @@ class Page:
     tiles: Sequence[tuple[str, str, str]]
     """Name, number and small print of each key number."""
     findings: Sequence[str]
+    """The most important ones, at the top."""
     figures: Sequence[Mapping[str, Any]]
     tables: Sequence[Mapping[str, Any]] = ()
     """From `table_values`."""
@@ -33,6 +34,8 @@ class Page:
     """Name and role of each answer on a card."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Provenance: name -> text."""
+    more_findings: Sequence[str] = ()
+    """Folded below the first."""
     links: Sequence[tuple[str, str]] = ()
     """Text and relative address."""
 
