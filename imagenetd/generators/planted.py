@@ -41,6 +41,16 @@ class PlantedGenerator(Generator):
         self.inner: Generator = build(inner, option="generator.inner")
         self.share, self.seed, self.categories = share, seed, list(categories)
         self.unit_size = self.inner.unit_size
+        self.images_per_s = getattr(self.inner, "images_per_s", None)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of an image of the inner generator."""
+        return self.inner.num_pixels
+
+    def close(self) -> None:
+        """Give back what the inner generator took."""
+        self.inner.close()
 
     def identity(self) -> dict[str, Any]:
         """Return the inner generator's identity and how the images are planted."""
