@@ -129,7 +129,11 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     loop = plain_loop(plan.generator, list(plan.rows), key=content_key(plan.generator_identity))
     sides: dict[str, list[Round]] = {"one": [], "two": [], "plain": []}
     shares = []
-    loop(1)  # the first call of either side allocates
+    for warm_up in (
+        lambda: loop(1),
+        lambda: run(StageFolder(folder / "warm", "generate", "w"), plan, Dot(16), config),
+    ):
+        warm_up()  # the first call of either side imports and allocates
     for number in range(num_rounds):
         sides["plain"].append(timed(lambda: loop(len(plan.rows or ()))))
         for name, devices in (("one", 1), ("two", 2)):
