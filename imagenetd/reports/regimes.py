@@ -25,7 +25,10 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
     """
     totals = table[(table["kind"] == ALL) & (table["role"] == "target")]
     view = Table(
-        title="\ntargets by label space", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title="\ntargets by label space, on all images",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
     )
     view.show_edge, view.padding = False, (0, 1, 0, 0)
     view.add_column("regime, model", no_wrap=True)
