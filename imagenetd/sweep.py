@@ -47,10 +47,12 @@ def show_comparison(sweep: Path) -> int:
     for job in jobs:
         job["changes"] = [change for change in job["overrides"] if change not in common]
     summaries = [read_summary(Path(job["folder"])) if "folder" in job else None for job in jobs]
-    found = [(summary, job["changes"]) for summary, job in zip(summaries, jobs, strict=True) if summary]
+    found = [(summary, job) for summary, job in zip(summaries, jobs, strict=True) if summary]
     if found:
         table = comparison_table(
-            [summary for summary, _ in found], overrides=[changes for _, changes in found]
+            [summary for summary, _ in found],
+            overrides=[job["changes"] for _, job in found],
+            numbers=[job["number"] for _, job in found],
         )
         path = write_csv(table, sweep / "comparison.csv")
         console().print(comparison_view(table))

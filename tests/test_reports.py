@@ -250,6 +250,18 @@ def test_the_comparison_has_one_row_for_each_job() -> None:
     assert table["drop"].tolist() == [pytest.approx(0.5), pytest.approx(0.4)]
 
 
+def test_the_comparison_has_a_row_for_each_target_of_a_job_and_keeps_the_job_numbers() -> None:
+    both = _summary("net", 0.4)
+    both["models"] = {**both["models"], **_summary("vit", 0.5)["models"]}  # type: ignore[dict-item]
+    both["targets"] = {"net": {}, "vit": {}}
+    table = comparison_table([_summary("net", 0.1), both], numbers=[0, 2])
+    assert table[["job", "target", "mined_accuracy"]].values.tolist() == [
+        [0, "net", 0.1],
+        [2, "net", 0.4],
+        [2, "vit", 0.5],
+    ]
+
+
 def test_the_comparison_is_readable_at_100_columns() -> None:
     overrides = [["surrogates=two_tiny", "target=net"], ["surrogates=two_tiny", "target=vit"]]
     text = _printed(

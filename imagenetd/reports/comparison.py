@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: one row for each job."""
+"""The table at the end of a sweep: one row for each target of each job."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,9 @@ def comparison_table(
     summaries: Sequence[Mapping[str, Any]],
     *,
     overrides: Sequence[Sequence[str]] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Return one row for each job, in the order given: what it was, its set sizes, its target's accuracies.
+    """Return one row for each target of each job, in the order given: what it was, set sizes, accuracies.
 
     Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`, `regime`,
     `chance`, `num_pool`, `num_mined`, `num_accepted`, for each set `<set>_accuracy` with counts and Wilson interval,
@@ -31,11 +32,13 @@ def comparison_table(
     Args:
         summaries: Content of each job's `summary.json`.
         overrides: Of each job, e.g. `["surrogates=one_tiny", "target=tiny_clip"]`.
+        numbers: Of each job in its sweep, where some are left out; None: 0, 1, 2 and so on.
     """
     given = overrides if overrides is not None else [()] * len(summaries)
     rows = [
-        _row(job, summary, changed)
-        for job, (summary, changed) in enumerate(zip(summaries, given, strict=True))
+        _row(job, summary, changed, target)
+        for job, summary, changed in zip(numbers or range(len(summaries)), summaries, given, strict=True)
+        for target in summary.get("targets") or (summary["target"],)
     ]
     return pd.DataFrame(rows)
 
@@ -64,8 +67,7 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     return view
 
 
-def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    target = summary["target"]
+def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target: str) -> dict[str, Any]:
     accuracies = summary["models"][target]["accuracy"]
     row: dict[str, Any] = {
         "job": job,

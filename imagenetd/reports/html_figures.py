@@ -125,9 +125,9 @@ def _nuisances(evidence: Evidence) -> _Nuisances:
     first = np.full(len(pairs), len(images))
     np.minimum.at(first, place, np.arange(len(images)))
     named = [(str(kinds[pair // len(words)]), str(words[pair % len(words)])) for pair in pairs]
-    order = [*Kind]
+    order = list(dict.fromkeys([*Kind, *kinds]))  # a data set may have kinds of its own
     rows = [row for row in range(len(named)) if named[row][0] != Kind.NEUTRAL]
-    rows.sort(key=lambda row: (order.index(Kind(named[row][0])), first[row]))
+    rows.sort(key=lambda row: (order.index(named[row][0]), first[row]))
     position = np.full(len(named), len(rows))
     position[rows] = np.arange(len(rows))
     return _Nuisances([named[row] for row in rows], position[place])
