@@ -182,6 +182,14 @@ def test_a_nuisance_on_which_all_targets_fail_comes_first() -> None:
     assert row["share_if_independent"] == pytest.approx(1.0)
 
 
+def test_findings_on_a_plain_folder_name_no_nuisance() -> None:
+    given = _given(0)
+    plain = dataclasses.replace(given, images=given.images.assign(kind="folder", nuisance=""))
+    findings = [*CausesReport().report(plain).findings, *CalibrationReport().report(plain).findings]
+    assert findings and not any("fails most" in text or "with  " in text for text in findings)
+    assert all("with folder ->" in text for text in findings if " -> " in text)
+
+
 def test_variance_shares_add_up_to_one_in_the_report() -> None:
     table = CausesReport().report(_given(1)).tables["variance"]
     totals = table.groupby(["model", "kind"])["share"].sum()

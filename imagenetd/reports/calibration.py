@@ -113,7 +113,9 @@ def _findings(tables: dict[str, pd.DataFrame], design: Design) -> Iterator[str]:
     judged = design.evidence.judged
     overall, nuisances = tables["per_set"], tables["per_nuisance"]
     overall = overall[(overall["role"] == "target") & (overall["set"] == judged)]
-    nuisances = nuisances[nuisances["is_ranked"] & (nuisances["kind"] != Kind.NEUTRAL)]
+    nuisances = nuisances[
+        nuisances["is_ranked"] & (nuisances["kind"] != Kind.NEUTRAL) & (nuisances["nuisance"] != "")
+    ]
     for row in overall.to_dict("records"):
         words = nuisances[nuisances["model"] == row["model"]]
         worst = words.loc[words["overconfidence"].idxmax()] if len(words) else None

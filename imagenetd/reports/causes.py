@@ -134,7 +134,8 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         )
     ranked = tables["always_fail"]
     ranked = ranked[ranked["is_ranked"] & (ranked["num_all_fail"] > 0)]
-    for row in ranked.head(1).to_dict("records"):
+    named = ranked[ranked["nuisance"] != ""]  # a plain folder has no nuisances
+    for row in named.head(1).to_dict("records"):
         yield (
             f"{row['nuisance']} fails most: every target is wrong on {100 * row['share']:.0f}% of its "
             f"{row['num_images']} images ({100 * row['share_if_independent']:.0f}% if mistakes were independent), "
@@ -142,7 +143,8 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         )
     for row in tables["confusions"].head(3).to_dict("records"):
         yield (
-            f"{row['category']} with {row['nuisance']} -> {row['predicted']}: {row['num_models']} targets, "
+            f"{row['category']} with {row['nuisance'] or row['kind']} -> {row['predicted']}: "
+            f"{row['num_models']} {'target' if row['num_models'] == 1 else 'targets'}, "
             f"{100 * row['share']:.0f}% of their answers."
         )
     for model, rows in _of_all_kinds(tables["nature"]).groupby("model", sort=False):
