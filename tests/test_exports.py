@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
@@ -17,15 +18,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from imagenetd.commandline import CONF_DIR
-from imagenetd.config import StageName
+from imagenetd.config import Config, StageName
 from imagenetd.correctness import correct_matrix
-from imagenetd.errors import ConfigError, UserError
+from imagenetd.errors import ConfigError, DataError, UserError
 from imagenetd.exports.benchmark import COLUMNS
 from imagenetd.exports.export import Export
 from imagenetd.job import Job
-from imagenetd.pipeline import run_pipeline
+from imagenetd.pipeline import Outcome, run_pipeline
 from imagenetd.plan import Plan, make_plan
-from tests.test_pipeline import config, run
+from tests.test_pipeline import FAKE, config, run
 
 FORMATS = sorted(path.stem for path in (CONF_DIR / "export").glob("*.yaml"))
 
@@ -149,6 +150,88 @@ def test_import_back_of_the_folder_gives_the_same_answer_on_every_image(
         (right,) = correct_matrix(again.pool, [(plan.folders[model.name], again.space(model))])
         assert right.tolist() == exported.correct(model.name)[exported.accepted].tolist()
     assert again.mined.all()
+
+
+def read_as_the_release(root: Path, output_dir: Path, *overrides: str, **changes: Any) -> Config:
+    """Return the config of `python run.py experiment=evaluate data=imagenet_d data.root=ROOT`, with all four fakes."""
+    kind = ["experiment=evaluate", "data=imagenet_d", f"data.root={root}"]
+    made = config(output_dir, *kind, *overrides, num_surrogates=0, **changes)
+    made.targets = {f"s{n}": {"_target_": FAKE, "name": f"s{n}", "seed": n} for n in range(3)}
+    return made
+
+
+def correctness(outcome: Outcome) -> dict[str, dict[str, int]]:
+    """Return model -> file -> right (1) or wrong (0), as the run's own CSV says."""
+    table = pd.read_csv(outcome.folder / "per_image.csv")
+    return {
+        str(name): dict(zip(rows["image"], rows["correct_closed-set"], strict=True))
+        for name, rows in table.groupby("model")
+    }
+
+
+def original_correctness(exported: Exported) -> dict[str, dict[str, int]]:
+    """Return the same of the run that made the images."""
+    files = [f"{row.kind}/{row.category}/{row.image_id}.png" for row in exported.table.itertuples()]
+    return {
+        name: dict(zip(files, exported.correct(name)[exported.accepted].astype(int).tolist(), strict=True))
+        for name in ("s0", "s1", "s2", "t")
+    }
+
+
+def test_the_folder_read_as_the_release_gives_the_same_answer_and_the_nuisance_of_every_image(
+    exported: Exported, tmp_path: Path
+) -> None:
+    root = exported.of("folder")
+    outcome = run(read_as_the_release(root, tmp_path))
+    assert correctness(outcome) == original_correctness(exported)
+    images = Job(make_plan(read_as_the_release(root, tmp_path)), {}, ()).pool.table.set_index("sha256")
+    told = images.loc[exported.table["sha256"], ["kind", "nuisance", "text"]].to_numpy().tolist()
+    assert told == exported.table[["kind", "nuisance", "text"]].to_numpy().tolist()
+    table = pd.read_csv(outcome.folder / "tables" / "per_nuisance.csv")
+    expected = exported.table["nuisance"].value_counts().to_dict()
+    assert dict(zip(table["nuisance"], table["pool_num_images"], strict=True)) == expected
+    count = len(exported.accepted)
+    assert outcome.results[0].note.startswith(
+        f"an export with the nuisances of {count} images; the release has 4,835"
+    )
+
+
+def test_the_folder_without_its_table_gives_the_same_answers_by_kind(
+    exported: Exported, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(exported.of("folder"), tmp_path / "bare"))
+    (root / "images.csv").unlink()
+    outcome = run(read_as_the_release(root, tmp_path / "runs"))
+    assert correctness(outcome) == original_correctness(exported)
+    table = pd.read_csv(outcome.folder / "per_image.csv")
+    assert set(table["kind"]) == set(exported.table["kind"]) and table["nuisance"].isna().all()
+    assert outcome.results[0].note.startswith(f"{len(exported.accepted)} images; the release has 4,835")
+
+
+def test_a_whole_export_of_all_categories_is_no_incomplete_release(
+    exported: Exported, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(exported.of("folder"), tmp_path / "copy"))
+    made = read_as_the_release(root, tmp_path / "runs", "categories=imagenet_d", "categories.names=all")
+    assert len(make_plan(made).categories) == 113
+    lost = next(root.glob("texture/*/*.png"))
+    lost.unlink()
+    with pytest.raises(DataError, match=rf"lacks 1 of the {len(exported.accepted)} images .*{lost.name}"):
+        make_plan(made)
+    made.data["check_counts"] = False
+    assert make_plan(made).adopted is not None
+
+
+def test_a_table_that_contradicts_its_folders_is_refused(exported: Exported, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(exported.of("folder"), tmp_path / "copy"))
+    text = (root / "images.csv").read_text().splitlines()
+    file, *rest = text[1].split(",")
+    kind, category, name = file.split("/")
+    other = next(one for one in ("banana", "mug") if one != category)
+    text[1] = ",".join([file, rest[0], other, *rest[2:]])
+    (root / "images.csv").write_text("\n".join(text))
+    with pytest.raises(DataError, match=rf"images.csv calls {kind}/{category}/{name} .*/{other}"):
+        make_plan(read_as_the_release(root, tmp_path / "runs"))
 
 
 def test_the_datasheet_tells_provenance_licence_and_numbers(exported: Exported) -> None:

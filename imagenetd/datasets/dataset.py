@@ -64,6 +64,8 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     """What was passed over on purpose, with its count."""
+    note: str = ""
+    """What else the run shall say of the images."""
 
 
 @dataclass(kw_only=True)

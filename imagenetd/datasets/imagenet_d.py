@@ -1,4 +1,4 @@
-"""The released ImageNet-D, in its own folders or as the FiftyOne export of it."""
+"""ImageNet-D in the folders of the release, which `export=folder` writes too, or as the FiftyOne export of it."""
 
 import csv
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from imagenetd.datasets.dataset import DOCS, UNKNOWN_LABEL, Dataset, Entry, Listing, Problem, unreadable
 from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.own_export import OwnExport, read_own_export
 from imagenetd.datasets.walk import FoundFile
 from imagenetd.errors import DataError
 from imagenetd.records import NUISANCE_KINDS
@@ -25,9 +26,12 @@ QUESTION_COLUMNS = ("image_dir", "gt_category", "top1_pred_cate", "top2_pred_cat
 class ImageNetDDataset(Dataset):
     """`root/{background,texture,material}/<category>/<id>.png`, or a FiftyOne export with `samples.json`.
 
+    An `images.csv` of `export=folder` beside the folders gives every image its nuisance and prompt.
+
     Args:
         kinds: Which of background, texture, material.
-        check_counts: Stop when the number of images of a kind is not that of the release.
+        check_counts: Stop when the number of images of a kind is not that of the release, or when an image that an
+            export's `images.csv` lists is not there.
     """
 
     kinds: list[str] | None = None
@@ -43,7 +47,7 @@ class ImageNetDDataset(Dataset):
         labels = _sample_labels(root) if (root / SAMPLES_FILE).is_file() else {}
         self._refuse_other_layout(found.files, bool(labels))
         resolver, listing, unknown = NameResolver(categories), Listing(ignored=found.ignored), Counter[str]()
-        rivals = _rivals(root, resolver)
+        rivals, export = _rivals(root, resolver), read_own_export(root)
         for file in found.files:
             if not (file.is_image_by_name or file.problem):
                 listing.ignored[f"*{Path(file.parts[-1]).suffix or file.parts[-1]} files"] += 1
@@ -60,10 +64,11 @@ class ImageNetDDataset(Dataset):
                 listing.problems.append(unreadable(file, category))
             else:
                 rival = rivals.get((kind, category, file.parts[-1]), "")
-                listing.entries.append(Entry(file.shown, file.path, category, kind, rival=rival))
+                nuisance, prompt = export.told(file.shown, category, kind)
+                entry = Entry(file.shown, file.path, category, kind, nuisance, rival=rival, text=prompt)
+                listing.entries.append(entry)
         self.settle(listing, unknown, resolver)
-        if self.check_counts:
-            self._check_counts(listing, chosen, len(categories))
+        self._check_counts(listing, chosen, len(categories), export)
         return listing
 
     def _refuse_other_layout(self, files: Sequence[FoundFile], is_export: bool) -> None:
@@ -75,7 +80,16 @@ class ImageNetDDataset(Dataset):
                 f"Name the folder that holds them, or use data=folder for a plain folder of categories; {DOCS}"
             )
 
-    def _check_counts(self, listing: Listing, chosen: Sequence[str], num_categories: int) -> None:
+    def _check_counts(
+        self, listing: Listing, chosen: Sequence[str], num_categories: int, export: OwnExport
+    ) -> None:
+        listing.note = export.note(listing.entries, sum(RELEASED[kind] for kind in chosen))
+        if not self.check_counts:
+            return
+        if export.rows:
+            files = {entry.file for entry in listing.entries}
+            export.refuse_missing(files | {problem.file for problem in listing.problems}, chosen)
+            return
         counts = Counter(entry.kind for entry in listing.entries)
         counts.update({kind: 0 for kind in chosen})
         lost = len(listing.problems)

@@ -157,7 +157,8 @@ def write_manifest(folder: StageFolder, adopted: Adopted, *, waiting: Callable[[
 
 
 def _note(listing: Listing) -> str:
-    parts = [f"{len(listing.problems)} files cannot be used"] if listing.problems else []
+    parts = [listing.note] if listing.note else []
+    parts += [f"{len(listing.problems)} files cannot be used"] if listing.problems else []
     parts += [f"ignored: {count} x {what}" for what, count in sorted(listing.ignored.items())]
     return "; ".join(parts)
 

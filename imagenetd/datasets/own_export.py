@@ -1,0 +1,93 @@
+"""What an export of this package tells beside its images, where the layout is that of the release."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagenetd.datasets.dataset import DOCS, Entry
+from imagenetd.errors import DataError
+
+IMAGES_FILE = "images.csv"
+"""Beside the folders of the kinds; the release has no such file."""
+COLUMNS = ("file", "category", "kind", "nuisance", "prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What `images.csv` says of one image."""
+
+    category: str
+    kind: str
+    nuisance: str
+    """Raw name in its vocabulary."""
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnExport:
+    """The rows of `images.csv` by file; none for the release and for a folder whose `images.csv` was taken away."""
+
+    root: str
+    rows: dict[str, Told] = field(default_factory=dict)
+
+    def told(self, file: str, category: str, kind: str) -> tuple[str, str]:
+        """Return nuisance and prompt of an image, empty for one that is not listed.
+
+        Raises:
+            DataError: Where `images.csv` says another category or kind than the folder.
+        """
+        row = self.rows.get(file)
+        if row is None:
+            return "", ""
+        if (row.category, row.kind) != (category, kind):
+            raise DataError(
+                f"{self.root}/{IMAGES_FILE} calls {file} {row.kind}/{row.category}. Export the images again, or take "
+                f"{IMAGES_FILE} away to evaluate the folders without nuisances."
+            )
+        return row.nuisance, row.prompt
+
+    def refuse_missing(self, present: set[str], kinds: Sequence[str]) -> None:
+        """Raise DataError for listed images of some kinds whose files are not there."""
+        listed = [file for file, row in self.rows.items() if row.kind in kinds]
+        missing = [file for file in listed if file not in present]
+        if missing:
+            raise DataError(
+                f"data.root={self.root} lacks {len(missing):,} of the {len(listed):,} images of its {IMAGES_FILE}, "
+                f"e.g. {missing[0]}. Copy the export again, or evaluate what is there with "
+                f"data.check_counts=false; {DOCS}"
+            )
+
+    def note(self, entries: Sequence[Entry], released: int) -> str:
+        """Return how the images differ from the release, in words; empty where their number is the same.
+
+        Args:
+            entries: Images that are evaluated.
+            released: Images of the release, of the same kinds.
+        """
+        named = sum(bool(entry.nuisance) for entry in entries)
+        if named:
+            return f"an export with the nuisances of {named:,} images; the release has {released:,}"
+        return f"{len(entries):,} images; the release has {released:,}" if len(entries) != released else ""
+
+
+def read_own_export(root: Path) -> OwnExport:
+    """Return what `images.csv` tells; another file of this name, without the columns of an export, tells nothing."""
+    path = root / IMAGES_FILE
+    if not path.is_file():
+        return OwnExport(str(root))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                return OwnExport(str(root))
+            rows = {
+                row["file"]: Told(row["category"], row["kind"], row["nuisance"] or "", row["prompt"] or "")
+                for row in reader
+            }
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"{path} cannot be read ({reason}). Mend it, or take it away to evaluate without nuisances."
+        ) from error
+    return OwnExport(str(root), rows)
