@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 ARGS ?=
+# The embedded models are small enough for a process on each core; results are the same. Other models say for themselves.
+PROCESSES = $(if $(or $(findstring trainer,$(ARGS)),$(findstring generator,$(ARGS)),$(findstring experiment,$(ARGS))),,trainer.devices=$(WORKERS))
 TESTS ?= tests
 
 # One thread per process: with other load on the machine two are several times slower than one.
@@ -21,7 +23,7 @@ help:  ## print this list
 
 install: $(INSTALLED)  ## create .venv and install the locked versions
 run: $(INSTALLED)  ## the whole loop on the embedded models; ends with the tables
-	@$(BIN)/python run.py $(ARGS)
+	@$(BIN)/python run.py $(PROCESSES) $(ARGS)
 
 test: $(INSTALLED)  ## all tests but the slow ones; TESTS=tests/test_mining.py for one file
 	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)

@@ -52,19 +52,23 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     view.box, view.show_edge, view.padding = box.SIMPLE_HEAD, False, (0, 1, 0, 0)
     view.add_column("job", justify="right")
     view.add_column("overrides", overflow="fold")
-    for title in ("target", "label space", "k/n"):
+    for title in ("target, label space", "k/n"):
         view.add_column(title, no_wrap=True)
     for name in (*sets, "drop"):
         view.add_column(name, justify="right", no_wrap=True)
     for row in table.to_dict("records"):
         changed = row["overrides"] or row["name"]
         view.add_row(
-            *(str(row["job"]), Text(changed.replace(" ", "\n")), row["target"], row["regime"]),
+            *(str(row["job"]), Text(changed.replace(" ", "\n")), _of_two_lines(row["target"], row["regime"])),
             f"{row['min_failures']}/{row['num_surrogates']}",
             *(_cell(row, name, min_images) for name in sets),
             percent(row["drop"]),
         )
     return view
+
+
+def _of_two_lines(target: str, regime: str) -> Text:
+    return Text(target) + Text(f"\n{regime}" if regime else "", style="dim")
 
 
 def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target: str) -> dict[str, Any]:
