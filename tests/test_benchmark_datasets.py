@@ -1,5 +1,6 @@
 """The loaders of published benchmarks: their layouts, their counts, their own numbers."""
 
+import importlib
 import inspect
 import json
 from collections.abc import Sequence
@@ -280,7 +281,7 @@ def test_imagenet_9_without_its_map_says_where_to_get_it(tmp_path: Path) -> None
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    datasets = pytest.importorskip("datasets")
+    datasets = importlib.import_module("datasets")
     images = [{"bytes": encoded(picture(n)), "path": None} for n in range(3)]
     features = datasets.Features(
         image=datasets.Image(),
@@ -310,7 +311,7 @@ def test_a_column_that_a_hugging_face_dataset_lacks_is_told(saved: Path) -> None
 def test_parquet_files_are_read_by_their_splits(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = importlib.import_module("datasets")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "files").mkdir()
     rows = datasets.load_from_disk(str(saved))

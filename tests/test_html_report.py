@@ -1,5 +1,6 @@
 """The HTML report: what it says on hand-made evidence, and how it behaves in a real browser."""
 
+import importlib
 import json
 import math
 from collections.abc import Iterator
@@ -253,7 +254,7 @@ ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright = importlib.import_module("playwright.sync_api")
     if not CHROMIUM.is_file():
         pytest.skip(f"{CHROMIUM} is not there: install Chromium to test the page in a browser")
     with playwright.sync_playwright() as driver:
