@@ -15,7 +15,7 @@ PACKAGE = sorted((ROOT / "imagenetd").rglob("*.py"))
 SOURCES = [*PACKAGE, ROOT / "run.py", *sorted((ROOT / "experiments").rglob("*.py"))]
 EVERYTHING = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py"))]
 
-MAX_FILE_LINES = 250
+MAX_FILE_LINES = 400  # a file that is cut only to be short is harder to read
 MAX_FUNCTION_LINES = 60  # 40 is the aim
 
 LEVELS = {"errors": 0, "records": 1, "annotate_config": 1, "config": 1, "qc_config": 1}
