@@ -55,7 +55,9 @@ def _end_sweep() -> None:
 
 def fail(error: UserError) -> None:
     """Print a user's error on standard error and leave with code 1."""
-    print(f"error: {error}", file=sys.stderr)
+    from imagenetd.console import complain
+
+    complain(error)
     raise SystemExit(1)
 
 
@@ -159,6 +161,8 @@ def run_job(settings: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from imagenetd.console import complain
+
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
@@ -178,7 +182,7 @@ def run_job(settings: DictConfig) -> None:
             with contextlib.suppress(UserError):  # on a full disk there is no room for a note
                 _remember(folder, job)
             fail(error)
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
     except Exception as error:  # one job of a sweep must not take the table of the others with it
         if not is_sweep:
             raise

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imagenetd.numerals import significant
+
 BYTES_PER_PIXEL = 2.1
 """Of a lossless PNG of a photograph (measured at 512 px)."""
 
@@ -63,8 +65,8 @@ def cost_lines(
         hours = num_images * speed.seconds_per_image / 3600
         plural = "process" if num_processes == 1 else "processes"
         lines.append(
-            f"  time     {_number(hours)} GPU-hours at {1 / speed.seconds_per_image:,.3g} images/s ({speed.source}): "
-            f"{_clock(hours / num_processes)} with {num_processes} {plural}"
+            f"  time     {_number(hours)} GPU-hours at {significant(1 / speed.seconds_per_image, 3)} images/s "
+            f"({speed.source}): {_clock(hours / num_processes)} with {num_processes} {plural}"
         )
     needed = num_images * speed.bytes_per_image
     enough = "" if needed < free_bytes else ": NOT ENOUGH, set paths.output_dir to another disk"
@@ -75,7 +77,7 @@ def cost_lines(
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 10 else significant(value)
 
 
 def _clock(hours: float) -> str:
@@ -87,6 +89,6 @@ def _clock(hours: float) -> str:
 def _size(num_bytes: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
+            return f"{significant(num_bytes, 3)} {unit}"
         num_bytes /= 1000
-    return f"{num_bytes:.3g} TB"
+    return f"{significant(num_bytes, 3)} TB"

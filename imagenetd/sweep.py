@@ -4,10 +4,10 @@ import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.text import Text
 
 from imagenetd.commandline import JOB_FILE
 
@@ -34,7 +34,7 @@ class ComparisonCallback(Callback):
 
 def show_comparison(sweep: Path) -> int:
     """Print and write the comparison of a sweep's jobs; return how many failed."""
-    from imagenetd.console import console
+    from imagenetd.console import cell, console
     from imagenetd.reports.comparison import comparison_table, comparison_view
     from imagenetd.reports.tables import write_csv
     from imagenetd.stages.report import read_summary
@@ -56,13 +56,13 @@ def show_comparison(sweep: Path) -> int:
         )
         path = write_csv(table, sweep / "comparison.csv")
         console().print(comparison_view(table))
-        console().print(f"as a page -> {_write_page(sweep, table, jobs)}", soft_wrap=True)
-        console().print(f"comparison of {len(found)} of {len(jobs)} jobs -> {path}", soft_wrap=True)
+        console().print(cell(f"as a page -> {_write_page(sweep, table, jobs)}"), soft_wrap=True)
+        console().print(cell(f"comparison of {len(found)} of {len(jobs)} jobs -> {path}"), soft_wrap=True)
     failed = [job for job in jobs if "error" in job]
     for job in failed:
         changes = " ".join(job["changes"] or job["overrides"])
         console().print(
-            Text(f"job {job['number']} ({changes}) failed: {job['error']}", style="red"), soft_wrap=True
+            cell(f"job {job['number']} ({changes}) failed: {job['error']}", style="red"), soft_wrap=True
         )
     return len(failed)
 
@@ -79,7 +79,7 @@ def _write_page(sweep: Path, table: Any, jobs: list[dict[str, Any]]) -> Path:
         if "folder" in job and "error" not in job
     }
     links = [
-        (f"job {number}: {path.parent.name}", os.path.relpath(path, sweep))
+        (f"job {number}: {path.parent.name}", quote(os.path.relpath(path, sweep)))
         for number, path in pages.items()
         if path.is_file()
     ]

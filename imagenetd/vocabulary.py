@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagenetd.errors import VocabularyError
+from imagenetd.escaping import from_csv
 from imagenetd.records import NUISANCE_KINDS, Kind, Word
 
 VOCABULARY_VERSION = "imagenet_d_v1"
@@ -209,7 +210,7 @@ def _read_csv(name: str, option: str) -> list[str]:
                     f"{option}={name} has the header {reader.fieldnames}, but a column `name` is needed. "
                     "Make its first line `code,name`."
                 )
-            return [row["name"] or "" for row in reader]
+            return [from_csv(row["name"] or "") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         lists = ", ".join(sorted(file.name for file in VOCABULARY_DIR.glob("*.csv")))
         reason = getattr(error, "strerror", None) or str(error)

@@ -8,6 +8,7 @@ from imagenetd.annotate.page_commands import add_page_commands
 from imagenetd.annotate.subcommand import EPILOG
 from imagenetd.annotate.transfer_commands import add_transfer_commands
 from imagenetd.annotate.turk.commands import add_turk_commands
+from imagenetd.console import complain
 from imagenetd.errors import UserError
 
 HEADER = "People judge the images of a run that waits for votes: on a page, a form, Label Studio or Mechanical Turk."
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given.act(given)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

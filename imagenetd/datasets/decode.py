@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from imagenetd.numerals import significant
+
 UNSAFE_FORMATS = frozenset({"EPS", "WMF"})
 """Formats that Pillow hands to another program or to the system; no benchmark holds them."""
 
@@ -105,7 +107,8 @@ def _check_size(size: tuple[int, int], decoding: Decoding) -> None:
         )
     if max(size) > decoding.max_aspect_ratio * min(size):
         raise UndecodableError(
-            f"{width:,} x {height:,} pixels, more extreme than data.max_aspect_ratio={decoding.max_aspect_ratio:g}"
+            f"{width:,} x {height:,} pixels, more extreme than data.max_aspect_ratio="
+            f"{significant(decoding.max_aspect_ratio, 6)}"
         )
 
 

@@ -10,6 +10,7 @@ from imagenetd.datasets.dataset import UNKNOWN_LABEL, Entry, Listing, MappedData
 from imagenetd.datasets.labels import NameResolver
 from imagenetd.datasets.walk import FoundFile, problem_of, shown
 from imagenetd.errors import DataError
+from imagenetd.escaping import from_csv_row
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.vocabulary import Category
 
@@ -98,7 +99,7 @@ class FolderDataset(MappedDataset):
                         f"data.labels={self.labels} lacks the columns {', '.join(lacking)}; it has "
                         f"{', '.join(reader.fieldnames or ['no header'])}. Its first line must name file and category."
                     )
-                yield from reader
+                yield from map(from_csv_row, reader)
         except (OSError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(

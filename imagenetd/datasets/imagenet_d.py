@@ -13,6 +13,7 @@ from imagenetd.datasets.labels import NameResolver
 from imagenetd.datasets.own_export import OwnExport, read_own_export
 from imagenetd.datasets.walk import FoundFile
 from imagenetd.errors import DataError
+from imagenetd.escaping import from_csv_row
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.vocabulary import Category
 
@@ -152,7 +153,7 @@ def _rivals(root: Path, resolver: NameResolver) -> dict[tuple[str, str, str], st
                 raise DataError(
                     f"{path} lacks the columns {', '.join(QUESTION_COLUMNS)} (tab-separated). Get it again."
                 )
-            for row in reader:
+            for row in map(from_csv_row, reader):
                 truth, first, second = (resolver.find(row[name] or "") for name in QUESTION_COLUMNS[1:])
                 rival = second if first == truth else first
                 if truth and rival:

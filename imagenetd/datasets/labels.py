@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import DataError
+from imagenetd.escaping import from_csv_row
 from imagenetd.imagenet import NUM_CLASSES, ids_by_wnid, load_classes
 from imagenetd.vocabulary import Category, load_categories
 
@@ -134,7 +135,7 @@ def _class_ids(name: str, label: Any) -> tuple[int, ...]:
 
 def _parse(path: Path, text: str) -> Any:
     if path.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = [from_csv_row(row) for row in csv.DictReader(text.splitlines())]
         return {row["name"]: row["label"].split("|") if "|" in row["label"] else row["label"] for row in rows}
     if path.suffix.lower() in (".yaml", ".yml"):
         import yaml

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imagenetd.datasets.dataset import DOCS, Entry
 from imagenetd.errors import DataError
+from imagenetd.escaping import from_csv_row
 
 IMAGES_FILE = "images.csv"
 """Beside the folders of the kinds; the release has no such file."""
@@ -83,7 +84,7 @@ def read_own_export(root: Path) -> OwnExport:
                 return OwnExport(str(root))
             rows = {
                 row["file"]: Told(row["category"], row["kind"], row["nuisance"] or "", row["prompt"] or "")
-                for row in reader
+                for row in map(from_csv_row, reader)
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)

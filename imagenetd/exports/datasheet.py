@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from imagenetd.escaping import for_markdown, for_markdown_code
 from imagenetd.exports.benchmark import COLUMNS, Benchmark
 from imagenetd.metrics import ALL
 from imagenetd.records import Kind, Score
@@ -42,8 +45,9 @@ def datasheet(benchmark: Benchmark, *, licence: str, usage: str, files: Mapping[
     sets = [name for name in SETS if any(score.set == name for score in benchmark.scores)]
     nuisances = benchmark.images[benchmark.images["kind"] != Kind.NEUTRAL]
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_escaped
     )
+    environment.filters["code"] = lambda text: Markup(for_markdown_code(text))
     return environment.from_string(TEMPLATE.read_text()).render(
         title=benchmark.title,
         count=len(benchmark.images),
@@ -67,9 +71,14 @@ def datasheet(benchmark: Benchmark, *, licence: str, usage: str, files: Mapping[
             {"model": model.name, "role": model.role, "cells": _cells(model.name, benchmark, sets)}
             for model in benchmark.models
         ],
-        usage=usage,
+        usage=Markup(usage),
         licence=licence,
     )
+
+
+def _escaped(value: Any) -> str:
+    """Return what stands in the Markdown for a value: names come from vocabularies, folders and models of others."""
+    return str(value) if isinstance(value, Markup) else for_markdown(value)
 
 
 def _composition(benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -89,13 +98,13 @@ def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in shown.items() if len(value) <= 64)
 
 
-def _cells(model: str, benchmark: Benchmark, sets: list[str]) -> list[str]:
+def _cells(model: str, benchmark: Benchmark, sets: list[str]) -> list[Markup]:
     totals: dict[str, Score] = {
         score.set: score
         for score in benchmark.scores
         if score.model == model and score.kind == ALL and score.nuisance == ALL
     }
-    return [_cell(totals[name]) for name in sets]
+    return [Markup(_cell(totals[name])) for name in sets]
 
 
 def _cell(score: Score) -> str:

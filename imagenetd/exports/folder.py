@@ -41,7 +41,7 @@ class FolderExport(Export):
         put(folder / IMAGES_FILE, csv_text(benchmark.images).encode())
         put(folder / "predictions.csv", csv_text(predictions_frame(benchmark)).encode())
         for kind, table in self._questions(benchmark).items():
-            put(folder / "questions" / f"{kind}.csv", table.to_csv(sep="\t", index=False).encode())
+            put(folder / "questions" / f"{kind}.csv", csv_text(table, separator="\t").encode())
         text = datasheet(benchmark, licence=self.licence_of(benchmark), usage=USAGE, files=_files(benchmark))
         put(folder / "README.md", text.encode())
         return f"python run.py generator=folder generator.root=FOLDER generator.metadata=FOLDER/{IMAGES_FILE}"

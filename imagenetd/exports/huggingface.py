@@ -41,8 +41,8 @@ class HuggingFaceExport(Export):
             self._write_file(benchmark, features, rows, folder / _file_name(number, num_files))
         head = _front_matter(benchmark, self.licence_of(benchmark))
         files = {
-            "data/test-*.parquet": "the images with all columns below, the class `label` (position of the category in "
-            "alphabetical order) and, in `predictions`, class, correctness and confidence of every model"
+            "data/test-*.parquet": "the images with all columns below, the class label (position of the category in "
+            "alphabetical order) and, in predictions, class, correctness and confidence of every model"
         }
         text = datasheet(benchmark, licence=self.licence_of(benchmark), usage=USAGE, files=files)
         put(folder / "README.md", (head + text).encode())

@@ -5,6 +5,7 @@ from typing import Any
 from imagenetd.errors import ConfigError
 from imagenetd.generators.loading import COMPILES, OFFLOADS
 from imagenetd.generators.safety import POLICIES
+from imagenetd.numerals import significant
 
 DTYPES = ("float32", "float16", "bfloat16")
 PIXELS_PER_LATENT = 8
@@ -37,7 +38,7 @@ def refuse_bad_values(options: Any) -> None:
     if options.negative_prompt and options.guidance_scale <= 1:
         raise ConfigError(
             f"generator.negative_prompt={options.negative_prompt!r} has no effect with guidance_scale="
-            f"{options.guidance_scale:g}. Raise the guidance above 1, or set the negative prompt to ''."
+            f"{significant(options.guidance_scale, 6)}. Raise the guidance above 1, or set the negative prompt to ''."
         )
     if options.nsfw_policy != "keep" and options.safety_checker is None:
         raise ConfigError(

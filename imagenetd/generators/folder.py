@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imagenetd.csv_files import from_csv_frame
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.generators.generator import Generator, Picture
 from imagenetd.prompt_table import PromptTable
@@ -95,7 +96,7 @@ class FolderGenerator(Generator):
 
     def _read(self) -> pd.DataFrame:
         try:
-            table = pd.read_csv(self.metadata, dtype=str, keep_default_na=False)
+            table = from_csv_frame(pd.read_csv(self.metadata, dtype=str, keep_default_na=False))
         except (OSError, ValueError) as error:
             raise ConfigError(f"generator.metadata={self.metadata} cannot be read as CSV: {error}") from error
         lacking = [name for name in REQUIRED if name not in table]

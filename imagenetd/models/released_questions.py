@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from imagenetd.csv_files import from_csv_frame
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.vocabulary import clean_category, load_categories
@@ -61,7 +62,7 @@ def released_rivals(spec: str, images: pd.DataFrame) -> dict[str, str]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        table = from_csv_frame(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False))
     except (OSError, ValueError) as error:
         raise ConfigError(f"questions: {path} cannot be read: {str(error).splitlines()[0]}") from error
     lacking = [name for name in COLUMNS if name not in table]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from imagenetd.numerals import p_value
 from imagenetd.reports.design import ALL, Design, label_spaces, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
@@ -154,7 +155,7 @@ def _findings(
             f"{told} of {len(of_set)} pairs of targets are told apart on {shown} (exact McNemar, false discovery rate "
             f"5%); the widest: {widest['model_a']} - {widest['model_b']} = {100 * widest['difference']:+.1f} points "
             f"[{100 * widest['low_by_category']:.1f}, {100 * widest['high_by_category']:.1f}], "
-            f"p = {widest['mcnemar_p']:.2g}."
+            f"{p_value(widest['mcnemar_p'])}."
         )
     alike = consistency[consistency["set"] == design.evidence.judged]
     if len(alike):

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from imagenetd.console import cell
 from imagenetd.reports.terminal import interval_cell, percent
 
 SETS = ("pool", "pool_accepted", "mined", "accepted")
@@ -59,7 +60,11 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     for row in table.to_dict("records"):
         changed = row["overrides"] or row["name"]
         view.add_row(
-            *(str(row["job"]), Text(changed.replace(" ", "\n")), _of_two_lines(row["target"], row["regime"])),
+            *(
+                str(row["job"]),
+                Text("\n").join(cell(change) for change in changed.split(" ")),
+                _of_two_lines(row["target"], row["regime"]),
+            ),
             f"{row['min_failures']}/{row['num_surrogates']}",
             *(_cell(row, name, min_images) for name in sets),
             percent(row["drop"]),
@@ -68,7 +73,7 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
 
 
 def _of_two_lines(target: str, regime: str) -> Text:
-    return Text(target) + Text(f"\n{regime}" if regime else "", style="dim")
+    return cell(target) + Text(f"\n{regime}" if regime else "", style="dim")
 
 
 def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """One self-contained HTML page: style, script, numbers and pictures inside, nothing fetched from anywhere."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from imagenetd.escaping import json_for_script as json_for_script
 
 ASSETS = Path(__file__).parent.parent / "assets" / "report"
 DIGITS = 4
@@ -59,22 +60,6 @@ def render_page(page: Page) -> str:
         style=(ASSETS / "report.css").read_text(),
         script="\n".join((ASSETS / name).read_text() for name in ("charts.js", "report.js")),
     )
-
-
-def json_for_script(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in, and without NaN, which JSON does not know."""
-    text = json.dumps(_finite(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return value
 
 
 def table_values(name: str, group: str, frame: pd.DataFrame, *, max_rows: int, file: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from imagenetd.numerals import significant
 from imagenetd.qc.planning import PlanRow
 
 COLUMNS = (
@@ -31,7 +32,7 @@ def plan_table(rows: Sequence[PlanRow], *, num_surrogates: int) -> Table:
 
 
 def _cells(row: PlanRow) -> list[str]:
-    gate = "none" if row.gate_threshold is None else f"{row.gate_threshold:g}"
+    gate = "none" if row.gate_threshold is None else significant(row.gate_threshold, 6)
     counts = [str(row.min_failures), gate, str(row.votes_per_image), f"{row.mined:,}", f"{row.shown:,}"]
     expected = [f"{row.accepted:,.0f}", _number(row.valid_share, scale=100, digits=1)]
     work = [f"{row.tasks:,}", f"{row.responses:,.0f}", f"{row.judgements:,.0f}", f"{row.usd:,.0f}"]

@@ -9,8 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from imagenetd.console import cell
 from imagenetd.labelspaces import EXPLAINED
 from imagenetd.metrics import ALL
+from imagenetd.numerals import significant
 from imagenetd.reports.terminal import interval_cell, percent
 
 LOST = {"unreadable": "unreadable images", "unknown_label": "files with unknown labels"}
@@ -36,18 +38,19 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
         view.add_column(title, justify="right", no_wrap=True)
     view.add_column("right is", style="dim")
     for regime, rows in totals.groupby("regime", sort=False):
-        view.add_row(Text(str(regime), style="bold"), "", "", "", EXPLAINED.get(str(regime), ""))
+        view.add_row(cell(regime, style="bold"), "", "", "", EXPLAINED.get(str(regime), ""))
         for row in rows.to_dict("records"):
-            cell = interval_cell(
+            top1 = interval_cell(
                 row["top1"], row["wilson_low"], row["wilson_high"], row["num_images"], min_images=min_images
             )
-            view.add_row(f"  {row['model']}", f"{100 * row['chance']:.2g}", cell, percent(row["top5"]), "")
+            chance = significant(100 * row["chance"])
+            view.add_row(cell(f"  {row['model']}"), chance, top1, percent(row["top5"]), "")
     return [view] if len(totals) else []
 
 
 def data_view(data: Mapping[str, Any], sentences: Sequence[str]) -> list[RenderableType]:
     """Return one line for each number that a dataset itself defines, and one for files that were not evaluated."""
-    lines = [Text(sentence) for sentence in sentences]
+    lines = [cell(sentence) for sentence in sentences]
     lost = [f"{data[name]:,} {what}" for name, what in LOST.items() if data.get(name)]
     if lost:
         lines.append(Text(f"not evaluated: {', '.join(lost)}; unreadable.csv lists them", style="yellow"))

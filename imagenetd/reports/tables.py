@@ -7,17 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
+from imagenetd.csv_files import csv_text as csv_text
 from imagenetd.metrics import ALL, wilson_interval
 from imagenetd.records import Score
 from imagenetd.store import write_text_atomic
 
 SETS = ("pool", "pool_accepted", "mined", "accepted")
 """Columns are in this order. `accepted` is the accepted part of `mined`."""
-
-ROWS_FOR_ARROW = 5000
 
 SLICE = ["model", "role", "kind", "nuisance"]
 NUMBERS = ["accuracy", "num_images", "num_correct", "wilson_low", "wilson_high"]
@@ -118,16 +115,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table, numbers unrounded (so that it can be read back), absent ones empty."""
     write_text_atomic(path, csv_text(frame))
     return path
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    """Return a table as CSV with a header line; large ones are written by Arrow, ten times as fast."""
-    if len(frame) > ROWS_FOR_ARROW:
-        sink = pa.BufferOutputStream()
-        options = pa_csv.WriteOptions(quoting_style="needed")
-        pa_csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), sink, options)
-        return sink.getvalue().to_pybytes().decode()
-    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _sets_in(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from imagenetd.console import cell
 from imagenetd.metrics import ALL
+from imagenetd.numerals import significant
 from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS
 
@@ -68,7 +70,7 @@ def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[Ren
     view = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     view.title, view.title_justify, view.title_style = "\nfindings", "left", "bold"
     for sentence in found:
-        view.add_row("-", Text(sentence))
+        view.add_row("-", cell(sentence))
     if more:
         view.add_row("", Text(f"{more} more in summary.json, the numbers in tables/<report>/", style="dim"))
     return [view]
@@ -77,14 +79,14 @@ def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[Ren
 def regime_line(overall: pd.DataFrame) -> Text:
     """Return what a guess would score for each target: numbers of different regimes are not compared."""
     rows = overall.drop_duplicates("model").to_dict("records")
-    parts = [f"{row['model']} {row['regime']}, chance {100 * row['chance']:.2g}%" for row in rows]
-    return Text(f"label space: {'; '.join(parts)}", style="dim")
+    parts = [f"{row['model']} {row['regime']}, chance {significant(100 * row['chance'])}%" for row in rows]
+    return cell(f"label space: {'; '.join(parts)}", style="dim")
 
 
 def cost_line(costs: Mapping[str, float | None]) -> Text:
     """Return `cost: 0.12 s per generated, 1.3 s per mined image`."""
     parts = [
-        f"{seconds:.3g} s per {name.removeprefix('seconds_per_').removesuffix('_image')}"
+        f"{significant(seconds, 3)} s per {name.removeprefix('seconds_per_').removesuffix('_image')}"
         for name, seconds in costs.items()
         if seconds is not None
     ]
@@ -105,7 +107,7 @@ def percent(share: float, *, signed: bool = False) -> str:
     """Return a share in percent with one decimal; `-` for NaN."""
     if share is None or math.isnan(share):
         return "-"
-    return f"{100 * share:+.1f}" if signed else f"{100 * share:.1f}"
+    return f"{100 * share:+z.1f}" if signed else f"{100 * share:z.1f}"
 
 
 def _kinds_table(kinds: pd.DataFrame, *, title: str, min_images: int) -> Table:
@@ -117,7 +119,7 @@ def _kinds_table(kinds: pd.DataFrame, *, title: str, min_images: int) -> Table:
     for row in kinds.to_dict("records"):
         change = [percent(row[drop])] if drop else []
         cells = _interval_cells(row, sets, min_images)
-        table.add_row(row["kind"], *cells, *change, end_section=row["kind"] == ALL)
+        table.add_row(cell(row["kind"]), *cells, *change, end_section=row["kind"] == ALL)
     return table
 
 
@@ -131,9 +133,9 @@ def _nuisances_table(nuisances: pd.DataFrame, title: str, min_images: int, max_r
     for kind, rows in nuisances.groupby("kind", sort=False):
         worst = _worst(rows, max_rows)
         note = "" if len(worst) == len(rows) else f", lowest {len(worst)} of {len(rows)}"
-        table.add_row(Text(f"{kind}{note}", style="bold"))
+        table.add_row(cell(f"{kind}{note}", style="bold"))
         for row in worst.to_dict("records"):
-            table.add_row(f"  {row['nuisance']}", *_interval_cells(row, sets, min_images))
+            table.add_row(cell(f"  {row['nuisance']}"), *_interval_cells(row, sets, min_images))
         table.add_section()
     return table
 
@@ -151,7 +153,7 @@ def _totals_table(surrogates: pd.DataFrame, *, min_images: int) -> Table:
     sets = _sets_of(surrogates, SETS_OF_CELLS)
     table = _new_table("models that chose the images (not to be ranked with targets)", "model", sets)
     for row in surrogates.query("kind == @ALL").to_dict("records"):
-        table.add_row(f"{row['model']} ({row['role']})", *_interval_cells(row, sets, min_images))
+        table.add_row(cell(f"{row['model']} ({row['role']})"), *_interval_cells(row, sets, min_images))
     return table
 
 
@@ -171,7 +173,8 @@ def _yields_table(yields: pd.DataFrame) -> Table:
     table.add_column("lowest yield", style="dim", no_wrap=True)
     for row in yields.query("nuisance == @ALL").to_dict("records"):
         numbers = [f"{row[column]:,}" for column in counts] + [percent(row[column]) for column in shares]
-        table.add_row(row["kind"], *numbers, *_extremes(yields, row["kind"]), end_section=row["kind"] == ALL)
+        extremes = (cell(text) for text in _extremes(yields, row["kind"]))
+        table.add_row(cell(row["kind"]), *numbers, *extremes, end_section=row["kind"] == ALL)
     return table
 
 
@@ -181,16 +184,17 @@ def _extremes(yields: pd.DataFrame, kind: str) -> Iterator[str]:
         yield from ("-", "-")
         return
     for position in (cells["hard_yield"].idxmax(), cells["hard_yield"].idxmin()):
-        cell = cells.loc[position]
-        yield f"{cell['nuisance']} {percent(cell['hard_yield'])}"
+        found = cells.loc[position]
+        yield f"{found['nuisance']} {percent(found['hard_yield'])}"
 
 
 def _new_table(title: str, first: str, sets: list[str]) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    heading = Text("\n") + cell(title, style="bold")
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
     table.show_edge, table.padding = False, (0, 1, 0, 0)
-    table.add_column(first, no_wrap=True)
+    table.add_column(cell(first), no_wrap=True)
     for name in sets:
-        table.add_column(TITLES.get(name, name), justify="right", no_wrap=True)
+        table.add_column(cell(TITLES.get(name, name)), justify="right", no_wrap=True)
     return table
 
 

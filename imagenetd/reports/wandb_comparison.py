@@ -7,10 +7,10 @@ It needs an account (`wandb login`), uploaded runs (`wandb sync`) and the packag
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from imagenetd.console import complain
 from imagenetd.errors import UserError
 from imagenetd.reports.wandb_logger import is_logged_in
 
@@ -44,7 +44,7 @@ def main() -> None:
         report.save()
         print(report.url)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         raise SystemExit(1) from None
 
 

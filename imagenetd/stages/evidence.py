@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.correctness import labels
+from imagenetd.csv_files import from_csv_frame
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.mining import accepted_classes
 from imagenetd.pool import Pool
@@ -122,7 +123,7 @@ def read_baseline(run_dir: Path) -> pd.DataFrame:
             f"report.baseline={run_dir} holds no {BASELINE_TABLE}. Name the folder of a finished run with "
             "report=standard."
         )
-    table = pd.read_csv(path)
+    table = from_csv_frame(pd.read_csv(path))
     if lacking := {*BASELINE_COLUMNS, "set"} - set(table):
         raise StoreError(f"{path} lacks the columns {', '.join(sorted(lacking))}. Run the baseline again.")
     return table.loc[table["set"] == "pool", BASELINE_COLUMNS].reset_index(drop=True)

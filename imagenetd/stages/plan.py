@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from imagenetd.csv_files import csv_text
 from imagenetd.qc.planning import PlanRow
 from imagenetd.records import StageResult
 from imagenetd.store import StageFolder, write_text_atomic
@@ -34,9 +35,7 @@ def write_plan(
     started = time.perf_counter()
     with folder.locked(waiting):
         table = list(rows())
-        write_text_atomic(
-            folder.path / PLAN_FILE, pd.DataFrame([asdict(row) for row in table]).to_csv(index=False)
-        )
+        write_text_atomic(folder.path / PLAN_FILE, csv_text(pd.DataFrame([asdict(row) for row in table])))
         seconds = time.perf_counter() - started
         folder.finish({"rows": len(table), "seconds": seconds})
     show(table)

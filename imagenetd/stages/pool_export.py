@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from imagenetd.csv_files import csv_text
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pool import Pool, read_pool
 from imagenetd.stages.generate import read_layout
@@ -52,5 +53,5 @@ def unpack_pool(pool: Pool, rows: pd.DataFrame, out: Path, *, progress: Callable
         progress(1)
     table = rows.assign(file=files).rename(columns={"text": "prompt"})
     rest = [name for name in table if name not in (*FIRST_COLUMNS, "index", "shard", "offset", "length")]
-    write_text_atomic(out / "metadata.csv", table[[*FIRST_COLUMNS, *rest]].to_csv(index=False))
+    write_text_atomic(out / "metadata.csv", csv_text(table[[*FIRST_COLUMNS, *rest]]))
     return out / "metadata.csv"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from imagenetd.csv_files import csv_text
 from imagenetd.pool import Pool
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
@@ -110,7 +111,7 @@ def _write(
         folder.path / VOTES_FILE, pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA)
     )
     for name, rows in (ballot.tables if ballot is not None else {}).items():
-        write_text_atomic(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False))
+        write_text_atomic(folder.path / f"{name}.csv", csv_text(pd.DataFrame(rows)))
     decisions = {
         "image_id": pa.array(image_ids, pa.string()),
         "is_mined": pa.array(mined),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from imagenetd.csv_files import csv_text
 from imagenetd.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
 from imagenetd.near_synonyms import load_near_synonyms
 from imagenetd.store import read_table, write_table_atomic, write_text_atomic
@@ -75,11 +76,9 @@ def write_plain_files(folder: Path, evaluate: Path, left_out: pd.DataFrame | Non
     path, source = folder / PER_IMAGE_CSV, evaluate / RECORD_FILE
     if not path.is_file() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
         write_text_atomic(path, spreadsheet(read_record(evaluate)))
-    write_text_atomic(
-        folder / "tables" / "regimes.csv", read_regimes(evaluate).to_csv(index=False, lineterminator="\n")
-    )
+    write_text_atomic(folder / "tables" / "regimes.csv", csv_text(read_regimes(evaluate)))
     if left_out is not None:
-        write_text_atomic(folder / UNREADABLE_CSV, left_out.to_csv(index=False, lineterminator="\n"))
+        write_text_atomic(folder / UNREADABLE_CSV, csv_text(left_out))
 
 
 def spreadsheet(record: pd.DataFrame) -> str:
@@ -89,7 +88,7 @@ def spreadsheet(record: pd.DataFrame) -> str:
         if plain[name].dtype in ("boolean", "bool", "object") and name.startswith(("correct_", "top5_")):
             plain[name] = plain[name].astype("boolean").astype("Int8")
     plain["margin"] = plain["margin"].round(6)
-    return plain.to_csv(index=False, lineterminator="\n")
+    return csv_text(plain)
 
 
 def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
