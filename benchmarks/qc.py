@@ -26,7 +26,7 @@ from imagenetd.qc_config import AggregationConfig, AggregationMethod, SentinelRu
 NUM_TASKS, NUM_WORKERS, WORKERS_PER_TASK, NUM_ITEMS = 1_540, 679, 10, 16
 NUM_RESAMPLES, NUM_PLAIN_RESAMPLES, NUM_REPEATS = 1_000, 20, 3
 LIMIT_S = 10.0
-RULES = Rules(WORKERS_PER_TASK, SentinelRule.both, StoppingConfig(False, 3, 0.99, 0.9, 0.8))
+RULES = Rules(WORKERS_PER_TASK, SentinelRule.both, StoppingConfig(False, 3, 0.99, False, 0.8))
 
 
 def crowd() -> tuple[list[Task], list[Response]]:

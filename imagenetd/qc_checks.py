@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from imagenetd.config import Config
 from imagenetd.errors import ConfigError
+from imagenetd.qc_config import AggregationMethod
 
 Check = tuple[str, float, bool, str]
 """Option, its value, whether it makes sense, and what would."""
@@ -14,6 +15,12 @@ def check_numbers(config: Config) -> None:
     for option, value, makes_sense, wanted in (*_tasks(config), *_counting(config), *_planning(config)):
         if not makes_sense:
             raise ConfigError(f"{option} is {value:g}, but must be {wanted}. Set {option} so.")
+    counting, stopping = config.qc.aggregation.method, config.qc.stopping
+    if stopping.enabled and stopping.when_fixed and counting is not AggregationMethod.majority:
+        raise ConfigError(
+            f"qc.stopping.when_fixed stops where a majority cannot change any more, but qc/aggregation is {counting.value}. "
+            "Choose qc/stopping=settled, or qc/aggregation=majority."
+        )
 
 
 def _tasks(config: Config) -> Iterator[Check]:
@@ -33,9 +40,8 @@ def _counting(config: Config) -> Iterator[Check]:
     yield "qc.aggregation.num_bootstrap", counting.num_bootstrap, counting.num_bootstrap >= 1, "1 or more"
     yield "qc.aggregation.confidence", counting.confidence, 0 < counting.confidence < 1, "between 0 and 1"
     yield "qc.stopping.min_votes", stopping.min_votes, stopping.min_votes >= 1, "1 or more"
-    for name in ("threshold", "worker_accuracy"):
-        value = getattr(stopping, name)
-        yield f"qc.stopping.{name}", value, 0.5 < value < 1, "above 0.5 and below 1"
+    threshold = stopping.threshold
+    yield "qc.stopping.threshold", threshold, 0.5 < threshold < 1, "above 0.5 and below 1"
     yield "qc.stopping.prior", stopping.prior, 0 < stopping.prior < 1, "between 0 and 1"
     for name in ("careful_accuracy", "careless_accuracy"):
         value = getattr(workers, name)

@@ -92,11 +92,11 @@ class StoppingConfig:
     min_votes: int = MISSING
     """Always asked; agreement and alpha are also given from these votes alone, which stopping does not bias."""
     threshold: float = MISSING
-    """An image is settled when the probability that it is valid, or not, is at least this."""
-    worker_accuracy: float = MISSING
-    """Assumed of a qualified worker."""
+    """An image is settled the wrong way with a chance of 1 - threshold at most, whatever the workers' accuracy."""
+    when_fixed: bool = MISSING
+    """Stop also where the votes still to come cannot change any decision of the task; for qc/aggregation=majority."""
     prior: float = MISSING
-    """Assumed share of valid images among those that are judged."""
+    """Assumed share of valid images where no gate says so; of the cost plan alone."""
 
 
 @dataclass(slots=True)

@@ -74,7 +74,8 @@ def refuse_families(models: Iterable[tuple[str, str, str, str]]) -> None:
 
 def rules_of(config: QcConfig) -> Rules:
     """Return what makes a task complete."""
-    return Rules(config.tasks.workers_per_image, config.tasks.sentinel_rule, config.stopping)
+    tasks = config.tasks
+    return Rules(tasks.workers_per_image, tasks.sentinel_rule, config.stopping, config.aggregation.min_share)
 
 
 def plan_votes(
@@ -96,6 +97,7 @@ def plan_votes(
         return None
     tasks = plain(config.tasks)
     counting = {name: tasks.pop(name) for name in ("workers_per_image", "sentinel_rule")}
+    counting["min_share"] = config.aggregation.min_share
     identity: dict[str, Any] = {"stage": "votes", "design": DESIGN_VERSION, "mine": mine, "tasks": tasks}
     identity |= {"wording": WORDING_VERSION}
     identity |= {"gate": list(gate), "min_confidence": config.min_confidence if gate else None}

@@ -33,7 +33,7 @@ PURE_MODULES = [
 PURE_MODULES += [
     f"imagenetd.qc.{name}" for name in ("agreement", "answers", "calibration", "counting", "design")
 ]
-PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("odds", "posterior", "progress", "sentinels")]
+PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("odds", "progress", "sentinels", "stopping")]
 
 # Every call of a pure function in the tests is checked against its annotations, shapes included.
 install_import_hook(PURE_MODULES, "beartype.beartype")

@@ -273,7 +273,7 @@ def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:
             "qc.aggregation.min_share=1.5",
             "qc.aggregation.min_share is 1.5, but must be at least 0 and below 1",
         ),
-        ("qc.stopping.worker_accuracy=0.5", "qc.stopping.worker_accuracy is 0.5, but must be above 0.5"),
+        ("qc.stopping.threshold=0.5", "qc.stopping.threshold is 0.5, but must be above 0.5"),
         ("planning.votes_per_image=[3,0]", "planning.votes_per_image is 0, but must be numbers of 1 or more"),
     ],
 )

@@ -79,7 +79,7 @@ def make_votes_folder(
             facts = ("../pool/shard.tar", shard.tell(), len(content), hashlib.sha256(content).hexdigest())
             images[name] = ImageFacts(*facts)
             shard.write(content)
-    rules = Rules(num_workers, SentinelRule.both, StoppingConfig(False, 3, 0.99, 0.9, 0.8))
+    rules = Rules(num_workers, SentinelRule.both, StoppingConfig(False, 3, 0.99, False, 0.8))
     settings = TaskSettings(
         display=DISPLAY | (display or {}),
         training=(

@@ -41,7 +41,7 @@ ANSWERS = {
     "10 votes": [],
     "5 votes": ["qc.tasks.workers_per_image=5"],
     "3 votes": ["qc.tasks.workers_per_image=3"],
-    "3 to 10 votes": ["qc/stopping=posterior"],
+    "3 to 10 votes": ["qc/stopping=fixed"],
 }
 SENTINELS = {
     "bind both questions": ["qc.tasks.sentinel_rule=both"],

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from imagenetd.errors import StoreError
 from imagenetd.qc.answers import AnswerTable, answer_table, is_item
-from imagenetd.qc.posterior import settled_images
 from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.stopping import fixed_images, settled_images
 from imagenetd.qc.tasks import Response, Task
 from imagenetd.qc_config import SentinelRule, StoppingConfig
 
@@ -22,6 +23,8 @@ class Rules:
     workers_per_image: int
     sentinel_rule: SentinelRule
     stopping: StoppingConfig
+    min_share: float = 0.5
+    """More than this share of the votes accepts an image."""
 
 
 def plain_rules(rules: Rules) -> dict[str, Any]:
@@ -30,9 +33,14 @@ def plain_rules(rules: Rules) -> dict[str, Any]:
 
 
 def read_rules(plain: Mapping[str, Any]) -> Rules:
-    """Return the rules that stand in `tasks.json`, see `TaskSettings.rules`."""
-    rule, stopping = SentinelRule(plain["sentinel_rule"]), StoppingConfig(**plain["stopping"])
-    return Rules(plain["workers_per_image"], rule, stopping)
+    """Return the rules that stand in `tasks.json`, see `TaskSettings.rules`; those of another version are a StoreError."""
+    try:
+        rule, stopping = SentinelRule(plain["sentinel_rule"]), StoppingConfig(**plain["stopping"])
+        return Rules(plain["workers_per_image"], rule, stopping, plain["min_share"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"The rules in tasks.json are those of another version ({error}). Start the run again: it makes a new folder."
+        ) from error
 
 
 def missing_responses(tasks: Sequence[Task], responses: Sequence[Response], rules: Rules) -> dict[str, int]:
@@ -49,7 +57,7 @@ def missing_responses(tasks: Sequence[Task], responses: Sequence[Response], rule
     if not rules.stopping.enabled:
         missing = {task.task_id: most - have[task.task_id] for task in tasks}
     else:
-        unsettled = _unsettled_tasks(tasks, table, qualified, rules.stopping)
+        unsettled = _unsettled_tasks(tasks, table, qualified, rules)
         least = min(rules.stopping.min_votes, most)
         missing = {}
         for task in tasks:
@@ -60,13 +68,16 @@ def missing_responses(tasks: Sequence[Task], responses: Sequence[Response], rule
 
 
 def _unsettled_tasks(
-    tasks: Sequence[Task], table: AnswerTable, qualified: np.ndarray, stopping: StoppingConfig
+    tasks: Sequence[Task], table: AnswerTable, qualified: np.ndarray, rules: Rules
 ) -> set[str]:
+    """Return the tasks in which an image's votes may still decide otherwise."""
     rows = is_item(table) & qualified[table.response]
     num_images = len(table.image_ids)
     yes = np.bincount(table.image[rows & table.accepts], minlength=num_images)
     votes = np.bincount(table.image[rows], minlength=num_images)
-    settled = settled_images(yes, votes, stopping)
+    settled = settled_images(yes, votes, rules.stopping, share=rules.min_share)
+    if rules.stopping.when_fixed:
+        settled |= fixed_images(yes, votes, most=rules.workers_per_image, share=rules.min_share)
     open_images = {table.image_ids[i] for i in np.flatnonzero(~settled).tolist()}
     return {task.task_id for task in tasks if any(s.image_id in open_images for s in task.items)}
 
