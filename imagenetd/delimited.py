@@ -2,7 +2,8 @@
 
 Read without a word, because the meaning is plain: a byte-order mark (UTF-8, UTF-16), any line ends, `;` or a tab for a
 comma, Excel's `sep=;`, blank lines and lines of empty cells, blanks around a cell, empty cells beyond the header, `3.0`
-for 3, and names of columns in another case. Everything else is one line with file, line and column.
+for 3, names of columns in another case, and an apostrophe before what a spreadsheet would take for a formula.
+Everything else is one line with file, line and column.
 """
 
 import codecs
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import DataError, UserError
+from imagenetd.escaping import from_csv
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_CELL_CHARACTERS = 2**27
@@ -289,7 +291,7 @@ def _header(text: str, delimiter: str, known: Sequence[str]) -> list[str]:
         cells: list[str] = next((row for row in _reader(text, delimiter) if any(c.strip() for c in row)), [])
     except csv.Error:
         return []
-    names = [cell.strip() for cell in cells]
+    names = [from_csv(cell.strip()) for cell in cells]
     while names and not names[-1]:
         names.pop()
     spelt = {name.casefold(): name for name in known if name not in names}
@@ -328,7 +330,7 @@ def _fitted(
             f"{title}, line {line} has {len(cells)} cells, but the header {len(names)}: it lacks the column "
             f"{names[len(cells)]}. Is the line cut short?"
         )
-    return tuple(cells[: len(names)])
+    return tuple(from_csv(cell) for cell in cells[: len(names)])
 
 
 def _printable(text: str) -> str:

@@ -1,6 +1,5 @@
 """A pool of generated images: its layout in shards, its manifest, and reading images back."""
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -11,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
+from imagenetd.decode import Decoding, UndecodableError, decode
 from imagenetd.errors import StoreError
 from imagenetd.prompt_table import PromptTable, arrow_schema
 from imagenetd.records import ImageRow, Prompt
@@ -19,6 +19,9 @@ from imagenetd.store import read_table
 
 NUM_SHARDS_AIMED_AT = 16
 """Small pools are cut into about so many shards, so that several processes can share them."""
+
+POOL_DECODING = Decoding(max_pixels=2**40, max_aspect_ratio=float("inf"), option="pool")
+"""What lies in a pool was let in when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,14 @@ class Pool:
 
     def read_image(self, index: int) -> Image.Image:
         """Return the image at a position of the table, RGB."""
-        with Image.open(io.BytesIO(self.read_bytes(index))) as image:
-            return image.convert("RGB")
+        data = self.read_bytes(index)
+        try:
+            return decode(data, POOL_DECODING)
+        except UndecodableError as error:
+            raise StoreError(
+                f"{self.folder} holds an image that cannot be decoded: {self.table['image_id'].iloc[index]} ({error}). "
+                f"Look with python -m imagenetd.tools.pool verify {self.folder}."
+            ) from error
 
 
 def read_pool(folder: Path, key: str, layout: Layout) -> Pool:

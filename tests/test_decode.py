@@ -1,15 +1,18 @@
 """From the bytes of a file to an RGB image, or to one line that says why there is none."""
 
 import io
+import re
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
-from imagenetd.datasets.decode import Decoding, UndecodableError, decode
+from imagenetd.decode import Decoding, UndecodableError, decode
 from tests.pictures import encoded, picture
 
 LIMITS = Decoding(max_pixels=1_000_000, max_aspect_ratio=100)
@@ -124,3 +127,98 @@ def test_a_torn_file_is_refused_and_settings_of_pillow_stay_as_they_were(
 )
 def test_what_is_no_usable_image_is_told_in_one_line(data: bytes, reason: str) -> None:
     assert reason in refused(data)
+
+
+def png_with_texts(image: Image.Image, *, num_bytes: int) -> bytes:
+    """Return a PNG as image generators write it: prompt and workflow in text chunks, before and after the pixels."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("workflow", "w" * num_bytes, zip=True)
+    texts.add_itxt("prompt", "p" * num_bytes, zip=True)
+    texts.add(b"tEXt", b"parameters\0" + b"q" * num_bytes, after_idat=True)
+    return encoded(image, pnginfo=texts, icc_profile=bytes(2**21))
+
+
+@pytest.mark.parametrize("apply_exif", [False, True])
+def test_a_png_with_megabytes_of_compressed_text_gives_its_pixels(apply_exif: bool) -> None:
+    image = picture(5)
+    data = png_with_texts(image, num_bytes=3 * 2**20)
+    assert np.array_equal(read(data, apply_exif=apply_exif), np.asarray(image))
+
+
+def test_text_that_is_a_bomb_is_never_opened() -> None:
+    image = picture(6)
+    text = b"zTXtworkflow\0\0" + zlib.compress(bytes(2**20)) * 64
+    chunk = struct.pack(">I", len(text) - 4) + text + bytes(4)  # not even its checksum is right
+    whole = encoded(image)
+    assert np.array_equal(read(whole[:33] + chunk + whole[33:]), np.asarray(image))
+
+
+def test_an_orientation_in_a_text_chunk_is_still_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    raw = b"\nexif\n" + f"{len(exif.tobytes()):8d}\n".encode() + exif.tobytes().hex().encode()
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Raw profile type exif", raw.decode(), zip=True)
+    assert read(encoded(picture(3, size=(8, 4)), pnginfo=texts), apply_exif=True).shape == (8, 4, 3)
+
+
+def test_sixteen_bit_tiffs_are_scaled_whatever_their_zero_means() -> None:
+    values = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    plain = encoded(Image.fromarray(values), "TIFF")
+    inverted = encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0})
+    assert read(plain)[0, :, 0].tolist() == [0, 100, 255]
+    assert read(inverted)[0, :, 0].tolist() == [255, 155, 0]
+
+
+def test_thirty_two_bit_pixels_that_may_be_of_eight_bits_are_refused() -> None:
+    assert "may be of 8 or of 16 bits" in refused(
+        encoded(Image.fromarray(np.full((2, 2), 200, np.int32)), "TIFF")
+    )
+
+
+def test_sixteen_bit_colours_and_grey_with_alpha_keep_their_high_byte() -> None:
+    rows = {2: [200, 100, 50], 6: [200, 100, 50, 255], 4: [200, 255]}
+    for colour_type, values in rows.items():
+        line = b"\0" + b"".join(bytes([value, 0]) for value in values)
+        header = struct.pack(">IIBBBBB", 1, 1, 16, colour_type, 0, 0, 0)
+        parts = [(b"IHDR", header), (b"IDAT", zlib.compress(line)), (b"IEND", b"")]
+        data = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in parts
+        )
+        expected = [200, 100, 50] if colour_type != 4 else [200, 200, 200]
+        assert read(data)[0, 0].tolist() == expected
+
+
+def test_colours_that_are_not_converted_are_named_and_not_called_damage() -> None:
+    lab = Image.new("LAB", (2, 2))
+    assert refused(encoded(lab, "TIFF")) == "colours in L*a*b* are not converted: save it as RGB"
+
+
+def test_a_known_format_of_an_unknown_kind_is_called_so() -> None:
+    assert "a TIFF of a kind that is not read" in refused(b"II*\0\x08\0\0\0\0\0\0\0\0\0")
+
+
+def test_threads_that_decode_at_once_leave_the_settings_of_pillow_as_they_were() -> None:
+    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+    data = encoded(picture(7, size=(64, 64)))
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: read(data).sum(), range(64)))
+    assert len(set(found)) == 1
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def test_no_memory_says_nothing_about_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(image: Image.Image) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr("imagenetd.decode.to_rgb", no_memory)
+    with pytest.raises(MemoryError):
+        read(encoded(picture()))
+
+
+def test_pixels_of_files_are_opened_in_one_place_alone() -> None:
+    root = Path(__file__).parent.parent / "imagenetd"
+    opened = re.compile(r"Image\.open\(|iio\.|cv2\.|read_image\(path|decode_image\(")
+    found = [str(path.relative_to(root)) for path in root.rglob("*.py") if opened.search(path.read_text())]
+    assert found == ["decode.py"]

@@ -89,3 +89,19 @@ def test_a_reference_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     report = build_reports(_spec(tmp_path)).reports["neighbours"]
     with pytest.raises(ConfigError, match="broken.png cannot be read"):
         report.report(_given())
+
+
+def test_folders_of_the_reference_may_be_called_by_display_name_or_wordnet_id(tmp_path: Path) -> None:
+    for folder, category in {"Banana": "banana", "n03063599": "mug"}.items():
+        (tmp_path / folder).mkdir()
+        _picture(category, 0).save(tmp_path / folder / "a.BMP", "BMP")
+    table = build_reports(_spec(tmp_path)).reports["neighbours"].report(_given()).tables["neighbours"]
+    assert set(table["reference_category"]) == {"banana", "mug"}
+    assert table["is_prompted_category"].sum() == 2  # each failure has one photograph of its own category
+
+
+def test_a_reference_without_any_known_category_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holidays").mkdir()
+    _picture("mug", 0).save(tmp_path / "holidays" / "a.png")
+    with pytest.raises(ConfigError, match="holds the folders holidays, of which none is called by"):
+        NeighboursReport(reference=str(tmp_path)).report(_given())

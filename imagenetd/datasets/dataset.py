@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from imagenetd.datasets.decode import Decoding, decode
 from imagenetd.datasets.labels import NameResolver, apply_label_map, read_label_map, refuse_unknown
 from imagenetd.datasets.walk import Found, FoundFile, walk
+from imagenetd.decode import MAX_ASPECT_RATIO, MAX_PIXELS, Decoding, decode
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.vocabulary import Category
 
@@ -84,8 +84,8 @@ class Dataset(abc.ABC):
     root: str
     on_unknown: str = STOP
     on_unreadable: str = LIST
-    max_pixels: int = 89_478_485
-    max_aspect_ratio: float = 1000.0
+    max_pixels: int = MAX_PIXELS
+    max_aspect_ratio: float = MAX_ASPECT_RATIO
     apply_exif: bool = False
 
     def __post_init__(self) -> None:

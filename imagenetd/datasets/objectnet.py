@@ -7,8 +7,8 @@ from typing import Any
 from PIL import Image
 
 from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
-from imagenetd.datasets.decode import UndecodableError
 from imagenetd.datasets.labels import NameResolver
+from imagenetd.decode import UndecodableError
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.vocabulary import Category
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from imagenetd.datasets.decode import UndecodableError
+from imagenetd.decode import UndecodableError
 from imagenetd.errors import UserError
 from imagenetd.pool import Pool
 

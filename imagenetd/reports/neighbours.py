@@ -1,5 +1,6 @@
 """The report `neighbours`: which photographs of a reference set look most like the failures, to a dual encoder."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,15 @@ import pandas as pd
 from PIL import Image
 
 from imagenetd.config import build
+from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.walk import IMAGE_SUFFIXES
+from imagenetd.decode import Decoding, UndecodableError, decode
 from imagenetd.errors import ConfigError
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.vocabulary import choose_categories
+from imagenetd.vocabulary import choose_categories, load_categories
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 COLUMNS = [
     *(
         "image_id",
@@ -110,13 +113,30 @@ def failures_of(evidence: Evidence) -> list[int]:
 
 
 def reference_files(folder: Path) -> list[Path]:
-    """Return the photographs below a folder in order; ConfigError when there is none."""
-    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    """Return the photographs below a folder in order; ConfigError when there is none, or none of a known category."""
+    found = (
+        sorted(p for p in folder.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+    )
     if not found:
         raise ConfigError(
             f"report.reference={folder} holds no photographs. Name a folder with one folder for each category."
         )
+    names = sorted({path.parent.name for path in found})
+    if not any(_category(name) for name in names):
+        raise ConfigError(
+            f"report.reference={folder} holds the folders {', '.join(names[:3])}, of which none is called by a key, "
+            "display name or WordNet id of a category. Rename them."
+        )
     return found
+
+
+def _category(name: str) -> str | None:
+    return _resolver().find(name)
+
+
+@functools.cache
+def _resolver() -> NameResolver:
+    return NameResolver(tuple(load_categories().values()))
 
 
 def _thinned(items: list[Any], most: int) -> list[Any]:
@@ -127,10 +147,10 @@ def _thinned(items: list[Any], most: int) -> list[Any]:
 
 def _opened(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Take it out of the reference folder.") from error
+        return decode(path.read_bytes(), Decoding())
+    except (OSError, UndecodableError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path} cannot be read: {reason}. Take it out of the reference folder.") from error
 
 
 def _features(encoder: OpenClipClassifier, images: Iterator[Image.Image]) -> np.ndarray:
@@ -162,6 +182,6 @@ def _table(
     found = [files[index] for index in nearest.ravel().tolist()]
     table["place"] = np.tile(np.arange(1, count + 1), len(chosen))
     table["reference"] = [f"{path.parent.name}/{path.name}" for path in found]
-    table["reference_category"] = [path.parent.name for path in found]
+    table["reference_category"] = [_category(path.parent.name) or path.parent.name for path in found]
     table["similarity"] = similarity.ravel()
     return table.assign(is_prompted_category=table["reference_category"] == table["category"])[COLUMNS]

@@ -1,7 +1,6 @@
 """Every image of a pool, read once: is it there, does it have its hash, does it decode?"""
 
 import hashlib
-import io
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from imagenetd.decode import UndecodableError, decode
 from imagenetd.errors import StoreError
-from imagenetd.pool import Layout, checked, missing_numbers, part_name
+from imagenetd.pool import POOL_DECODING, Layout, checked, missing_numbers, part_name
 from imagenetd.records import ImageRow
 from imagenetd.shards import shard_name
 from imagenetd.stages.generate import read_layout
@@ -112,10 +111,8 @@ def _trouble(data: bytes, row: dict[str, Any]) -> str:
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         return "does not have its recorded hash"
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            size = image.size
-    except (OSError, SyntaxError, ValueError) as error:
+        size = decode(data, POOL_DECODING).size
+    except UndecodableError as error:
         return f"does not decode ({error})"
     return "" if size == (row["width_px"], row["height_px"]) else f"is of {size[0]} x {size[1]} px"
 
