@@ -8,12 +8,12 @@ import pandas as pd
 from imagenetd.errors import ConfigError
 from imagenetd.job import Job
 from imagenetd.judging import gate_confidence
-from imagenetd.metrics import wilson_interval
 from imagenetd.qc.calibration import Calibration, Precision, calibrate, stratified_precision
 from imagenetd.qc.gate import gate_ballot
 from imagenetd.qc.votes import Ballot
 from imagenetd.records import Kind
 from imagenetd.stages.qc import read_human_decisions, voters
+from imagenetd.statistics.intervals import wilson_interval
 
 UNKNOWN = -1
 

@@ -9,9 +9,10 @@ import pandas as pd
 
 from imagenetd import labelspaces as ls
 from imagenetd.imagenet import NUM_CLASSES, load_classes
-from imagenetd.metrics import ALL, wilson_interval
+from imagenetd.metrics import ALL
 from imagenetd.predictions import ROWS_AT_A_TIME
 from imagenetd.records import Kind, LabelSpace
+from imagenetd.statistics.intervals import wilson_interval
 
 NUM_ANSWERS = 5
 REGIME_COLUMNS = {

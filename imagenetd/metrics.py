@@ -2,42 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from imagenetd.records import Kind, Score
+from imagenetd.statistics.intervals import wilson_interval
 
 ALL = "all"
 """Stands in `kind` and `nuisance` of a total."""
 
 Counts = Int[np.ndarray, "*slices"]
 Rates = Float[np.ndarray, "*slices"]
-
-
-def wilson_interval(
-    num_correct: Counts, num_images: Counts, *, confidence: float = 0.95
-) -> tuple[Rates, Rates]:
-    """Return the lower and upper end of the score interval of a proportion (Wilson 1927, JASA 22, 209-212).
-
-    Without any image nothing is known: the interval is (0, 1).
-
-    >>> low, high = wilson_interval(np.array([5]), np.array([10]))
-    >>> round(float(low[0]), 4), round(float(high[0]), 4)
-    (0.2366, 0.7634)
-    """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    n = np.asarray(num_images, dtype=np.float64)
-    safe = np.maximum(n, 1.0)
-    share = np.asarray(num_correct, dtype=np.float64) / safe
-    middle = share + z**2 / (2 * safe)
-    half = z * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
-    scale = 1 + z**2 / safe
-    # At 0 and n correct the exact ends are 0 and 1; rounding leaves 1e-17 beside them.
-    low = np.where((n == 0) | (share == 0), 0.0, (middle - half) / scale)
-    high = np.where((n == 0) | (share == 1), 1.0, (middle + half) / scale)
-    return low, high
 
 
 def accuracy(num_correct: Counts, num_images: Counts) -> Rates:

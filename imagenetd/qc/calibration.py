@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.qc_config import CalibrationMethod
+from imagenetd.statistics.intervals import wilson_interval
 
 CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their log-odds are finite."""

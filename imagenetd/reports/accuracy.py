@@ -6,11 +6,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, Design, describe, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.statistics.power import detectable_difference
 from imagenetd.statistics.shrinkage import shrink
 from imagenetd.statistics.strata import (

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.records import Kind
 from imagenetd.reports.confusions import category_confusion_table, confusion_table, nature_table
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.statistics.variance import variance_components
 
 

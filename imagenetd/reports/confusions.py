@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.vocabulary import load_categories
 from imagenetd.wordnet import NUM_CLASSES, group_distances
 

@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.records import Kind
 from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.statistics.bootstrap import Estimate, interval_of, resampled_sums
+from imagenetd.statistics.intervals import wilson_interval
 
 STEPS = ("real", "neutral", "nuisance", "mined", "accepted")
 """Arms of the chain; arrows join neighbours that have images."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.records import Kind
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.html_table_figures import Figure, by_surrogates, decomposition
+from imagenetd.statistics.intervals import wilson_interval
 
 MAX_HEAT_COLUMNS = 48
 """Nuisances in the heat map; of more, those with most hard images."""

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
+from imagenetd.statistics.intervals import wilson_interval
 
 MIN_CELLS = 10
 """With fewer cells persistence is in the table, but no finding."""

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
 from imagenetd.statistics.strata import adjusted_p_values
 from imagenetd.vocabulary import load_categories

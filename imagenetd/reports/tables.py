@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.csv_files import csv_text as csv_text
-from imagenetd.metrics import ALL, wilson_interval
+from imagenetd.metrics import ALL
 from imagenetd.records import Score
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.store import write_text_atomic
 
 SETS = ("pool", "pool_accepted", "mined", "accepted")

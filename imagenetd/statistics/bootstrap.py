@@ -1,10 +1,10 @@
 """Bootstrap over clusters: whole categories or cells are drawn, since their images are not independent."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtrit
+
+from imagenetd.statistics.intervals import Estimate
 
 MAX_WEIGHTS = 2_000_000
 """Weights held at a time."""
@@ -29,17 +29,6 @@ def resampled_sums(
         weights = np.bincount(picks.ravel(), minlength=count * num_clusters).reshape(count, num_clusters)
         drawn[first : first + count] = weights.astype(np.float64) @ sums
     return drawn
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its interval."""
-
-    value: np.ndarray
-    error: np.ndarray
-    """Standard error."""
-    low: np.ndarray
-    high: np.ndarray
 
 
 def interval_of(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from imagenetd.metrics import wilson_interval
 from imagenetd.reports.decomposition import DecompositionReport
 from imagenetd.reports.design import Design
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table
 from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.statistics.paired import error_consistency, rank_bounds
 from imagenetd.statistics.shrinkage import shrink
 from tests.test_decomposition_report import _given
