@@ -17,6 +17,7 @@ from imagenetd.plan import Plan, PlannedModel
 from imagenetd.pool import Pool, read_pool
 from imagenetd.predictions import read_logits
 from imagenetd.records import Kind, LabelSpace, StageResult
+from imagenetd.relations import Origin, relation
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.run_report import FailureCard
 from imagenetd.stages.adopt import left_out, open_images
@@ -150,6 +151,12 @@ class Job:
         counts = {name: int((members & is_nuisance).sum()) for name, members in self.sets.items()}
         return counts | {"easy": sum(result.counts.get("easy", 0) for result in self.results)}
 
+    def relations(self) -> dict[str, str]:
+        """Return what each model is to the surrogates of the run."""
+        known = {m.name: Origin(m.classifier.family, m.classifier.training_data) for m in self.plan.models}
+        surrogates = [known[model.name] for model in self.plan.of_role("surrogate")]
+        return {m.name: relation(m.role, known[m.name], surrogates) for m in self.plan.models}
+
     def evidence(self, *, models: str = "run", baseline: Path | None = None) -> Evidence:
         """Return what the reports are computed from.
 
@@ -158,7 +165,14 @@ class Job:
             baseline: Run folder of the same models on real photographs.
         """
         stored = [
-            StoredModel(m.name, m.role, m.classifier.family, self.plan.folders[m.name].path, self.space(m))
+            StoredModel(
+                m.name,
+                m.role,
+                m.classifier.family,
+                self.plan.folders[m.name].path,
+                self.space(m),
+                m.classifier.training_data,
+            )
             for m in self.plan.models
             if m.role != "oracle"
         ]

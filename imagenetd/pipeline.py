@@ -212,6 +212,7 @@ def _report(job: Job) -> StageResult:
         left_out=job.left_out(),
         data=job.data_facts(),
         findings=job.findings,
+        relations=job.relations(),
         qc=read_qc_summary(plan.folders["qc"]),
     )
     chosen = with_coverage(build_reports(plan.config.report), [job.space(model) for model in plan.models])

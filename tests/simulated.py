@@ -41,6 +41,7 @@ def model(
     family: str | None = None,
     regime: str = "zero-shot",
     confidence: np.ndarray | None = None,
+    training_data: tuple[str, ...] = (),
 ) -> ModelEvidence:
     """Return a model with these right and wrong answers; a wrong one names the next category."""
     label = images["category"].str[1:].astype(int).to_numpy()
@@ -54,6 +55,7 @@ def model(
         predicted=np.where(correct, label, (label + 1) % len(CLASSES)).astype(np.int32),
         correct=correct,
         confidence=np.full(len(images), 0.9, np.float32) if confidence is None else confidence,
+        training_data=training_data,
     )
 
 

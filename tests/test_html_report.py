@@ -96,7 +96,7 @@ def figures(given: Evidence, *results: ReportResult) -> dict[str, dict[str, Any]
 
 def test_the_line_has_all_images_across_and_hard_ones_up() -> None:
     series = {entry["name"]: entry["points"] for entry in figures(evidence())["line"]["series"]}
-    (target,) = series["unseen target"]
+    (target,) = series["target"]
     assert (target["x"]["v"], target["x"]["n"]) == (62.5, 8)
     assert (target["y"]["v"], target["y"]["n"]) == (33.33, 3)
     assert [point["y"]["v"] for point in series["surrogate (chose the images)"]] == [0.0, 0.0]

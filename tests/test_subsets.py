@@ -110,7 +110,11 @@ def test_the_curve_starts_with_the_pool_and_falls_with_every_surrogate() -> None
 
 def test_roles_name_siblings_and_their_relatives() -> None:
     roles = TABLES["roles"].set_index("model")
-    assert roles["relation"].tolist() == ["surrogate"] * 4 + ["sibling"] + ["unseen"] * 3
+    assert roles["relation"].tolist() == [
+        *["surrogate"] * 4,
+        "same family",
+        *["unseen family, training data unknown"] * 3,
+    ]
     assert roles.loc["sibling", "relatives"] == "s0 s1" and roles.loc["u0", "relatives"] == ""
     assert (roles.loc[["s0", "s1", "s2", "s3"], "mined_accuracy"] == 0).all()
 
@@ -134,7 +138,7 @@ def test_a_pool_with_one_seed_has_no_persistence_and_says_so() -> None:
 def test_a_run_without_surrogates_has_roles_and_transfer() -> None:
     tables = _tables(evidence(IMAGES, GIVEN.of_role("target")))
     assert set(tables) == {"roles", "persistence", "transfer"}
-    assert set(tables["roles"]["relation"]) == {"unseen"}
+    assert set(tables["roles"]["relation"]) == {"target"}
 
 
 @functools.cache

@@ -27,7 +27,6 @@ from imagenetd.plan import make_plan
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.persistence import persistence_table, transfer_table
-from imagenetd.reports.selection import relation
 from imagenetd.reports.subset_curves import Subsets, curve_table, subset_table
 from imagenetd.reports.tables import write_csv
 from imagenetd.store import write_bytes_atomic, write_json_atomic
@@ -78,7 +77,7 @@ def evidence_of(seed: int, overrides: Sequence[str]) -> Evidence:
 def ablate(evidence: Evidence) -> dict[str, pd.DataFrame]:
     """Return the tables of one pool: the targets first, then every surrogate as a target of the other three."""
     design = Design(evidence)
-    everyone = [_mined(evidence, {m.name: relation(m, evidence) for m in evidence.of_role("target")})]
+    everyone = [_mined(evidence, {m.name: evidence.relation(m) for m in evidence.of_role("target")})]
     for held_out in evidence.of_role("surrogate"):
         others = [m for m in evidence.models if m.role == "surrogate" and m is not held_out]
         models = (*others, dataclasses.replace(held_out, role="target"))

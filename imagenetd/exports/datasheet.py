@@ -11,6 +11,8 @@ from imagenetd.escaping import for_markdown, for_markdown_code
 from imagenetd.exports.benchmark import COLUMNS, Benchmark
 from imagenetd.metrics import ALL
 from imagenetd.records import Kind, Score
+from imagenetd.relations import relation
+from imagenetd.reports.evidence import ModelEvidence
 
 TEMPLATE = Path(__file__).parent.parent / "assets" / "exports" / "datasheet.md.j2"
 SETS = ("pool", "pool_accepted", "mined", "accepted")
@@ -68,7 +70,11 @@ def datasheet(benchmark: Benchmark, *, licence: str, usage: str, files: Mapping[
         keys=_listed(made.keys),
         sets=sets,
         numbers=[
-            {"model": model.name, "role": model.role, "cells": _cells(model.name, benchmark, sets)}
+            {
+                "model": model.name,
+                "role": _part(model, benchmark),
+                "cells": _cells(model.name, benchmark, sets),
+            }
             for model in benchmark.models
         ],
         usage=Markup(usage),
@@ -79,6 +85,13 @@ def datasheet(benchmark: Benchmark, *, licence: str, usage: str, files: Mapping[
 def _escaped(value: Any) -> str:
     """Return what stands in the Markdown for a value: names come from vocabularies, folders and models of others."""
     return str(value) if isinstance(value, Markup) else for_markdown(value)
+
+
+def _part(model: ModelEvidence, benchmark: Benchmark) -> str:
+    """Return a model's role, of a target also what it is to the surrogates."""
+    surrogates = [other.origin for other in benchmark.models if other.role == "surrogate"]
+    found = relation(model.role, model.origin, surrogates)
+    return model.role if found == model.role else f"{model.role}: {found}"
 
 
 def _composition(benchmark: Benchmark) -> list[dict[str, Any]]:

@@ -28,6 +28,8 @@ class Classifier(abc.ABC):
     """In messages."""
     family: str
     """Models of one family make similar mistakes, e.g. `clip`, `resnet`."""
+    training_data: tuple[str, ...] = ()
+    """Names of the data sets that the weights have seen, e.g. `imagenet-1k`; empty: unknown. Changes no result."""
     batch_size: int
     """Images of one step; it changes no more than rounding."""
     cache_dir: Path | None = None

@@ -15,6 +15,7 @@ from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.weights import find_weights, load_error
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category
 
@@ -48,6 +49,7 @@ class CustomClassifier(Classifier):
         std: Divides each channel.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         name: In messages; null: the module.
     """
 
@@ -68,12 +70,14 @@ class CustomClassifier(Classifier):
         std: list[float] | None = None,
         batch_size: int = 64,
         family: str = "custom",
+        training_data: list[str] | str | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or module
         self.module, self.kwargs, self.checkpoint = module, dict(kwargs or {}), checkpoint
         self.loads_own_weights, self.version, self.classes = loads_own_weights, version, classes
         self.transform_path, self.batch_size, self.family = transform, batch_size, family
+        self.training_data = data_names(training_data)
         self._preprocessing = {
             "input_size_px": input_size_px,
             "resize_px": int(input_size_px / crop_pct),

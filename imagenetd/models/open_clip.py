@@ -11,6 +11,7 @@ from imagenetd.models.open_clip_weights import OpenClipWeights
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category, clip_name
 
@@ -37,6 +38,7 @@ class OpenClipClassifier(Classifier):
         logit_scale: Factor of the cosine similarity; 100 in the reference.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         size_mb: Size of the download, for the message when the hub cannot be asked.
         name: In messages; null: the architecture.
     """
@@ -55,6 +57,7 @@ class OpenClipClassifier(Classifier):
         logit_scale: float = 100.0,
         batch_size: int = 64,
         family: str = "clip",
+        training_data: list[str] | str | None = None,
         size_mb: float | None = None,
         name: str | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class OpenClipClassifier(Classifier):
         self.weights = OpenClipWeights(architecture, weights, checkpoint, revision, self.name)
         self.tokenizer, self.force_quick_gelu = tokenizer, force_quick_gelu
         self.templates = ("{category}",) if bare_name else read_templates(templates, name=self.name)
+        self.training_data = data_names(training_data)
         self.logit_scale, self.batch_size, self.family, self.size_mb = (
             logit_scale,
             batch_size,

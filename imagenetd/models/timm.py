@@ -12,6 +12,7 @@ from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import load_error, plain
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category
 
@@ -48,6 +49,7 @@ class TimmClassifier(Classifier):
         std: Divides each channel.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         size_mb: Size of the download, for the message when the hub cannot be asked.
         name: In messages; null: the architecture.
     """
@@ -69,6 +71,7 @@ class TimmClassifier(Classifier):
         std: list[float] | None = None,
         batch_size: int = 64,
         family: str = "timm",
+        training_data: list[str] | str | None = None,
         size_mb: float | None = None,
         name: str | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class TimmClassifier(Classifier):
         self._overrides = {key: value for key, value in asked.items() if value is not None}
         check_preprocessing(self._overrides, name=self.name)
         self.batch_size, self.family, self.size_mb = batch_size, family, size_mb
+        self.training_data = data_names(training_data)
         self._model: Any = None
         self._transform: Any = None
         self._provenance: dict[str, Any] = {}

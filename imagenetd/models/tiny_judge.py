@@ -8,6 +8,7 @@ from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import resolve_local
 from imagenetd.models.weights import find_weights
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.tiny_world import CATEGORIES
 from imagenetd.vocabulary import Category
@@ -30,12 +31,20 @@ class TinyJudge(Classifier):
         checkpoint: Folder with its config.json and weights, `package:...` for the shipped one.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         name: In messages.
     """
 
     def __init__(
-        self, *, checkpoint: str, batch_size: int = 64, family: str = "judge", name: str = "tiny_judge"
+        self,
+        *,
+        checkpoint: str,
+        batch_size: int = 64,
+        family: str = "judge",
+        training_data: list[str] | str | None = None,
+        name: str = "tiny_judge",
     ) -> None:
+        self.training_data = data_names(training_data)
         self.name, self.family, self.batch_size, self.checkpoint = name, family, batch_size, checkpoint
         self._network: Any = None
 

@@ -12,6 +12,7 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.models.hub import resolve_local
 from imagenetd.models.weights import find_weights, load_error
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category
 
@@ -47,6 +48,7 @@ class TorchvisionClassifier(Classifier):
         std: Divides each channel.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         name: In messages; null: the architecture.
     """
 
@@ -63,12 +65,14 @@ class TorchvisionClassifier(Classifier):
         std: list[float] | None = None,
         batch_size: int = 64,
         family: str = "torchvision",
+        training_data: list[str] | str | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or architecture
         self.architecture, self.checkpoint = architecture, checkpoint
         self.model_kwargs = dict(model_kwargs or {})
         self.batch_size, self.family = batch_size, family
+        self.training_data = data_names(training_data)
         asked = {
             "input_size": None if input_size_px is None else [3, input_size_px, input_size_px],
             "crop_pct": crop_pct,

@@ -7,6 +7,7 @@ from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.models.vqa_weights import VqaWeights, load_chat_model, load_processor
 from imagenetd.records import MissingFile
+from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import Category
 
@@ -40,6 +41,7 @@ class VqaClassifier(Interviewer):
         dtype: `auto` (of the checkpoint), `float32`, `bfloat16`, `float16`.
         batch_size: Images of one step.
         family: Models of one family make similar mistakes.
+        training_data: Names of the data sets that the weights have seen; null: unknown.
         size_mb: Size of the download, for the message when the hub cannot be asked.
         name: In messages; null: the model.
     """
@@ -62,6 +64,7 @@ class VqaClassifier(Interviewer):
         dtype: str = "auto",
         batch_size: int = 16,
         family: str = "vqa",
+        training_data: list[str] | str | None = None,
         size_mb: float | None = None,
         name: str | None = None,
     ) -> None:
@@ -71,6 +74,7 @@ class VqaClassifier(Interviewer):
         self.reference, self.questions, self.scoring, self.seed = reference, questions, scoring, seed
         self.prompt, self.max_new_tokens, self.temperature = prompt, max_new_tokens, temperature
         self.dtype, self.batch_size, self.family, self.size_mb = dtype, batch_size, family, size_mb
+        self.training_data = data_names(training_data)
         self.check_options()
         if dtype not in DTYPES:
             raise ConfigError(f"{self.name}: dtype={dtype} is none of {', '.join(DTYPES)}.")

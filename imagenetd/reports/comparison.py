@@ -24,11 +24,11 @@ def comparison_table(
 ) -> pd.DataFrame:
     """Return one row for each target of each job, in the order given: what it was, set sizes, accuracies.
 
-    Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`, `regime`,
-    `chance`, `num_pool`, `num_mined`, `num_accepted`, for each set `<set>_accuracy` with counts and Wilson interval,
-    and `drop`: pool minus mined, or, where images were accepted, pool passing the same gate minus accepted. A
-    number that a job does not have is NaN. Images mined by other surrogates are other images: rows of
-    different `surrogates` are different tests.
+    Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`, `relation`
+    (what it is to these surrogates), `regime`, `chance`, `num_pool`, `num_mined`, `num_accepted`, for each set
+    `<set>_accuracy` with counts and Wilson interval, and `drop`: pool minus mined, or, where images were accepted, pool
+    passing the same gate minus accepted. A number that a job does not have is NaN. Images mined by other surrogates are
+    other images: rows of different `surrogates` are different tests.
 
     Args:
         summaries: Content of each job's `summary.json`.
@@ -63,7 +63,7 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
             *(
                 str(row["job"]),
                 Text("\n").join(cell(change) for change in changed.split(" ")),
-                _of_two_lines(row["target"], row["regime"]),
+                _in_lines(row["target"], row["relation"], row["regime"]),
             ),
             f"{row['min_failures']}/{row['num_surrogates']}",
             *(_cell(row, name, min_images) for name in sets),
@@ -72,8 +72,10 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     return view
 
 
-def _of_two_lines(target: str, regime: str) -> Text:
-    return cell(target) + Text(f"\n{regime}" if regime else "", style="dim")
+def _in_lines(target: str, relation: str, regime: str) -> Text:
+    """Return the target, and dim below it what it is to the surrogates and its label space."""
+    words = [*relation.split(", "), regime] if relation != "target" else [regime]
+    return cell(target) + Text("".join(f"\n{word}" for word in words if word), style="dim")
 
 
 def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target: str) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target:
         "num_surrogates": len(summary["surrogates"]),
         "min_failures": summary["mining"]["min_failures"] or len(summary["surrogates"]),
         "target": target,
+        "relation": summary["models"][target].get("relation", ""),
         "regime": summary["models"][target].get("regime", ""),
         "chance": summary["models"][target].get("chance", math.nan),
     }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from imagenetd.relations import Origin, relation
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -29,6 +31,13 @@ class ModelEvidence:
     """Bool "images": right in its own label space."""
     confidence: np.ndarray
     """Float "images": softmax probability of its best class."""
+    training_data: tuple[str, ...] = ()
+    """Names of the data sets that its weights have seen; empty: unknown."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where its mistakes may come from."""
+        return Origin(self.family, self.training_data)
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,11 @@ class Evidence:
     def of_role(self, *roles: str) -> list[ModelEvidence]:
         """Return the models that play one of these parts."""
         return [model for model in self.models if model.role in roles]
+
+    def relation(self, model: ModelEvidence) -> str:
+        """Return what a model is to the surrogates, see `relations.relation`."""
+        surrogates = [other.origin for other in self.of_role("surrogate")]
+        return relation(model.role, model.origin, surrogates)
 
     @property
     def judged(self) -> str:

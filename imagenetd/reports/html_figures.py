@@ -13,7 +13,7 @@ from imagenetd.statistics.intervals import wilson_interval
 
 MAX_HEAT_COLUMNS = 48
 """Nuisances in the heat map; of more, those with most hard images."""
-ROLES = {"target": "unseen target", "surrogate": "surrogate (chose the images)", "gate": "gate"}
+ROLES = {"target": "target", "surrogate": "surrogate (chose the images)", "gate": "gate"}
 
 
 def run_figures(evidence: Evidence, results: Sequence[ReportResult], *, min_images: int) -> list[Figure]:
@@ -45,6 +45,12 @@ def rate(num_correct: int, num_images: int) -> dict[str, float]:
     return rates(np.array([num_correct]), np.array([num_images]))[0]
 
 
+def _named(model: ModelEvidence, evidence: Evidence) -> str:
+    """Return a target with what it is to the surrogates; the other roles are named by their series."""
+    relation = evidence.relation(model)
+    return model.name if relation == model.role else f"{model.name} ({relation})"
+
+
 def _rate_in(model: ModelEvidence, members: np.ndarray) -> dict[str, float]:
     return rate(int((model.correct & members).sum()), int(members.sum()))
 
@@ -72,7 +78,11 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Figure | None:
     series = []
     for role, label in ROLES.items():
         points = [
-            {"label": model.name, "x": _rate_in(model, everyone), "y": _rate_in(model, hard & inside)}
+            {
+                "label": _named(model, evidence),
+                "x": _rate_in(model, everyone),
+                "y": _rate_in(model, hard & inside),
+            }
             for model in evidence.of_role(role)
         ]
         if points:

@@ -65,7 +65,11 @@ class HtmlReport:
             figures=run_figures(evidence, results, min_images=self.min_images),
             tables=tables,
             cards=cards(evidence, read_image, count=self.max_failures, thumbnail_px=self.thumbnail_px),
-            models=[{"name": m.name, "role": m.role} for m in evidence.models if m.role != "gate"],
+            models=[
+                {"name": m.name, "role": m.role, "relation": evidence.relation(m)}
+                for m in evidence.models
+                if m.role != "gate"
+            ],
             facts=_facts(summary),
         )
         return render_page(made)
@@ -84,7 +88,9 @@ def _lead(summary: Mapping[str, Any]) -> str:
 
 def _models(summary: Mapping[str, Any]) -> str:
     names = list(summary["targets"])
-    return f"Unseen {'model' if len(names) == 1 else 'models'}: {', '.join(names)}"
+    known = [(name, summary["models"][name].get("relation", "")) for name in names]
+    named = [name if relation in ("", "target") else f"{name} ({relation})" for name, relation in known]
+    return f"Target{'' if len(names) == 1 else 's'}: {', '.join(named)}"
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.reports.design import Design, share
-from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
@@ -47,14 +47,6 @@ class SelectionReport(Report):
         return ReportResult(self.name, tables, tuple(_findings(tables)), _summary(tables))
 
 
-def relation(model: ModelEvidence, evidence: Evidence) -> str:
-    """Return `surrogate`, `gate`, `sibling` (a surrogate has its family) or `unseen`."""
-    if model.role != "target":
-        return model.role
-    families = {other.family for other in evidence.of_role("surrogate")}
-    return "sibling" if model.family in families else "unseen"
-
-
 def _roles(design: Design) -> pd.DataFrame:
     evidence = design.evidence
     inside = ~design.is_control[design.cell_of_image]
@@ -66,9 +58,10 @@ def _roles(design: Design) -> pd.DataFrame:
         row: dict[str, object] = {
             "model": model.name,
             "role": model.role,
-            "relation": relation(model, evidence),
+            "relation": evidence.relation(model),
         }
         row |= {"family": model.family, "relatives": " ".join(relatives)}
+        row["training_data"] = " ".join(model.training_data)
         for name in [name for name in (evidence.judged, "mined", "accepted") if name in evidence.sets]:
             members = evidence.sets[name] & inside
             images, correct = np.array([members.sum()]), np.array([(members & model.correct).sum()])
@@ -116,7 +109,7 @@ def _curve_findings(curve: pd.DataFrame) -> Iterator[str]:
 
 
 def _leak_findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    siblings = tables["roles"].query("relation == 'sibling'")
+    siblings = tables["roles"].query("relation == 'same family'")
     if "leave_family_out" not in tables or siblings.empty:
         return
     leaks = tables["leave_family_out"].query("relation == 'sibling'").dropna(subset=["leak"])

@@ -22,7 +22,9 @@ NUMBERS = ["accuracy", "num_images", "num_correct", "wilson_low", "wilson_high"]
 
 
 def build_tables(
-    scores: Sequence[Score], regimes: Mapping[str, tuple[str, float]] | None = None
+    scores: Sequence[Score],
+    regimes: Mapping[str, tuple[str, float]] | None = None,
+    relations: Mapping[str, str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of a run under the names of their files.
 
@@ -39,11 +41,14 @@ def build_tables(
     Args:
         scores: Of all models.
         regimes: Name of a model -> its regime and chance level, which then stand in every row.
+        relations: Name of a model -> what it is to the surrogates, which then stands in every row.
     """
     wide = widen(scores)
     if regimes is not None:
         for place, column in enumerate(("regime", "chance")):
             wide.insert(2 + place, column, [regimes[name][place] for name in wide["model"]])
+    if relations is not None:
+        wide.insert(2, "relation", [relations[name] for name in wide["model"]])
     is_target = wide["role"] == "target"
     is_nuisance = wide["nuisance"] != ALL
     return {

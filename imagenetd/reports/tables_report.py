@@ -33,6 +33,7 @@ class TablesReport:
         seconds: Mapping[str, float],
         num_images: Mapping[str, int],
         regimes: Mapping[str, tuple[str, float]] | None = None,
+        relations: Mapping[str, str] | None = None,
     ) -> list[RenderableType]:
         """Write the tables into `folder` and return what the terminal shall show.
 
@@ -45,8 +46,9 @@ class TablesReport:
             seconds: Of each stage.
             num_images: Of the sets, for the cost of one image.
             regimes: Name of a model -> its regime and chance level, which then stand in every row.
+            relations: Name of a model -> what it is to the surrogates, see `relations.relation`.
         """
-        tables = build_tables(scores, regimes)
+        tables = build_tables(scores, regimes, relations)
         for name, frame in tables.items():
             write_csv(frame, folder / f"{name}.csv")
         if self.plot:

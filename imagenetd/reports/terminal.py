@@ -45,9 +45,10 @@ def terminal_tables(
     for model in tables["overall"]["model"].drop_duplicates():
         kinds = tables["overall"].query("model == @model")
         nuisances = tables["per_nuisance"].query("model == @model")
-        shown.append(_kinds_table(kinds, title=f"{model} (target) by kind", min_images=min_images))
+        named = f"{model} ({_part_of(kinds.iloc[0])})"
+        shown.append(_kinds_table(kinds, title=f"{named} by kind", min_images=min_images))
         if len(nuisances):
-            title = f"{model} (target) by nuisance"
+            title = f"{named} by nuisance"
             shown.append(_nuisances_table(nuisances, title, min_images, max_rows_per_kind))
     drop = _drop_of(tables["overall"])
     legend = LEGEND if drop else LEGEND.partition(" drop:")[0]
@@ -59,6 +60,12 @@ def terminal_tables(
     if "hard_yield" in tables["yields"]:
         shown += [_yields_table(tables["yields"]), cost_line(costs)]
     return shown
+
+
+def _part_of(row: Mapping[str, Any]) -> str:
+    """Return `target: same family`; without a known relation the role alone."""
+    role, relation = row["role"], row.get("relation", "")
+    return f"{role}: {relation}" if relation and relation != role else role
 
 
 def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[RenderableType]:

@@ -33,6 +33,7 @@ class StoredModel:
     family: str
     folder: Path
     space: LabelSpace
+    training_data: tuple[str, ...] = ()
 
 
 def gather_evidence(
@@ -68,6 +69,7 @@ def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.
         predicted=answers.predicted,
         correct=accepted_classes(space, categories)[label, answers.predicted],
         confidence=answers.confidence,
+        training_data=model.training_data,
     )
 
 
@@ -102,7 +104,8 @@ def other_models(folder: Path, categories: Sequence[str], known: Sequence[Stored
         if set(categories) <= set(space.accepted):
             unique = name if name not in names else path.parent.name
             names.add(unique)
-            found.append(StoredModel(unique, "target", record.get("family", UNDECLARED), path.parent, space))
+            family, data = record.get("family", UNDECLARED), tuple(record.get("training_data", ()))
+            found.append(StoredModel(unique, "target", family, path.parent, space, data))
     return found
 
 

@@ -33,6 +33,8 @@ class RunFacts:
     """Of a dataset: root, and how many files were not evaluated."""
     findings: Callable[[], tuple[dict[str, pd.DataFrame], list[str]]]
     """Gives the tables and sentences that a dataset itself defines, e.g. the mean corruption error."""
+    relations: dict[str, str] = field(default_factory=dict)
+    """Name of each model -> what it is to the surrogates, see `relations.relation`."""
     qc: dict[str, Any] = field(default_factory=dict)
     """What quality control found, see `stages.qc.read_qc_summary`."""
 

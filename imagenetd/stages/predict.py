@@ -114,6 +114,7 @@ def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories:
             "identity": classifier.identity(categories),
             "label_space": asdict(space),
             "family": classifier.family,
+            "training_data": list(classifier.training_data),
             "provenance": read_stage_file(folder.path / "provenance.json"),
             "versions": library_versions(),
         }

@@ -89,6 +89,7 @@ def _own_tables(
             "seconds": seconds,
             "num_images": facts.num_images,
             "regimes": facts.regimes,
+            "relations": facts.relations,
         }
         shown += chosen.tables.write(scores, folder / "tables", **numbers)
     write_plain_files(folder, facts.evaluate, facts.left_out)
@@ -121,7 +122,10 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
         "target": of_role["target"][0],
         "gate": of_role["gate"][0] if of_role["gate"] else None,
         "mining": {"min_failures": facts.min_failures, "num_surrogates": len(of_role["surrogate"])},
-        "models": {name: _model_summary(name, *part, scores) for name, part in facts.models.items()},
+        "models": {
+            name: _model_summary(name, *part, scores, facts.relations.get(name, part[0]))
+            for name, part in facts.models.items()
+        },
         "yield": {
             "mined": mined / pool if pool and mined is not None else None,
             "accepted": accepted / mined if mined and accepted is not None else None,
@@ -139,11 +143,14 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
     }
 
 
-def _model_summary(name: str, role: str, space: LabelSpace, scores: Sequence[Score]) -> dict[str, Any]:
+def _model_summary(
+    name: str, role: str, space: LabelSpace, scores: Sequence[Score], relation: str
+) -> dict[str, Any]:
     totals = {s.set: s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL}
     numbers = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
     return {
         "role": role,
+        "relation": relation,
         "regime": space.regime,
         "chance": space.chance,
         "accuracy": {
@@ -178,7 +185,7 @@ def _run_report(
     flat |= {f"qc/{name}": value for name, value in numbers}
     flat |= {f"cost/{name}": value for name, value in summary["cost"].items() if value is not None}
     flat |= {f"seconds/{name}": value for name, value in summary["seconds"].items()}
-    tables: dict[str, pd.DataFrame] = build_tables(scores, facts.regimes)
+    tables: dict[str, pd.DataFrame] = build_tables(scores, facts.regimes, facts.relations)
     lineage = {"keys": summary["keys"], "versions": summary["versions"], "surrogates": summary["surrogates"]}
     return RunReport(
         key=key,

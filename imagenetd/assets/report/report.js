@@ -168,7 +168,7 @@ function gallery() {
   };
   choose("group", "failure", counted("group"));
   for (const name of ["category", "kind", "nuisance"]) choose(name, name, counted(name));
-  choose("wrong", "model that fails", DATA.models.map((model, i) => [String(i), `${model.name} (${model.role})`]));
+  choose("wrong", "model that fails", DATA.models.map((model, i) => [String(i), `${model.name} (${model.relation || model.role})`]));
   const wrapper = make("label", {}, "prompt or answer"), search = make("input", { type: "search", name: "search" });
   search.addEventListener("input", () => { limit = STEP; refresh(); });
   wrapper.append(search);
