@@ -290,7 +290,7 @@ def test_the_filters_of_the_gallery_work(browser: Any, page_file: Path) -> None:
     assert page.locator(".card").count() == 5
     page.locator("select[name=kind]").select_option("texture")
     assert page.locator(".card").count() == 4
-    page.locator("select[name=wrong]").select_option(label="t (target)")
+    page.locator("select[name=wrong]").select_option(label="t (same family)")
     assert page.locator(".card").count() == 2
     page.locator("input[name=search]").fill("photo 5")
     assert page.locator(".card .prompt").all_inner_texts() == [f"a photo 5 {NASTY}"]
