@@ -147,7 +147,7 @@ def test_an_evaluation_without_mining_still_has_its_page() -> None:
     only = Evidence(given.images, given.models[2:3], {"pool": np.ones(8, dtype=bool)}, 0)
     assert set(figures(only)) == {"nuisances", "heat"}
     summary = SUMMARY | {"num_images": {"pool": 8}}
-    assert "8 images. Unseen model: t." in HtmlReport().page(summary, only, [], picture)
+    assert "8 images. Target: t." in HtmlReport().page(summary, only, [], picture)
 
 
 def test_the_arrows_and_the_ablation_are_drawn_from_the_tables_of_other_reports() -> None:
