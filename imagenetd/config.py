@@ -28,6 +28,7 @@ class StageName(enum.Enum):
     predict = "predict"
     plan = "plan"
     mine = "mine"
+    confirm = "confirm"
     qc = "qc"
     evaluate = "evaluate"
     report = "report"
@@ -76,6 +77,8 @@ class MiningConfig:
 
     min_failures: int | None = MISSING
     """k of k-of-n: at least so many surrogates must be wrong. null: all of them, as in the paper."""
+    confirm: bool = MISSING
+    """Also draw another seed of every mined prompt: the confirmation set, which no model chose."""
 
 
 @dataclass(slots=True)

@@ -34,7 +34,12 @@ def adopted_data(config: Config, chosen: Sequence[Category]) -> Adopted | None:
 
 def mines_images(config: Config, num_surrogates: int) -> bool:
     """Tell whether shared failures are mined: not in a plain evaluation, which has no surrogates."""
-    return num_surrogates > 0 or bool({StageName.mine, StageName.qc} & set(config.stages))
+    return num_surrogates > 0 or bool({StageName.mine, StageName.confirm, StageName.qc} & set(config.stages))
+
+
+def confirms(config: Config, min_failures: int) -> bool:
+    """Tell whether another seed of every mined prompt is drawn."""
+    return min_failures > 0 and (config.mining.confirm or StageName.confirm in config.stages)
 
 
 def judges_images(config: Config) -> bool:

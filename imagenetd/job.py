@@ -1,7 +1,7 @@
 """One run in progress: the plan, what its stages have said, and the arrays that several stages need."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ from imagenetd.datasets.dataset import STOP, UNREADABLE
 from imagenetd.datasets.image_set import ImageSet
 from imagenetd.errors import DataError
 from imagenetd.image_record import ScoredModel
+from imagenetd.keys import prediction_folder
 from imagenetd.plan import Plan, PlannedModel
 from imagenetd.pool import Pool, read_pool
 from imagenetd.predictions import read_logits
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.relations import Origin, relation
-from imagenetd.reports.evidence import Evidence
+from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.reports.run_report import FailureCard
 from imagenetd.stages.adopt import left_out, open_images
+from imagenetd.stages.confirm import require_twins
+from imagenetd.stages.evaluate import ScoredImages
 from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_failures
@@ -129,6 +132,54 @@ class Job:
         return self._cached("mined", lambda: read_failures(self.plan.folders["mine"].path, self.pool))
 
     @property
+    def twins(self) -> Pool | None:
+        """The confirmation set, one image for each mined one in their order; None where there is none."""
+        return self._cached("twins", self._open_twins)
+
+    def _open_twins(self) -> Pool | None:
+        folder = self.plan.folders["confirm"]
+        record = (folder.done() or {}) if self.plan.confirms else {}
+        if record.get("pool") is None:
+            return None
+        path = Path(self.plan.config.paths.output_dir) / "pools" / record["pool"]
+        twins = read_pool(path, record["pool"], read_layout(path))
+        require_twins(folder.path, self.pool.table[self.mined], twins)
+        return twins
+
+    def twin_answers(self, models: Sequence[PlannedModel]) -> tuple[np.ndarray, np.ndarray]:
+        """Return bool "models twins" twice: right on the confirmation set, and counted there.
+
+        Surrogates and targets have seen it, a gate has not. Twins that a safety checker flagged do not count.
+        """
+        twins, config = self.twins, self.plan.config
+        size = 0 if twins is None else twins.layout.num_images
+        correct, counted = np.zeros((2, len(models), size), dtype=bool)
+        saw = [row for row, model in enumerate(models) if model.role in ("surrogate", "target")]
+        if twins is not None and saw:
+            stored = [(prediction_folder(config, twins.key, models[r]), self.space(models[r])) for r in saw]
+            correct[saw] = correct_matrix(twins, stored)
+            counted[saw] = counted_matrix(twins, stored) & ~twins.is_flagged
+        return correct, counted
+
+    def scored(self, models: Sequence[PlannedModel]) -> ScoredImages:
+        """Return what the scores are counted from: the pool, and behind it the confirmation set if there is one."""
+        correct, counted = self.correct(models), self.counted(models)
+        if self.twins is None:
+            return ScoredImages(self.pool.table, correct, counted, self.sets)
+        on_twins, counted_twins = self.twin_answers(models)
+        num_images, num_twins = correct.shape[1], on_twins.shape[1]
+        sets = {
+            name: np.append(members, np.zeros(num_twins, dtype=bool)) for name, members in self.sets.items()
+        }
+        sets["confirmation"] = np.arange(num_images + num_twins) >= num_images
+        return ScoredImages(
+            pd.concat([self.pool.table, self.twins.table], ignore_index=True),
+            np.hstack([correct, on_twins]),
+            np.hstack([counted, counted_twins]),
+            sets,
+        )
+
+    @property
     def sets(self) -> dict[str, np.ndarray]:
         """Name of each set -> bool "images"."""
         return self._cached("sets", self._make_sets)
@@ -180,7 +231,14 @@ class Job:
             categories = self.pool.table["category"].unique().tolist()
             stored += other_models(stored[0].folder.parent, categories, stored)
         sets, min_failures = self.sets, self.plan.min_failures
-        return gather_evidence(self.pool, stored, sets, min_failures=min_failures, baseline=baseline)
+        found = gather_evidence(self.pool, stored, sets, min_failures=min_failures, baseline=baseline)
+        return found if self.twins is None else replace(found, twins=self._twins_evidence())
+
+    def _twins_evidence(self) -> Twins:
+        models = self.plan.of_role("surrogate", "target")
+        names = [model.name for model in models]
+        correct, counted = (dict(zip(names, rows, strict=True)) for rows in self.twin_answers(models))
+        return Twins(np.flatnonzero(self.mined), correct, counted)
 
     def cards(self) -> list[FailureCard]:
         """Return some of the accepted failures, spread evenly over the pool; in an evaluation, of the target's."""

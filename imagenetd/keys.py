@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.config import Config
-from imagenetd.data_plan import judges_images
+from imagenetd.data_plan import confirms, judges_images
 from imagenetd.models.classifier import Classifier
 from imagenetd.qc_plan import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store import StageFolder, content_key
@@ -37,18 +37,26 @@ class Keyed:
     calibration: tuple[Path, ...]
 
 
+def prediction_folder(config: Config, pool: str, model: PlannedModel) -> StageFolder:
+    """Return the folder of one model's predictions of a pool.
+
+    Args:
+        config: Its precision changes logits.
+        pool: Key of the pool.
+        model: Named in the folder, for people.
+    """
+    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
+    key = content_key({"stage": "predict", "pool": pool, "model": model.identity, **precision})
+    folder = f"{model.name.replace('/', '_')}-{key[:8]}"
+    path = Path(config.paths.output_dir) / "predictions" / pool / folder
+    return StageFolder(path, f"predict {model.name}", key)
+
+
 def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min_failures: int) -> Keyed:
     """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
     root = Path(config.paths.output_dir)
-    folders: dict[str, StageFolder] = {}
-    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
-    predictions = {
-        m.name: content_key({"stage": "predict", "pool": pool, "model": m.identity, **precision})
-        for m in models
-    }
-    for name, key in predictions.items():
-        folder = f"{name.replace('/', '_')}-{key[:8]}"
-        folders[name] = StageFolder(root / "predictions" / pool / folder, f"predict {name}", key)
+    folders = {model.name: prediction_folder(config, pool, model) for model in models}
+    predictions = {name: folder.key for name, folder in folders.items()}
     by_role = {
         role: [predictions[m.name] for m in models if m.role == role]
         for role in ("surrogate", "target", "gate", "oracle")
@@ -60,6 +68,8 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     votes = plan_votes(config.qc, root, mine=mine, gate=gate, oracle=by_role["oracle"])
     calibration = calibration_folders(config.qc, root, pool=pool)
     qc = content_key(qc_identity(config.qc, votes, mine=mine, gate=gate, calibration=calibration))
+    saw_twins = sorted(by_role["surrogate"] + by_role["target"])
+    confirm = content_key({"stage": "confirm", "mine": mine, "pool": pool, "models": saw_twins})
     chosen = qc if min_failures and judges_images(config) else mine if min_failures else None
     evaluate = content_key(
         {
@@ -67,6 +77,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
             "qc": chosen,
             "models": {m.name: predictions[m.name] for m in models if m.role != "oracle"},
             "record": RECORD_VERSION,
+            **({"confirm": confirm} if confirms(config, min_failures) else {}),
         }
     )
     report = content_key(
@@ -76,6 +87,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     folders |= {
         "plan": StageFolder(root / "plans" / plan, "plan", plan),
         "mine": StageFolder(root / "mined" / mine, "mine", mine),
+        "confirm": StageFolder(root / "confirmed" / confirm, "confirm", confirm),
         "qc": StageFolder(root / "qc" / qc, "qc", qc),
         "evaluate": StageFolder(root / "scores" / evaluate, "evaluate", evaluate),
     }

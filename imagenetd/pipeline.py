@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.config import Config, StageName, build
+from imagenetd.confirming import confirm_failures
 from imagenetd.console import console, say
 from imagenetd.errors import ConfigError
 from imagenetd.exporting import export_job
@@ -53,7 +54,7 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     """
     job = Job(make_plan(config), plain_config, tuple(overrides))
     for stage in _stages(job):
-        if stage not in config.stages and not _is_data(job, stage):
+        if not _is_asked(job, stage):
             if _is_needed(job, stage):
                 job.results.append(STAGES[stage](job))
             continue
@@ -75,14 +76,18 @@ def _stages(job: Job) -> list[StageName]:
     return [stage for stage in StageName if job.plan.adopted is None or stage is not StageName.prompts]
 
 
-def _is_data(job: Job, stage: StageName) -> bool:
-    """Tell whether a stage only adopts a dataset: it is listed and checked in any case."""
-    return job.plan.adopted is not None and stage is StageName.generate
+def _is_asked(job: Job, stage: StageName) -> bool:
+    """Tell whether a stage is to be done; a dataset is listed in any case, and `mining.confirm` goes with mine."""
+    plan = job.plan
+    if stage is StageName.generate and plan.adopted is not None:
+        return True
+    asked = set(plan.config.stages)
+    return stage in asked or (stage is StageName.confirm and plan.confirms and StageName.mine in asked)
 
 
 def _shown(stage: StageName) -> contextlib.AbstractContextManager[Any]:
     """Show that a stage is at work; the two long ones have a bar of their own, and only one can be shown at a time."""
-    if stage in (StageName.generate, StageName.predict, StageName.report):
+    if stage in (StageName.generate, StageName.predict, StageName.confirm, StageName.report):
         return contextlib.nullcontext()
     return console().status(stage.value)
 
@@ -108,7 +113,11 @@ def _is_needed(job: Job, stage: StageName) -> bool:
     """Tell whether a stage that is not asked for feeds a later one; refuse to go on when it is not done."""
     later = list(StageName)[list(StageName).index(stage) + 1 :]
     needed = [name for name in later if name in job.plan.config.stages]
-    is_left_out = {StageName.mine: not job.plan.mines, StageName.qc: not job.plan.judges}
+    is_left_out = {
+        StageName.mine: not job.plan.mines,
+        StageName.confirm: not job.plan.confirms or set(needed) <= {StageName.qc},
+        StageName.qc: not job.plan.judges,
+    }
     if (
         not needed or stage in (StageName.plan, StageName.report) or is_left_out.get(stage)
     ):  # no stage reads what the plan and the report wrote
@@ -177,6 +186,10 @@ def _mine(job: Job) -> StageResult:
     )
 
 
+def _confirm(job: Job) -> StageResult:
+    return confirm_failures(job, waiting=_waiting)
+
+
 def _qc(job: Job) -> StageResult:
     return run_quality_control(job, waiting=_waiting)
 
@@ -185,11 +198,8 @@ def _evaluate(job: Job) -> StageResult:
     models = job.plan.of_role(*SCORED_ROLES)
     return evaluate_models(
         job.plan.folders["evaluate"],
-        job.pool,
-        lambda: job.correct(models),
-        lambda: job.counted(models),
+        lambda: job.scored(models),
         models=[(model.name, model.role) for model in models],
-        sets=job.sets,
         record=lambda folder: write_record(folder, job.pool.table, job.scored_models(models)),
         waiting=_waiting,
     )
@@ -241,6 +251,7 @@ STAGES: dict[StageName, Callable[[Job], StageResult]] = {
     StageName.predict: _predict,
     StageName.plan: _plan,
     StageName.mine: _mine,
+    StageName.confirm: _confirm,
     StageName.qc: _qc,
     StageName.evaluate: _evaluate,
     StageName.report: _report,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.config import Config, StageName, build
-from imagenetd.data_plan import adopted_data, judges_images, mines_images, name_of, target_specs
+from imagenetd.data_plan import adopted_data, confirms, judges_images, mines_images, name_of, target_specs
 from imagenetd.errors import ConfigError
 from imagenetd.exports.export import build_exports
 from imagenetd.generators.generator import Generator
@@ -69,6 +69,11 @@ class Plan:
         """Mined images go through quality control."""
         return self.mines and judges_images(self.config)
 
+    @property
+    def confirms(self) -> bool:
+        """Another seed of every mined prompt is drawn and shown to the models."""
+        return confirms(self.config, self.min_failures)
+
     def of_role(self, *roles: str) -> list[PlannedModel]:
         """Return the models that play one of these parts."""
         return [model for model in self.models if model.role in roles]
@@ -95,6 +100,8 @@ def make_plan(config: Config) -> Plan:
     min_failures = 0
     if needs_models and mines_images(config, num_surrogates):
         min_failures = resolve_min_failures(config.mining.min_failures, num_surrogates=num_surrogates)
+    if min_failures and confirms(config, min_failures):
+        _refuse_unrepeatable(generator)
     needs_images = needs_models or StageName.generate in config.stages
     if needs_images:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
@@ -116,6 +123,15 @@ def make_plan(config: Config) -> Plan:
     folders = _image_folders(config, rows, identity, adopted)
     plan = Plan(config, categories, rows, generator, identity, models, min_failures, folders, adopted)
     return plan.with_present_votes() if models else plan
+
+
+def _refuse_unrepeatable(generator: Generator | None) -> None:
+    """Raise ConfigError where no second image of a prompt can be drawn."""
+    if generator is None or generator.prompts() is not None:
+        raise ConfigError(
+            "mining.confirm draws another seed of every mined prompt, and these images were made elsewhere. "
+            "Set mining.confirm=false, or choose a generator that draws."
+        )
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
@@ -187,6 +203,17 @@ def _image_folders(
     if adopted is not None:
         return {"generate": StageFolder(root / "datasets" / adopted.key, "data", adopted.key)}
     assert rows is not None
+    return generated_folders(root, rows, identity)
+
+
+def generated_folders(root: Path, rows: PromptTable, identity: dict[str, Any]) -> dict[str, StageFolder]:
+    """Return the folders of prompts and of the pool that a generator makes of them.
+
+    Args:
+        root: `paths.output_dir`.
+        rows: One for each image.
+        identity: Of the generator.
+    """
     prompts = content_key_of_rows({"stage": "prompts", "vocabulary": VOCABULARY_VERSION}, rows.as_json())
     pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
     return {

@@ -160,6 +160,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """A mined image and another image of the same prompt, which did not choose it."""
+
+    image_id: str
+    twin_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Accuracy of one model on one slice of one set."""
 
@@ -167,7 +175,8 @@ class Score:
     role: str
     """`surrogate`, `target` or `gate`."""
     set: str
-    """`pool`, `mined`, `accepted`, or `pool_accepted` (all images of the pool that pass the gate)."""
+    """`pool`, `mined`, `accepted`, `pool_accepted` (all images of the pool that pass the gate), or `confirmation`
+    (another seed of every mined prompt)."""
     kind: str
     nuisance: str
     num_images: int

@@ -23,7 +23,7 @@ PURE_LEVEL = 2  # store and every other module at the top of the package
 ADAPTERS = {"annotate", "datasets", "exports", "generators", "models", "qc", "reports", "tiny_world"}
 ADAPTER_LEVEL, STAGE_LEVEL, PIPELINE_LEVEL, COMMAND_LEVEL = 3, 4, 5, 6
 PLANNING = {"data_plan", "missing", "plan", "job", "exporting", "pipeline"}
-PLANNING |= {"keys", "qc_checks", "qc_plan", "judging", "gating", "quality"}
+PLANNING |= {"keys", "qc_checks", "qc_plan", "judging", "gating", "quality", "confirming"}
 COMMANDS = {"commandline", "sweep", "tools"}  # what run.py is made of
 
 STAGES = {"prompts", "generate", "predict", "plan", "mine", "qc", "evaluate", "report", "export"}

@@ -12,7 +12,7 @@ from rich.text import Text
 from imagenetd.console import cell
 from imagenetd.reports.terminal import interval_cell, percent
 
-SETS = ("pool", "pool_accepted", "mined", "accepted")
+SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
 
 

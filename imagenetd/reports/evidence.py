@@ -41,6 +41,18 @@ class ModelEvidence:
 
 
 @dataclass(frozen=True)
+class Twins:
+    """The confirmation set: for every mined image another image of the same prompt."""
+
+    positions: np.ndarray
+    """Int "twins": where the mined image of each stands in the pool."""
+    correct: Mapping[str, np.ndarray]
+    """Name of a model that has seen them -> bool "twins"."""
+    counted: Mapping[str, np.ndarray]
+    """Likewise: false where a twin was flagged or the model's scoring leaves it out."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One pool, its models and its sets."""
 
@@ -53,6 +65,8 @@ class Evidence:
     baseline: pd.DataFrame | None = None
     """The same models on real photographs, if a run on such is named: one row for each model and category with
     model, regime, num_classes, category, num_images, num_correct."""
+    twins: Twins | None = None
+    """The confirmation set, if one was drawn."""
     read_image: "Callable[[int], Image] | None" = None
     """Gives the image at a position of `images`, for the few reports that run a model."""
 

@@ -14,7 +14,7 @@ from imagenetd.records import Score
 from imagenetd.statistics.intervals import wilson_interval
 from imagenetd.store import write_text_atomic
 
-SETS = ("pool", "pool_accepted", "mined", "accepted")
+SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 """Columns are in this order. `accepted` is the accepted part of `mined`."""
 
 SLICE = ["model", "role", "kind", "nuisance"]
@@ -86,7 +86,7 @@ def yields(scores: Sequence[Score]) -> pd.DataFrame:
         list(dict.fromkeys((score.kind, score.nuisance) for score in first)), columns=["kind", "nuisance"]
     )
     for name in _sets_in({score.set for score in first}):
-        if name != "pool_accepted":
+        if name not in ("pool_accepted", "confirmation"):
             table[f"num_{name}"] = [score.num_images for score in first if score.set == name]
     for column, part, whole in (("hard_yield", "mined", "pool"), ("acceptance", "accepted", "mined")):
         if {f"num_{part}", f"num_{whole}"} <= set(table):

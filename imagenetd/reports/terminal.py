@@ -16,13 +16,14 @@ from imagenetd.numerals import significant
 from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS
 
-TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined", "accepted": "accepted"}
+TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined"}
+TITLES |= {"confirmation": "second seed", "accepted": "accepted"}
 LEGEND = "accuracy % [95% interval] images; dim below {min_images} images. drop: {drop}"
 DROPS = {
     "drop_accepted": "pool passing qc - accepted, points",
     "drop_mined": "pool - mined, points",
 }
-SETS_OF_CELLS = ("pool", "mined", "accepted")
+SETS_OF_CELLS = ("pool", "mined", "confirmation", "accepted")
 """What the longer tables show: the fourth set would not fit 100 columns."""
 
 

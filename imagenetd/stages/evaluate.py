@@ -2,27 +2,39 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from imagenetd.metrics import score_rows
-from imagenetd.pool import Pool, checked
+from imagenetd.pool import checked
 from imagenetd.records import Score, StageResult
 from imagenetd.stages.record import has_record
 from imagenetd.store import StageFolder, read_table, write_table_atomic
 
 
+@dataclass(frozen=True)
+class ScoredImages:
+    """The images that scores are counted from, and the models' answers on them."""
+
+    images: pd.DataFrame
+    """One row for each, with kind and nuisance."""
+    correct: np.ndarray
+    """Bool "models images"."""
+    counted: np.ndarray
+    """Bool "models images": false where a model has not seen an image or its scoring leaves it out."""
+    sets: Mapping[str, np.ndarray]
+    """Name of a set -> bool "images"."""
+
+
 def evaluate_models(
     folder: StageFolder,
-    pool: Pool,
-    correct: Callable[[], np.ndarray],
-    counted: Callable[[], np.ndarray],
+    scored: Callable[[], ScoredImages],
     *,
     models: Sequence[tuple[str, str]],
-    sets: Mapping[str, np.ndarray],
     record: Callable[[Path], None],
     waiting: Callable[[Path], None],
 ) -> StageResult:
@@ -30,11 +42,8 @@ def evaluate_models(
 
     Args:
         folder: Of this stage.
-        pool: The images.
-        correct: Gives bool "models images" when it is needed.
-        counted: Likewise; false where a model's scoring leaves an image out.
-        models: Name and role of each row of `correct`.
-        sets: Name of a set -> bool "images".
+        scored: Gives the images and the answers on them when they are needed.
+        models: Name and role of each row of the answers.
         record: Writes the record of every image into the folder.
         waiting: Called when another process works on this folder.
     """
@@ -43,13 +52,14 @@ def evaluate_models(
         skipped = done is not None and (folder.path / "scores.parquet").is_file() and has_record(folder.path)
         if done is None or not skipped:
             started = time.perf_counter()
+            given = scored()
             scores = score_rows(
-                correct(),
+                given.correct,
                 models=models,
-                kinds=pool.table["kind"].tolist(),
-                nuisances=pool.table["nuisance"].tolist(),
-                sets=sets,
-                counted=counted(),
+                kinds=given.images["kind"].tolist(),
+                nuisances=given.images["nuisance"].tolist(),
+                sets=given.sets,
+                counted=given.counted,
             )
             columns = {field.name: [getattr(row, field.name) for row in scores] for field in fields(Score)}
             write_table_atomic(folder.path / "scores.parquet", pa.table(columns))

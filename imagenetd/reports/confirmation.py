@@ -1,0 +1,139 @@
+"""The report `confirmation`: the mined prompts on another seed, which chose nothing. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from imagenetd.metrics import wilson_interval
+from imagenetd.records import Kind
+from imagenetd.reports.design import ALL
+from imagenetd.reports.evidence import Evidence, ReportResult, Twins
+from imagenetd.reports.report import Report
+
+TOGETHER = "all surrogates"
+"""Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationReport(Report):
+    """Accuracy on another seed of every mined prompt, beside the pool and the mined images."""
+
+    min_images: int = 5
+    """Kinds with fewer twins are not told in words."""
+
+    name: ClassVar[str] = "confirmation"
+
+    def report(self, evidence: Evidence) -> ReportResult:
+        """Return `twins`: one row for each model and kind; empty where `mining.confirm` is off.
+
+        The mined images were chosen because models failed on them, their twins were not: the difference is what the
+        seed alone did. Given the prompts a twin is a new draw, so the Wilson interval of the twins (wider than needed
+        where prompts differ in difficulty) is one for other seeds of these prompts; pool and mined images are counted
+        whole. Twins have not passed quality control, nor have the mined images beside them.
+        """
+        twins = evidence.twins
+        if twins is None:
+            return ReportResult(self.name, {})
+        table = pd.DataFrame(
+            [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, *subject)]
+        )
+        totals = table[table["kind"] == ALL]
+        summary = {
+            str(row["model"]): {name: _or_none(row[name]) for name in SUMMARY}
+            for row in totals.to_dict("records")
+        }
+        return ReportResult(self.name, {"twins": table}, tuple(self._findings(totals, evidence)), summary)
+
+    def _findings(self, totals: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+        for row in totals.to_dict("records"):
+            if row["num_twins"] < self.min_images:
+                continue
+            span = f"[{100 * row['twins_low']:.0f}, {100 * row['twins_high']:.0f}]"
+            if row["role"] == "target" and row["pool_accuracy"] > row["mined_accuracy"]:
+                yield (
+                    f"{row['model']}: {100 * row['mined_accuracy']:.1f}% right on the {row['num_mined']} mined images, "
+                    f"{100 * row['twins_accuracy']:.1f}% {span} on another seed of the same prompts (other seeds; pool "
+                    f"{100 * row['pool_accuracy']:.1f}%): {100 * row['returns']:.0f}% of the drop comes back with "
+                    f"another seed [{100 * row['returns_low']:.0f}, {100 * row['returns_high']:.0f}]."
+                )
+            if row["model"] == TOGETHER:
+                again, high, low = (1 - row[name] for name in ("twins_accuracy", "twins_low", "twins_high"))
+                yield (
+                    f"{_surrogates(evidence.min_failures)} again on {100 * again:.0f}% "
+                    f"[{100 * low:.0f}, {100 * high:.0f}] of {row['num_twins']} twins of mined images (other seeds), "
+                    f"on {100 * (1 - row['pool_accuracy']):.0f}% of the pool."
+                )
+
+
+SUMMARY = (
+    *("num_mined", "mined_accuracy", "num_twins", "twins_accuracy", "twins_low", "twins_high"),
+    *("pool_accuracy", "returns", "returns_low", "returns_high"),
+)
+
+
+def _subjects(
+    evidence: Evidence, twins: Twins
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield name, role, right on the images, right on the twins, and counted twins of each subject."""
+    shown = [model for model in evidence.models if model.name in twins.correct]
+    ordered = sorted(shown, key=lambda model: model.role != "target")
+    for model in ordered:
+        yield model.name, model.role, model.correct, twins.correct[model.name], twins.counted[model.name]
+    surrogates = [model for model in shown if model.role == "surrogate"]
+    if surrogates:
+        wrong = sum(~model.correct for model in surrogates)
+        again = sum(~twins.correct[model.name] for model in surrogates)
+        counted = np.all([twins.counted[model.name] for model in surrogates], axis=0)
+        few = evidence.min_failures
+        yield TOGETHER, "surrogate", np.asarray(wrong) < few, np.asarray(again) < few, counted
+
+
+def _rows(
+    evidence: Evidence,
+    twins: Twins,
+    name: str,
+    role: str,
+    right: np.ndarray,
+    again: np.ndarray,
+    counted: np.ndarray,
+) -> Iterator[dict[str, Any]]:
+    kinds = evidence.images["kind"].to_numpy()
+    of_twin = kinds[twins.positions]
+    for kind in (ALL, *dict.fromkeys(of_twin.tolist())):
+        in_pool = (kinds != Kind.NEUTRAL) if kind == ALL else (kinds == kind)
+        here = np.ones(len(of_twin), dtype=bool) if kind == ALL else of_twin == kind
+        mined, used = right[twins.positions[here]], again[here & counted]
+        if not len(used):
+            continue
+        low, high = (float(end) for end in wilson_interval(np.array(used.sum()), np.array(len(used))))
+        pool, chosen, now = right[in_pool].mean(), mined.mean(), used.mean()
+        lost = pool - chosen
+        yield {
+            "model": name,
+            "role": role,
+            "kind": str(kind),
+            "population": "other seeds",
+            "num_pool": int(in_pool.sum()),
+            "pool_accuracy": pool,
+            "num_mined": len(mined),
+            "mined_accuracy": chosen,
+            "num_twins": len(used),
+            "twins_correct": int(used.sum()),
+            "twins_accuracy": now,
+            "twins_low": low,
+            "twins_high": high,
+            "returns": (pool - now) / lost if lost > 0 else np.nan,
+            "returns_low": (pool - high) / lost if lost > 0 else np.nan,
+            "returns_high": (pool - low) / lost if lost > 0 else np.nan,
+        }
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _surrogates(count: int) -> str:
+    return "1 surrogate fails" if count == 1 else f"{count} surrogates fail together"
