@@ -17,6 +17,13 @@ TOGETHER = "all surrogates"
 """Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""
 
 
+COLUMNS = (
+    *("model", "role", "kind", "population", "num_pool", "pool_accuracy", "num_mined", "mined_accuracy"),
+    *("num_twins", "twins_correct", "twins_accuracy", "twins_low", "twins_high"),
+    *("returns", "returns_low", "returns_high"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfirmationReport(Report):
     """Accuracy on another seed of every mined prompt, beside the pool and the mined images."""
@@ -27,7 +34,7 @@ class ConfirmationReport(Report):
     name: ClassVar[str] = "confirmation"
 
     def report(self, evidence: Evidence) -> ReportResult:
-        """Return `twins`: one row for each model and kind; empty where `mining.confirm` is off.
+        """Return `twins`: one row for each model and kind; none where `mining.confirm` is off.
 
         The mined images were chosen because models failed on them, their twins were not: the difference is what the
         seed alone did. Given the prompts a twin is a new draw, so the Wilson interval of the twins (wider than needed
@@ -36,10 +43,9 @@ class ConfirmationReport(Report):
         """
         twins = evidence.twins
         if twins is None:
-            return ReportResult(self.name, {})
-        table = pd.DataFrame(
-            [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, *subject)]
-        )
+            return ReportResult(self.name, {"twins": pd.DataFrame(columns=[*COLUMNS])})
+        rows = [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, *subject)]
+        table = pd.DataFrame(rows, columns=[*COLUMNS])
         totals = table[table["kind"] == ALL]
         summary = {
             str(row["model"]): {name: _or_none(row[name]) for name in SUMMARY}
