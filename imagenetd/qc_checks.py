@@ -18,8 +18,8 @@ def check_numbers(config: Config) -> None:
     counting, stopping = config.qc.aggregation.method, config.qc.stopping
     if stopping.enabled and stopping.when_fixed and counting is not AggregationMethod.majority:
         raise ConfigError(
-            f"qc.stopping.when_fixed stops where a majority cannot change any more, but qc/aggregation is {counting.value}. "
-            "Choose qc/stopping=settled, or qc/aggregation=majority."
+            "qc.stopping.when_fixed stops where a majority cannot change any more, but qc/aggregation is "
+            f"{counting.value}. Choose qc/stopping=settled, or qc/aggregation=majority."
         )
 
 

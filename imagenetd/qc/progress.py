@@ -33,13 +33,13 @@ def plain_rules(rules: Rules) -> dict[str, Any]:
 
 
 def read_rules(plain: Mapping[str, Any]) -> Rules:
-    """Return the rules that stand in `tasks.json`, see `TaskSettings.rules`; those of another version are a StoreError."""
+    """Return the rules that stand in `tasks.json`, see `TaskSettings.rules`; another version's are a StoreError."""
     try:
         rule, stopping = SentinelRule(plain["sentinel_rule"]), StoppingConfig(**plain["stopping"])
         return Rules(plain["workers_per_image"], rule, stopping, plain["min_share"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            f"The rules in tasks.json are those of another version ({error}). Start the run again: it makes a new folder."
+            f"The rules in tasks.json are those of another version ({error}). Run again: it makes a new folder."
         ) from error
 
 

@@ -17,7 +17,7 @@ ALL_IN = 0.75
 
 
 def wealth(num_yes: Counts, num_votes: Counts, *, share: float) -> Float[np.ndarray, " images"]:
-    """Return what a gambler has, who began with 1 and bets, vote by vote, against "the accept share is at most `share`".
+    """Return what a gambler has who began with 1 and bets, vote by vote, against "the share is at most `share`".
 
     Where that is true the bets are unfair to the gambler, so whenever one looks and however often, the chance that the
     wealth ever reached 1 / a is at most a (Ville's inequality). The shares that cannot be bet against with success are
