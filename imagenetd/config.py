@@ -7,7 +7,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -16,8 +16,11 @@ from imagenetd.errors import ConfigError
 from imagenetd.qc_config import PlanningConfig as PlanningConfig
 from imagenetd.qc_config import QcConfig as QcConfig
 from imagenetd.qc_config import QcMethod as QcMethod
+from imagenetd.ranges import Count, OneOf, Range, Seed, check_fields, check_value, plain_type
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
+"""Lightning's `true` precisions convert only the parts of a module, and a module here has its models in a list."""
 
 
 class StageName(enum.Enum):
@@ -75,7 +78,7 @@ class PromptsConfig:
 class MiningConfig:
     """Which images count as hard."""
 
-    min_failures: int | None = MISSING
+    min_failures: Count | None = MISSING
     """k of k-of-n: at least so many surrogates must be wrong. null: all of them, as in the paper."""
     confirm: bool = MISSING
     """Also draw another seed of every mined prompt: the confirmation set, which no model chose."""
@@ -85,7 +88,7 @@ class MiningConfig:
 class StoreConfig:
     """How images lie on disk."""
 
-    images_per_shard: int = MISSING
+    images_per_shard: Annotated[int, Range(1, 1_000_000)] = MISSING
     """Upper bound; small pools get smaller shards so that several processes can share them."""
 
 
@@ -102,21 +105,21 @@ class TrainerConfig:
     """How Lightning runs generation and prediction; only `precision` changes a result."""
 
     launcher: LauncherName = MISSING
-    accelerator: str = MISSING
-    devices: int | None = MISSING
+    accelerator: Annotated[str, OneOf(("cpu", "gpu", "cuda", "mps", "auto"))] = MISSING
+    devices: Annotated[int, Range(1, 1024)] | None = MISSING
     """Processes on each node; null: as many as the launcher starts."""
-    num_nodes: int | None = MISSING
+    num_nodes: Annotated[int, Range(1, 65_536)] | None = MISSING
     strategy: str = MISSING
-    precision: str | None = MISSING
+    precision: Annotated[str | None, OneOf(PRECISIONS)] = MISSING
     """Of the classifiers; the generator has its own `dtype`."""
     channels_last: bool = MISSING
     compile: bool = MISSING
-    num_threads: int = MISSING
+    num_threads: Annotated[int, Range(1, 1024)] = MISSING
     """CPU threads of each process."""
-    num_workers: int = MISSING
+    num_workers: Annotated[int, Range(0, 1024)] = MISSING
     """Further processes, for each process, that read, decode and resize images; 0: the process does so itself."""
-    join_timeout_s: float = MISSING
-    timeout_s: float = MISSING
+    join_timeout_s: Annotated[float, Range(0, 86_400)] = MISSING
+    timeout_s: Annotated[float, Range(0, 31_536_000)] = MISSING
 
 
 @dataclass(slots=True)
@@ -134,8 +137,8 @@ class Config:
     """One run of the factory."""
 
     stages: list[StageName] = MISSING
-    seed: int = MISSING
-    num_images_per_cell: int = MISSING
+    seed: Seed = MISSING
+    num_images_per_cell: Annotated[int, Range(1, 1_000_000)] = MISSING
     categories: CategoriesConfig = field(default_factory=CategoriesConfig)
     nuisances: NuisancesConfig = field(default_factory=NuisancesConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
@@ -160,6 +163,27 @@ class Config:
 def register() -> None:
     """Make the schema known to Hydra, once, under the name `schema`."""
     ConfigStore.instance().store(name="schema", node=Config)
+
+
+def check_config(config: Config) -> None:
+    """Raise ConfigError for numbers out of their ranges, and for names and numbers that contradict each other."""
+    check_fields(config)
+    name = config.name
+    if not name or "/" in name or name in (".", "..") or len(name.encode()) > 200 or not name.isprintable():
+        raise ConfigError(
+            f"name={name[:60]!r} names the run's folder: it must have 1 to 200 letters, none of them a slash or unseen."
+        )
+    check_trainer(config.trainer)
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Raise ConfigError for options of the trainer that cannot be meant."""
+    check_fields(config, "trainer.")
+    if config.launcher is LauncherName.local and (config.num_nodes or 1) > 1:
+        raise ConfigError(
+            f"trainer.num_nodes={config.num_nodes} needs a launcher that starts a process on every node: "
+            "`srun ... python run.py trainer=slurm`, or `torchrun ... run.py trainer=torchrun`."
+        )
 
 
 def build(spec: Any, *, option: str) -> Any:
@@ -203,6 +227,7 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
                 f"{option}.{name}={value!r} is a {type(value).__name__}, "
                 f"but {_spelt(parameters[name].annotation)} is needed."
             )
+        check_value(value, parameters[name].annotation, f"{option}.{name}")
     for name, parameter in parameters.items():
         if (
             parameter.default is parameter.empty
@@ -214,6 +239,7 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
 
 def _fits(value: Any, annotation: Any) -> bool:
     """Tell whether a yaml value can stand where the annotation is (only plain types are checked)."""
+    annotation = plain_type(annotation)
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in typing.get_args(annotation))
@@ -226,10 +252,20 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation in (str, bool):
         return isinstance(value, annotation)
     if origin in (list, tuple, dict) or annotation in (list, tuple, dict):
-        outer = dict if (origin or annotation) is dict else (list, tuple)
-        return isinstance(value, outer)
+        inner = typing.get_args(annotation)
+        if (origin or annotation) is dict:
+            return isinstance(value, dict) and all(
+                _fits(entry, inner[1]) for entry in value.values() if inner
+            )
+        return isinstance(value, list | tuple) and all(_fits(entry, inner[0]) for entry in value if inner)
     return True
 
 
 def _spelt(annotation: Any) -> str:
+    annotation = plain_type(annotation)
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join("null" if choice is type(None) else _spelt(choice) for choice in inner)
+    if inner and isinstance(typing.get_origin(annotation), type):
+        return f"{typing.get_origin(annotation).__name__}[{', '.join(_spelt(choice) for choice in inner)}]"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config import Config, StageName, build
+from imagenetd.config import Config, StageName, build, check_config
 from imagenetd.data_plan import adopted_data, confirms, judges_images, mines_images, name_of, target_specs
 from imagenetd.errors import ConfigError
 from imagenetd.exports.export import build_exports
 from imagenetd.generators.generator import Generator
 from imagenetd.keys import PlannedModel as PlannedModel
 from imagenetd.keys import model_folders
-from imagenetd.limits import check_limits
 from imagenetd.mining import resolve_min_failures
 from imagenetd.missing import require_files
 from imagenetd.models.classifier import Classifier
@@ -83,7 +82,7 @@ def make_plan(config: Config) -> Plan:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
     if not config.stages:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
-    check_limits(config)
+    check_config(config)
     check_numbers(config)
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours

@@ -2,11 +2,15 @@
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import MISSING
 
 from imagenetd.annotate_config import MturkConfig, PageConfig
+from imagenetd.ranges import Accuracy, AnyCount, Count, Draws, OpenShare, Range, Seed, Share
+
+Weight = Annotated[float, Range(0, 1_000_000)]
+"""Of a kind of worker; only its share of the sum matters."""
 
 
 class QcMethod(enum.Enum):
@@ -40,26 +44,26 @@ class SentinelRule(enum.Enum):
 class TaskDesignConfig:
     """Which images a worker sees in one go, and which of them are sentinels (paper, section 3.3)."""
 
-    images_per_task: int = MISSING
+    images_per_task: Annotated[int, Range(1, 10_000)] = MISSING
     """At most."""
     sentinels_count: bool = MISSING
     """Sentinels are among the `images_per_task`; false: they come on top."""
-    num_positive: int = MISSING
+    num_positive: Annotated[int, Range(0, 10_000)] = MISSING
     """Images of the asked category that several models get right: the answer must be yes."""
-    num_negative: int = MISSING
+    num_negative: Annotated[int, Range(0, 10_000)] = MISSING
     """Images of another category, far from ambiguous: the answer must not be yes."""
-    num_consistency: int = MISSING
+    num_consistency: Annotated[int, Range(0, 10_000)] = MISSING
     """Images shown a second time: both answers must be equal."""
     sentinel_rule: SentinelRule = MISSING
-    workers_per_image: int = MISSING
+    workers_per_image: Annotated[int, Range(1, 10_000)] = MISSING
     """Qualified votes on each image."""
-    positive_min_correct: int | None = MISSING
+    positive_min_correct: Count | None = MISSING
     """So many surrogates must be right on a positive sentinel; null: all of them."""
-    max_confusion: float = MISSING
+    max_confusion: Share = MISSING
     """Two categories are confused when the surrogates take more than this share of one for the other."""
-    num_unmined: int = MISSING
+    num_unmined: AnyCount = MISSING
     """Random images that mining did not choose, judged as well: so validity is known apart from difficulty."""
-    seed: int = MISSING
+    seed: Seed = MISSING
 
 
 class AggregationMethod(enum.Enum):
@@ -75,11 +79,11 @@ class AggregationConfig:
     """How votes are counted."""
 
     method: AggregationMethod = MISSING
-    min_share: float = MISSING
+    min_share: Annotated[float, Range(0, 1, open_high=True)] = MISSING
     """An image is accepted when more than this share of its votes (or its probability) says so."""
-    num_bootstrap: int = MISSING
+    num_bootstrap: Draws = MISSING
     """Resamples of the images for the intervals of agreement and alpha."""
-    confidence: float = MISSING
+    confidence: OpenShare = MISSING
     """Of the intervals."""
 
 
@@ -89,13 +93,13 @@ class StoppingConfig:
 
     enabled: bool = MISSING
     """Stop before `workers_per_image` once every image of a task is settled."""
-    min_votes: int = MISSING
+    min_votes: Annotated[int, Range(1, 10_000)] = MISSING
     """Always asked; agreement and alpha are also given from these votes alone, which stopping does not bias."""
-    threshold: float = MISSING
+    threshold: Accuracy = MISSING
     """An image is settled the wrong way with a chance of 1 - threshold at most, whatever the workers' accuracy."""
     when_fixed: bool = MISSING
     """Stop also where the votes still to come cannot change any decision of the task; for qc/aggregation=majority."""
-    prior: float = MISSING
+    prior: OpenShare = MISSING
     """Assumed share of valid images where no gate says so; of the cost plan alone."""
 
 
@@ -103,15 +107,15 @@ class StoppingConfig:
 class WorkersConfig:
     """The workers of `qc=simulated`; shares are relative to their sum."""
 
-    num_workers: int = MISSING
-    careful: float = MISSING
-    careless: float = MISSING
-    always_yes: float = MISSING
-    coin: float = MISSING
-    careful_accuracy: float = MISSING
+    num_workers: Annotated[int, Range(1, 100_000)] = MISSING
+    careful: Weight = MISSING
+    careless: Weight = MISSING
+    always_yes: Weight = MISSING
+    coin: Weight = MISSING
+    careful_accuracy: Share = MISSING
     """Probability of a right answer on an image, both questions together."""
-    careless_accuracy: float = MISSING
-    seed: int = MISSING
+    careless_accuracy: Share = MISSING
+    seed: Seed = MISSING
 
 
 class CalibrationMethod(enum.Enum):
@@ -129,28 +133,28 @@ class CalibrationConfig:
     votes: str | None = MISSING
     """`auto`: all finished human votes on this pool under paths.output_dir; null: none; or a folder of a qc stage."""
     method: CalibrationMethod = MISSING
-    min_images: int = MISSING
+    min_images: AnyCount = MISSING
     """Fewer judged images than this, or of one kind only, calibrate nothing."""
-    num_unmined: int = MISSING
+    num_unmined: AnyCount = MISSING
     """Random unmined images that are reported beside the mined ones."""
-    seed: int = MISSING
+    seed: Seed = MISSING
 
 
 @dataclass(slots=True)
 class PlanningConfig:
     """What the stage `plan` compares, and what people cost."""
 
-    gate_thresholds: list[float] = MISSING
-    votes_per_image: list[int] = MISSING
-    usd_per_task: float = MISSING
+    gate_thresholds: list[Share] = MISSING
+    votes_per_image: list[Annotated[int, Range(1, 10_000)]] = MISSING
+    usd_per_task: Annotated[float, Range(0, 10_000)] = MISSING
     """Paid for one response."""
-    fee_share: float = MISSING
+    fee_share: Annotated[float, Range(0, 10)] = MISSING
     """Of the platform, on top of what is paid."""
     pays_dropped: bool = MISSING
     """Responses that fail a sentinel are paid too."""
-    worker_accuracy: float = MISSING
+    worker_accuracy: Annotated[float, Range(0.5, 1, open_low=True)] = MISSING
     """Right on an image, of the workers who take the trouble."""
-    valid_share: float | None = MISSING
+    valid_share: Share | None = MISSING
     """Of the mined images, where no gate says so; null: qc.stopping.prior."""
 
 
@@ -161,7 +165,7 @@ class QcConfig:
     method: QcMethod = MISSING
     gate: Any = None
     """An independent model, a choice of `target/`: the judge of `auto`, a filter before people in the other ways."""
-    min_confidence: float = MISSING
+    min_confidence: Share = MISSING
     """The gate accepts an image when it gives the prompted category at least this probability."""
     oracle: Any = None
     """What `simulated` takes for the truth where the generator does not know it: a choice of `target/`."""

@@ -267,14 +267,14 @@ def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("qc.tasks.workers_per_image=0", "qc.tasks.workers_per_image is 0, but must be 1 or more"),
-        ("qc.tasks.num_consistency=-1", "qc.tasks.num_consistency is -1, but must be 0 or more"),
+        ("qc.tasks.workers_per_image=0", "qc.tasks.workers_per_image=0 must be 1 or more"),
+        ("qc.tasks.num_consistency=-1", "qc.tasks.num_consistency=-1 must be 0 or more"),
         (
             "qc.aggregation.min_share=1.5",
-            "qc.aggregation.min_share is 1.5, but must be at least 0 and below 1",
+            "qc.aggregation.min_share=1.5 must be below 1",
         ),
-        ("qc.stopping.threshold=0.5", "qc.stopping.threshold is 0.5, but must be above 0.5"),
-        ("planning.votes_per_image=[3,0]", "planning.votes_per_image is 0, but must be numbers of 1 or more"),
+        ("qc.stopping.threshold=0.5", "qc.stopping.threshold=0.5 must be above 0.5"),
+        ("planning.votes_per_image=[3,0]", "planning.votes_per_image=0 must be 1 or more"),
     ],
 )
 def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path, option: str, message: str) -> None:

@@ -10,10 +10,9 @@ import torch
 import yaml
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from imagenetd.config import LauncherName, TrainerConfig
+from imagenetd.config import LauncherName, TrainerConfig, check_trainer
 from imagenetd.distributed import predict
 from imagenetd.errors import ConfigError, WorkerError
-from imagenetd.limits import check_trainer
 from imagenetd.models.module import speed_up
 from imagenetd.plan import make_plan
 from tests.fakes import ColourClassifier
@@ -40,7 +39,7 @@ def test_every_trainer_can_be_chosen(tmp_path: Path, name: str) -> None:
         ("devices=0", "trainer.devices=0 must be 1 or more"),
         ("num_threads=0", "trainer.num_threads=0 must be 1 or more"),
         ("num_nodes=2", r"trainer.num_nodes=2 needs a launcher .* trainer=slurm"),
-        ("precision=bf16", "trainer.precision=bf16 is none of null, 32, .*, bf16-mixed"),
+        ("precision=bf16", "trainer.precision=bf16 must be one of null, 32, .*, bf16-mixed"),
     ],
 )
 def test_options_that_cannot_be_meant_are_told(tmp_path: Path, option: str, message: str) -> None:
@@ -51,7 +50,7 @@ def test_options_that_cannot_be_meant_are_told(tmp_path: Path, option: str, mess
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (f"seed={2**63}", f"seed={2**63} is too large"),
+        (f"seed={2**63}", f"seed={2**63} must be {2**63 - 1} or less"),
         ("store.images_per_shard=0", "store.images_per_shard=0 must be 1 or more"),
         ("name=a/b", "name='a/b' names the run's folder"),
         ("trainer.timeout_s=-1", "trainer.timeout_s=-1.0 must be 0 or more"),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from imagenetd.datasets.labels import NameResolver, apply_label_map, read_label_
 from imagenetd.datasets.walk import Found, FoundFile, walk
 from imagenetd.decode import MAX_ASPECT_RATIO, MAX_PIXELS, Decoding, decode
 from imagenetd.errors import ConfigError, DataError
+from imagenetd.ranges import Range
 from imagenetd.vocabulary import Category
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class Dataset(abc.ABC):
     root: str
     on_unknown: str = STOP
     on_unreadable: str = LIST
-    max_pixels: int = MAX_PIXELS
-    max_aspect_ratio: float = MAX_ASPECT_RATIO
+    max_pixels: Annotated[int, Range(1, 10**10)] = MAX_PIXELS
+    max_aspect_ratio: Annotated[float, Range(1, 1_000_000)] = MAX_ASPECT_RATIO
     apply_exif: bool = False
 
     def __post_init__(self) -> None:

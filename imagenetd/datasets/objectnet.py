@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
 
@@ -10,6 +10,7 @@ from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
 from imagenetd.datasets.labels import NameResolver
 from imagenetd.decode import UndecodableError
 from imagenetd.errors import ConfigError, DataError
+from imagenetd.ranges import Range
 from imagenetd.vocabulary import Category
 
 NUM_FOLDERS = 313
@@ -24,7 +25,7 @@ class ObjectNetDataset(Dataset):
         check_counts: Stop when the folder of a category is missing.
     """
 
-    border_px: int = 2
+    border_px: Annotated[int, Range(0, 16_384)] = 2
     check_counts: bool = True
 
     def __post_init__(self) -> None:

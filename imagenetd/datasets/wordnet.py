@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
 from imagenetd.datasets.walk import Found, FoundFile, subfolders
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.imagenet import NUM_CLASSES, class_category, ids_by_wnid
+from imagenetd.ranges import Count, Range
 from imagenetd.vocabulary import Category
 
 CATEGORIES, ALL_CLASSES = "categories", "all"
@@ -35,9 +37,9 @@ class WordNetDataset(Dataset):
     classes: str = CATEGORIES
     subfolders: list[str] | None = None
     labels: str | None = None
-    images_per_class: int | None = None
-    num_classes: int | None = None
-    num_images: int | None = None
+    images_per_class: Count | None = None
+    num_classes: Annotated[int, Range(1, 1_000_000)] | None = None
+    num_images: Count | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from imagenetd.exports.benchmark import COLUMNS, Benchmark, predicted_names
 from imagenetd.exports.datasheet import datasheet
 from imagenetd.exports.export import Export, needs, put
+from imagenetd.ranges import Range
 from imagenetd.store import explained
 
 IMAGES_PER_GROUP = 256
@@ -24,7 +25,13 @@ class HuggingFaceExport(Export):
         images_per_file: Upper bound.
     """
 
-    def __init__(self, set: str, to: str | None, licence: str | None, images_per_file: int = 5000) -> None:
+    def __init__(
+        self,
+        set: str,
+        to: str | None,
+        licence: str | None,
+        images_per_file: Annotated[int, Range(1, 1_000_000)] = 5000,
+    ) -> None:
         super().__init__(set=set, to=to, licence=licence)
         self.images_per_file = images_per_file
 

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from imagenetd.exports.benchmark import Benchmark, predicted_names
 from imagenetd.exports.datasheet import datasheet
 from imagenetd.exports.export import Export, needs, put
+from imagenetd.ranges import Range
 from imagenetd.store import explained
 
 USAGE = (
@@ -25,7 +26,13 @@ class WebDatasetExport(Export):
         images_per_shard: Upper bound.
     """
 
-    def __init__(self, set: str, to: str | None, licence: str | None, images_per_shard: int = 1000) -> None:
+    def __init__(
+        self,
+        set: str,
+        to: str | None,
+        licence: str | None,
+        images_per_shard: Annotated[int, Range(1, 1_000_000)] = 1000,
+    ) -> None:
         super().__init__(set=set, to=to, licence=licence)
         self.images_per_shard = images_per_shard
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from imagenetd.generators.generator import Generator, Picture, refuse_words
 from imagenetd.generators.safety import BUNDLED, SafetyChecker, load_safety_checker
 from imagenetd.generators.text import TextEncoder
 from imagenetd.models.hub import missing_pipeline_files, resolve_local
+from imagenetd.ranges import Batch, Megabytes, Pixels, Range
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.store import file_sha256, folder_sha256
 
@@ -57,21 +58,21 @@ class DiffusersGenerator(Generator):
         model: str,
         revision: str | None,
         variant: str | None,
-        num_inference_steps: int,
-        guidance_scale: float,
+        num_inference_steps: Annotated[int, Range(1, 10_000)],
+        guidance_scale: Annotated[float, Range(0, 1000)],
         negative_prompt: str,
         scheduler: str | None,
-        height_px: int,
-        width_px: int,
+        height_px: Pixels,
+        width_px: Pixels,
         dtype: str,
-        unit_size: int,
+        unit_size: Batch,
         known_words: list[str] | None,
-        files_mb: dict[str, float],
+        files_mb: dict[str, Megabytes],
         scheduler_options: dict[str, Any],
-        max_sequence_length: int | None,
+        max_sequence_length: Annotated[int, Range(1, 100_000)] | None,
         without: list[str],
         textual_inversions: dict[str, str],
-        loras: dict[str, float],
+        loras: dict[str, Annotated[float, Range(-100, 100)]],
         safety_checker: str | None,
         nsfw_policy: str,
         offload: str,
@@ -80,7 +81,7 @@ class DiffusersGenerator(Generator):
         vae_tiling: bool,
         channels_last: bool,
         compile: str,
-        images_per_s: float | None,
+        images_per_s: Annotated[float, Range(0, 1_000_000, open_low=True)] | None,
     ) -> None:
         self.model, self.revision, self.variant = model, revision, variant
         self.num_inference_steps, self.guidance_scale = num_inference_steps, float(guidance_scale)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from imagenetd.delimited import DelimitedRow, read_delimited
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.generators.generator import Generator, Picture
 from imagenetd.prompt_table import PromptTable
+from imagenetd.ranges import Batch, Range
 from imagenetd.records import Kind, MissingFile, Prompt
 from imagenetd.store import file_sha256
 from imagenetd.vocabulary import load_categories
@@ -55,10 +56,10 @@ class FolderGenerator(Generator):
         self,
         root: str,
         metadata: str,
-        unit_size: int,
+        unit_size: Batch,
         *,
-        max_pixels: int = MAX_PIXELS,
-        max_aspect_ratio: float = MAX_ASPECT_RATIO,
+        max_pixels: Annotated[int, Range(1, 10**10)] = MAX_PIXELS,
+        max_aspect_ratio: Annotated[float, Range(1, 1_000_000)] = MAX_ASPECT_RATIO,
         apply_exif: bool = False,
     ) -> None:
         self.root, self.metadata, self.unit_size = Path(root), Path(metadata), unit_size

@@ -11,6 +11,7 @@ from imagenetd.config import build
 from imagenetd.errors import ConfigError
 from imagenetd.generators.generator import Generator, Picture
 from imagenetd.prompt_table import PromptTable
+from imagenetd.ranges import Seed, Share
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.vocabulary import load_categories
 
@@ -31,7 +32,7 @@ class PlantedGenerator(Generator):
         categories: Keys of the objects that are shown instead.
     """
 
-    def __init__(self, inner: dict[str, Any], share: float, seed: int, categories: list[str]) -> None:
+    def __init__(self, inner: dict[str, Any], share: Share, seed: Seed, categories: list[str]) -> None:
         if not 0 <= share <= 1:
             raise ConfigError(f"generator.share is {share}, but a share lies between 0 and 1.")
         if len(set(categories)) < 2:

@@ -1,12 +1,13 @@
 """The tiny world's procedural renderer as a generator: exact, fast, and not a diffusion model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from imagenetd.errors import ConfigError
 from imagenetd.generators.generator import Generator, Picture, refuse_words
+from imagenetd.ranges import Batch, Range
 from imagenetd.records import Kind, Prompt
 
 RENDERER_VERSION = 1
@@ -21,7 +22,7 @@ class RenderGenerator(Generator):
         unit_size: Images of one unit of work.
     """
 
-    def __init__(self, size_px: int, unit_size: int) -> None:
+    def __init__(self, size_px: Annotated[int, Range(16, 4096)], unit_size: Batch) -> None:
         if size_px < 16 or unit_size < 1:
             raise ConfigError(
                 f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more."

@@ -4,7 +4,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, final
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.imagenet import NUM_CLASSES
@@ -14,6 +14,7 @@ from imagenetd.models.hub import resolve_local
 from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.weights import find_weights, load_error
+from imagenetd.ranges import Batch, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -63,12 +64,12 @@ class CustomClassifier(Classifier):
         version: str | None = None,
         classes: str | list[str] = IMAGENET,
         transform: str | None = None,
-        input_size_px: int = 224,
-        crop_pct: float = 0.875,
+        input_size_px: Pixels = 224,
+        crop_pct: Annotated[float, Range(0, 2, open_low=True)] = 0.875,
         interpolation: str = "bilinear",
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
-        batch_size: int = 64,
+        mean: list[Annotated[float, Range(-1000, 1000)]] | None = None,
+        std: list[Annotated[float, Range(0, 1000, open_low=True)]] | None = None,
+        batch_size: Batch = 64,
         family: str = "custom",
         training_data: list[str] | str | None = None,
         name: str | None = None,

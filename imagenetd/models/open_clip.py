@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier
@@ -10,6 +10,7 @@ from imagenetd.models.hub import HubFile, fetch, missing_file, resolve_local
 from imagenetd.models.open_clip_weights import OpenClipWeights
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
+from imagenetd.ranges import Batch, Megabytes, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -54,11 +55,11 @@ class OpenClipClassifier(Classifier):
         templates: list[str] | str | None = None,
         bare_name: bool = False,
         force_quick_gelu: bool = False,
-        logit_scale: float = 100.0,
-        batch_size: int = 64,
+        logit_scale: Annotated[float, Range(0, 10_000, open_low=True)] = 100.0,
+        batch_size: Batch = 64,
         family: str = "clip",
         training_data: list[str] | str | None = None,
-        size_mb: float | None = None,
+        size_mb: Megabytes | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or architecture or (Path(checkpoint).name if checkpoint else "open_clip")

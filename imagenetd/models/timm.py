@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import Classifier, closed_label_space
@@ -11,6 +11,7 @@ from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import load_error, plain
+from imagenetd.ranges import Batch, Megabytes, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -64,15 +65,15 @@ class TimmClassifier(Classifier):
         revision: str | None = None,
         classes: str | list[str] = IMAGENET,
         model_kwargs: dict[str, Any] | None = None,
-        input_size_px: int | None = None,
-        crop_pct: float | None = None,
+        input_size_px: Pixels | None = None,
+        crop_pct: Annotated[float, Range(0, 2, open_low=True)] | None = None,
         interpolation: str | None = None,
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
-        batch_size: int = 64,
+        mean: list[Annotated[float, Range(-1000, 1000)]] | None = None,
+        std: list[Annotated[float, Range(0, 1000, open_low=True)]] | None = None,
+        batch_size: Batch = 64,
         family: str = "timm",
         training_data: list[str] | str | None = None,
-        size_mb: float | None = None,
+        size_mb: Megabytes | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or architecture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from imagenetd.models.classifier import Classifier, closed_label_space
 from imagenetd.models.hub import resolve_local
 from imagenetd.models.weights import find_weights
+from imagenetd.ranges import Batch
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -39,7 +40,7 @@ class TinyJudge(Classifier):
         self,
         *,
         checkpoint: str,
-        batch_size: int = 64,
+        batch_size: Batch = 64,
         family: str = "judge",
         training_data: list[str] | str | None = None,
         name: str = "tiny_judge",

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from imagenetd.errors import ModelError
 from imagenetd.imagenet import NUM_CLASSES
@@ -11,6 +11,7 @@ from imagenetd.models.card import card_preprocessing
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.hub import resolve_local
 from imagenetd.models.weights import find_weights, load_error
+from imagenetd.ranges import Batch, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -58,12 +59,12 @@ class TorchvisionClassifier(Classifier):
         architecture: str,
         checkpoint: str | None = None,
         model_kwargs: dict[str, Any] | None = None,
-        input_size_px: int | None = None,
-        crop_pct: float | None = None,
+        input_size_px: Pixels | None = None,
+        crop_pct: Annotated[float, Range(0, 2, open_low=True)] | None = None,
         interpolation: str | None = None,
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
-        batch_size: int = 64,
+        mean: list[Annotated[float, Range(-1000, 1000)]] | None = None,
+        std: list[Annotated[float, Range(0, 1000, open_low=True)]] | None = None,
+        batch_size: Batch = 64,
         family: str = "torchvision",
         training_data: list[str] | str | None = None,
         name: str | None = None,

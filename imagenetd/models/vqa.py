@@ -1,11 +1,12 @@
 """Multimodal chat models of the transformers library, asked which object an image shows."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.models.vqa_weights import VqaWeights, load_chat_model, load_processor
+from imagenetd.ranges import Batch, Megabytes, Range, Seed
 from imagenetd.records import MissingFile
 from imagenetd.relations import data_names
 from imagenetd.store import file_sha256
@@ -54,18 +55,18 @@ class VqaClassifier(Interviewer):
         question: str = "two-choice",
         template: str = REFERENCE_QUESTION,
         option_order: str = "seeded",
-        seed: int = 0,
+        seed: Seed = 0,
         reference: str | None = None,
         questions: str | None = None,
         scoring: str = "whole-phrase",
         prompt: str | None = None,
-        max_new_tokens: int = 32,
-        temperature: float = 0.0,
+        max_new_tokens: Annotated[int, Range(1, 100_000)] = 32,
+        temperature: Annotated[float, Range(0, 100)] = 0.0,
         dtype: str = "auto",
-        batch_size: int = 16,
+        batch_size: Batch = 16,
         family: str = "vqa",
         training_data: list[str] | str | None = None,
-        size_mb: float | None = None,
+        size_mb: Megabytes | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or model

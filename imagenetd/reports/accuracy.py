@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import AnyCount, OpenShare
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, Design, describe, share
 from imagenetd.reports.evidence import Evidence, ReportResult
@@ -27,9 +28,9 @@ MODEL_COLUMNS = ["model", "role", "family", "regime", "num_classes"]
 class AccuracyReport(Report):
     """Accuracy with Wilson and empirical-Bayes intervals; nuisances that are worse than the rest."""
 
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Slices with fewer images are neither ranked nor tested."""
-    false_discovery_rate: float = 0.05
+    false_discovery_rate: OpenShare = 0.05
     """Accepted share of false alarms among the nuisances that are called worse."""
 
     name: ClassVar[str] = "accuracy"

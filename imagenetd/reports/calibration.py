@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from imagenetd.answers import is_asked
+from imagenetd.ranges import AnyCount, Range
 from imagenetd.records import Kind
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
@@ -20,9 +21,9 @@ from imagenetd.statistics.calibration import Calibration, calibrate
 class CalibrationReport(Report):
     """Expected calibration error of every model on every nuisance."""
 
-    num_bins: int = 15
+    num_bins: Annotated[int, Range(1, 10_000)] = 15
     """Bins of equal width of the confidence."""
-    min_images: int = 30
+    min_images: AnyCount = 30
     """Slices with fewer images are not ranked: their error is mostly luck."""
 
     name: ClassVar[str] = "calibration"

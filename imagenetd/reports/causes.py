@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import AnyCount, Range
 from imagenetd.records import Kind
 from imagenetd.reports.confusions import category_confusion_table, confusion_table, nature_table
 from imagenetd.reports.design import ALL, Design, share
@@ -20,11 +21,11 @@ from imagenetd.statistics.variance import variance_components
 class CausesReport(Report):
     """Variance components, nuisances that always fail, confusion pairs, near and far failures."""
 
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Nuisances with fewer images are not ranked."""
-    max_confusions: int = 200
+    max_confusions: AnyCount = 200
     """Rows of each table of confusions (of each model)."""
-    near_distance: int = 4
+    near_distance: Annotated[int, Range(0, 1000)] = 4
     """Steps in WordNet up to which a wrong answer is near; among the 113 categories 5% of all pairs are."""
 
     name: ClassVar[str] = "causes"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.numerals import p_value
+from imagenetd.ranges import AnyCount, Draws, Seed
 from imagenetd.reports.design import ALL, Design, label_spaces, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
@@ -30,11 +31,11 @@ MAX_CELL_WEIGHTS = 25_000_000
 class ComparisonReport(Report):
     """Exact McNemar tests, clustered bootstrap intervals, ranks with simultaneous intervals, error consistency."""
 
-    num_draws: int = 1000
+    num_draws: Draws = 1000
     """Resamples of the bootstrap."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the resamples."""
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Sets and kinds with fewer images are not ranked."""
 
     name: ClassVar[str] = "comparison"

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
+from imagenetd.ranges import Range
 from imagenetd.reports.run_report import RunReport
 from imagenetd.reports.tables import csv_text
 from imagenetd.store import write_bytes_atomic, write_json_atomic, write_text_atomic
@@ -16,7 +18,7 @@ class CsvLogger:
         max_failures: Images of failures to be written.
     """
 
-    def __init__(self, folder: str = "csv", max_failures: int = 64) -> None:
+    def __init__(self, folder: str = "csv", max_failures: Annotated[int, Range(0, 100_000)] = 64) -> None:
         self.folder = folder
         self.max_failures = max_failures
 

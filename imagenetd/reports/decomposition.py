@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import Draws, Seed
 from imagenetd.records import Kind
 from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
 from imagenetd.reports.design import ALL, Design, share
@@ -34,9 +35,9 @@ MEANINGS = {
 class DecompositionReport(Report):
     """The drop of every target, arrow by arrow, with intervals that are paired by category."""
 
-    num_draws: int = 1000
+    num_draws: Draws = 1000
     """Resamples of the bootstrap over categories."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the resamples."""
 
     name: ClassVar[str] = "decomposition"

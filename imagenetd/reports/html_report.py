@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from PIL import Image
 
+from imagenetd.ranges import AnyCount, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.gallery import cards
 from imagenetd.reports.html_figures import run_figures
@@ -21,13 +22,13 @@ MAX_TILES = 3
 class HtmlReport:
     """Writes `report.html`: plots, tables and a gallery of failures in one file that needs no network."""
 
-    max_failures: int = 200
+    max_failures: Annotated[int, Range(0, 100_000)] = 200
     """Pictures in the gallery; they make up most of the file's size."""
-    thumbnail_px: int = 256
+    thumbnail_px: Annotated[int, Range(1, 4096)] = 256
     """Longest side of a picture."""
-    max_table_rows: int = 500
+    max_table_rows: Annotated[int, Range(0, 1_000_000)] = 500
     """Rows of a table that the page holds; the CSV files hold all."""
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Slices with fewer images are drawn hollow or left out."""
 
     def page(

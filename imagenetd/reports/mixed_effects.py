@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import AnyCount, Count, Seed
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
@@ -33,11 +34,11 @@ EFFECT_COLUMNS = [
 class MixedEffectsReport(Report):
     """Crossed random effects of category, nuisance and their pairing, for every target (statsmodels)."""
 
-    max_images: int = 4000
+    max_images: Count = 4000
     """Of larger pools a random part of this size is taken: a fit takes about 2 seconds for 1,000 images."""
-    max_pairings: int = 1000
+    max_pairings: AnyCount = 1000
     """With more cells the pairing is left out: its effect is then part of the seed's luck."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the random part."""
 
     name: ClassVar[str] = "mixed_effects"

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from imagenetd.datasets.walk import IMAGE_SUFFIXES
 from imagenetd.decode import Decoding, UndecodableError, decode
 from imagenetd.errors import ConfigError
 from imagenetd.models.open_clip import OpenClipClassifier
+from imagenetd.ranges import Count, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.vocabulary import choose_categories, load_categories
@@ -44,11 +45,11 @@ class NeighboursReport(Report):
     """Folder of photographs, one folder for each category."""
     model: dict[str, Any] = field(default_factory=dict)
     """A dual encoder of `target/`."""
-    num_neighbours: int = 3
+    num_neighbours: Annotated[int, Range(1, 1000)] = 3
     """For each failure."""
-    max_failures: int = 200
+    max_failures: Annotated[int, Range(0, 100_000)] = 200
     """Spread evenly over the failures of the accepted set, else of the mined or the first target's."""
-    max_reference: int = 20000
+    max_reference: Count = 20000
     """Photographs; more are thinned evenly."""
 
     name: ClassVar[str] = "neighbours"

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import Draws, Range, Seed, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
@@ -22,13 +23,13 @@ MIN_CELLS = 10
 class SelectionReport(Report):
     """Roles, k-of-n curves over all subsets, families left out, persistence on other seeds, transfer of failures."""
 
-    num_draws: int = 500
+    num_draws: Draws = 500
     """Resamples of the bootstrap over categories."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the resamples."""
-    min_share: float = 0.5
+    min_share: Share = 0.5
     """A cell is chosen when at least this share of its images on one half of the seeds fails."""
-    max_subsets: int = 1024
+    max_subsets: Annotated[int, Range(1, 1_000_000)] = 1024
     """Rows (subset, k); with more surrogates than these allow, subsets are sampled."""
 
     name: ClassVar[str] = "selection"

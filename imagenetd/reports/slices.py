@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from imagenetd.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
@@ -28,13 +29,13 @@ COLUMNS = [
 class SlicesReport(Report):
     """The worst slices by category, group of categories (WordNet), kind and nuisance, and by pairs of these."""
 
-    num_slices: int = 10
+    num_slices: Annotated[int, Range(1, 100_000)] = 10
     """Slices of each target that are looked at again on the other half."""
-    min_images: int = 10
+    min_images: AnyCount = 10
     """Images that a slice needs on the half where it is found."""
-    size_weight: float = 0.05
+    size_weight: Share = 0.05
     """Between 0 and 1: how much a slice's size counts against its error rate."""
-    false_discovery_rate: float = 0.05
+    false_discovery_rate: OpenShare = 0.05
     """Accepted share of false alarms among the confirmed slices."""
 
     name: ClassVar[str] = "slices"

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 from rich.console import RenderableType
 
+from imagenetd.ranges import AnyCount, Range
 from imagenetd.records import Score
 from imagenetd.reports.plot import nuisance_plot
 from imagenetd.reports.tables import build_tables, cost, write_csv
@@ -18,9 +20,9 @@ from imagenetd.store import write_bytes_atomic
 class TablesReport:
     """Accuracy per kind and per nuisance, yields and cost."""
 
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Cells with fewer images are shown dim (terminal) or hollow (plot)."""
-    max_rows_per_kind: int = 12
+    max_rows_per_kind: Annotated[int, Range(0, 100_000)] = 12
     """Terminal and plot show at most so many nuisances of each kind, the worst; the CSV files hold all."""
     plot: bool = True
     """Also draw `per_nuisance.png`."""

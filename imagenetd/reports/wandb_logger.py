@@ -6,10 +6,11 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from imagenetd.errors import ConfigError, UserError
+from imagenetd.ranges import Range
 from imagenetd.reports.run_report import RunReport
 from imagenetd.reports.tracked import LEVELS
 from imagenetd.reports.wandb_media import logged_media, wandb_artifact
@@ -41,7 +42,7 @@ class WandbLogger:
         mode: str = "auto",
         group: str | None = None,
         tags: list[str] | None = None,
-        max_failures: int = 64,
+        max_failures: Annotated[int, Range(0, 100_000)] = 64,
         artifacts: str = "small",
     ) -> None:
         if mode not in MODES:
