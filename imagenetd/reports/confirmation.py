@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.metrics import wilson_interval
+from imagenetd.ranges import AnyCount
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
@@ -28,7 +29,7 @@ COLUMNS = (
 class ConfirmationReport(Report):
     """Accuracy on another seed of every mined prompt, beside the pool and the mined images."""
 
-    min_images: int = 5
+    min_images: AnyCount = 5
     """Kinds with fewer twins are not told in words."""
 
     name: ClassVar[str] = "confirmation"
