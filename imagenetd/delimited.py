@@ -152,6 +152,7 @@ def read_delimited(
     delimiter: str | None = None,
     error: type[UserError] = DataError,
     may_be_empty: bool = False,
+    header: str | None = None,
 ) -> DelimitedTable:
     """Read a CSV or TSV file with a header.
 
@@ -163,6 +164,7 @@ def read_delimited(
         delimiter: Between cells; None: the first of comma, semicolon, tab, bar that gives the needed columns.
         error: Type of what is raised.
         may_be_empty: A header without lines is fine.
+        header: What the first line could be, for messages; None: the needed columns.
     """
     text = _decoded(read_file(path, title=title, error=error), title, error)
     first_line = 1
@@ -174,7 +176,7 @@ def read_delimited(
     chosen = next((one for one in delimiters if set(needed) <= set(headers[one])), delimiters[0])
     names = headers[chosen]
     if not any(names):
-        raise error(f"{title} is empty. Its first line must name {', '.join(needed)}.")
+        raise error(f"{title} is empty. Make its first line `{header or ','.join(needed)}`.")
     counts = Counter(name for name in names if name)
     twice = [name for name in known if counts[name] > 1]
     lacking = [name for name in needed if not counts[name]]
@@ -185,8 +187,8 @@ def read_delimited(
     if lacking:
         shown = ", ".join(_printable(name)[:40] for name in names[:12])
         raise error(
-            f"{title} lacks the columns {', '.join(lacking)}; line {first_line} names {shown}. "
-            f"Its first line must name {', '.join(needed)}."
+            f"{title} lacks the columns {', '.join(lacking)}; line {first_line} names {shown}, but {_needed(needed)}. "
+            f"Make its first line `{header or ','.join(needed)}`."
         )
     positions = {name: position for position, name in enumerate(names) if counts[name] == 1}
     rows: list[DelimitedRow] = []
@@ -331,6 +333,11 @@ def _fitted(
             f"{names[len(cells)]}. Is the line cut short?"
         )
     return tuple(from_csv(cell) for cell in cells[: len(names)])
+
+
+def _needed(columns: Sequence[str]) -> str:
+    names = ", ".join(f"`{column}`" for column in columns)
+    return f"a column {names} is needed" if len(columns) == 1 else f"the columns {names} are needed"
 
 
 def _printable(text: str) -> str:

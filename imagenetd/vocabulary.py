@@ -1,6 +1,5 @@
 """The words of ImageNet-D: 113 categories, and 547 nuisances of three kinds, raw and as they stand in prompts."""
 
-import csv
 import difflib
 import functools
 import json
@@ -8,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagenetd.delimited import read_delimited
 from imagenetd.errors import VocabularyError
-from imagenetd.escaping import from_csv
 from imagenetd.records import NUISANCE_KINDS, Kind, Word
 
 VOCABULARY_VERSION = "imagenet_d_v1"
@@ -203,20 +202,22 @@ def _read_csv(name: str, option: str) -> list[str]:
     """Return the `name` column of a CSV file."""
     path = VOCABULARY_DIR / name if Path(name).name == name and not Path(name).is_file() else Path(name)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if "name" not in (reader.fieldnames or ()):
-                raise VocabularyError(
-                    f"{option}={name} has the header {reader.fieldnames}, but a column `name` is needed. "
-                    "Make its first line `code,name`."
-                )
-            return [from_csv(row["name"] or "") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = read_delimited(
+            path,
+            title=f"{option}={name}",
+            needed=("name",),
+            error=VocabularyError,
+            may_be_empty=True,
+            header="code,name",
+        )
+    except VocabularyError as error:
+        if path.is_file():
+            raise
         lists = ", ".join(sorted(file.name for file in VOCABULARY_DIR.glob("*.csv")))
-        reason = getattr(error, "strerror", None) or str(error)
         raise VocabularyError(
-            f"{option}={name} cannot be read ({reason}). Give a list of names, a CSV file's path, or one of {lists}."
+            f"{error} Give a list of names, a CSV file's path, or one of {lists}."
         ) from error
+    return [row.text("name") for row in table.rows]
 
 
 def _refuse_repeated(words: Sequence[str], option: str) -> None:

@@ -180,7 +180,7 @@ def test_a_label_file_that_lists_a_missing_or_repeated_file_is_told(tmp_path: Pa
     labels = tmp_path / "labels.csv"
     labels.write_text("file,category\na.png,banana\ngone.png,banana\n")
     assert [problem.reason for problem in listed(tmp_path, labels=str(labels)).problems] == [
-        "a link to nothing"
+        "there is no such file"
     ]
     labels.write_text("file,category\na.png,banana\na.png,t_shirt\n")
     assert "lists a.png twice" in refused(tmp_path, labels=str(labels))
@@ -224,3 +224,116 @@ def test_a_wrong_label_map_is_refused(label_map: object, message: str, tmp_path:
     put(tmp_path, "dogs/a.png")
     with pytest.raises(DataError, match=message):
         listed(tmp_path, label_map=label_map, on_unknown="list")
+
+
+def test_a_label_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "sub/a.png", "b.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes(
+        "\ufeffFile;Category;Kind\r\nsub\\\\a.png;Banana;\r\nb.png ;t_shirt;mine\r\n;;\r\n".encode()
+    )
+    first, second = listed(tmp_path, labels=str(labels)).entries
+    assert (first.file, first.category, first.kind) == ("b.png", "t_shirt", "mine")
+    assert (second.file, second.category, second.kind) == ("sub/a.png", "banana", "folder")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.png", "line 2 has 1 cells"),
+        (",banana", "line 2, column file names no file"),
+        ("a.png,", "1 unknown labels: '' (it has no label)"),
+        ("a.png,banana,extra", "line 2 has 3 cells"),
+        ("a.png,banana\n./a.png,banana", "line 3, column file lists a.png twice, as line 2 does"),
+        ("a.png,banana\nb.png,BANANA", "holds 'banana' and 'BANANA', which both read as banana"),
+        ("a.png,\xff", "is not UTF-8"),
+    ],
+)
+def test_a_line_of_a_label_file_without_a_plain_meaning_is_named(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "labels.csv").write_bytes(f"file,category\n{line}\n".encode("latin-1"))
+    assert message in refused(tmp_path, labels=str(tmp_path / "labels.csv"))
+
+
+def test_folders_that_differ_only_in_spelling_are_not_merged(tmp_path: Path) -> None:
+    put(tmp_path, "t_shirt/a.png", "T-shirt/b.png")
+    assert "holds 'T-shirt' and 't_shirt', which both read as t_shirt" in refused(tmp_path)
+    assert len(listed(tmp_path, label_map={"t_shirt": "t_shirt", "T-shirt": "t_shirt"}).entries) == 2
+
+
+def test_a_key_and_its_wordnet_id_are_one_category(tmp_path: Path) -> None:
+    assert len(listed(put(tmp_path, "banana/a.png", "n07753592/b.png")).entries) == 2
+
+
+def test_two_classes_that_differ_in_one_capital_stay_two(tmp_path: Path) -> None:
+    put(tmp_path, "Cardigan/dog.png", "cardigan/jacket.png")
+    found = listed(tmp_path, label_map={"Cardigan": 264, "cardigan": 474})
+    assert {entry.file: entry.category for entry in found.entries} == {
+        "Cardigan/dog.png": "Cardigan",
+        "cardigan/jacket.png": "cardigan",
+    }
+    (tmp_path / "Cardigan").rename(tmp_path / "CARDIGAN")
+    message = refused(tmp_path, label_map={"Cardigan": 264, "cardigan": 474})
+    assert "'CARDIGAN' (it may mean Cardigan or cardigan: spell it exactly)" in message
+
+
+def test_splits_are_never_merged(tmp_path: Path) -> None:
+    above, below = tmp_path / "above", tmp_path / "below"
+    put(above, "train/banana/a.png", "val/banana/b.png")
+    assert "a split: name one, e.g. data.root=.../train" in refused(above)
+    assert len(listed(above / "val").entries) == 1
+    put(below, "banana/train/a.png", "banana/val/b.png")
+    assert "holds the splits train, val below its categories" in refused(below)
+
+
+def test_a_number_is_not_read_by_its_digits(tmp_path: Path) -> None:
+    put(tmp_path, "-1/a.png", "1/b.png")
+    message = refused(tmp_path, label_map={"1": "banana"})
+    assert "holds 1 unknown labels: '-1' (a number without a name" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("map.json", '{"a": 1, "a": 2}', "names 'a' twice in one object"),
+        ("map.yaml", "a: 1\nb: 3\na: 2\n", "names 'a' twice"),
+        ("map.csv", "name,label\na,1\na,2\n", "line 3, column name repeats 'a' of line 2"),
+        ("map.csv", "name,label\na,\n", "line 2, column label is empty"),
+        ("map.yaml", "no: 1\n", "holds the name False, which is no text"),
+        ("map.yaml", "a: [1\n", "is no YAML"),
+        ("map.json", '["tench", "goldfish"]', "holds no mapping of names to labels"),
+        ("map.json", '{"a": true}', "neither a category nor ImageNet ids"),
+        ("map.json", '{"a": null}', "neither a category nor ImageNet ids"),
+        ("map.json", '{"a": 1.5}', "neither a category nor ImageNet ids"),
+        ("map.json", '{"a": -1}', "neither a category nor ImageNet ids"),
+        ("map.json", '{"0": "background", "1": "n01440764"}', "gives '0' the label 'background'"),
+        ("map.json", '{"a": [207, 208], "b": 208}', "gives the ImageNet class 208 to 'a' and to 'b'"),
+    ],
+)
+def test_a_label_map_that_is_not_plain_is_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    put(tmp_path / "root", "a/x.png", "b/y.png")
+    (tmp_path / name).write_text(text)
+    assert message in refused(tmp_path / "root", label_map=str(tmp_path / name))
+
+
+def test_a_label_map_may_have_a_mark_and_whole_numbers_with_a_point(tmp_path: Path) -> None:
+    put(tmp_path / "root", "dogs/a.png", "hounds/b.png")
+    (tmp_path / "map.json").write_bytes(b"\xef\xbb\xbf" + b'{"dogs": [207.0, "208.0"], "hounds": [208, 207]}')
+    found = listed(tmp_path / "root", label_map=str(tmp_path / "map.json"))
+    assert {entry.category for entry in found.entries} == {"dogs"}
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "banana/a.png", "t_shirt/b.png")
+    listdir = os.listdir
+
+    def stale(path: bytes) -> list[bytes]:
+        if path.endswith(b"t_shirt"):
+            raise OSError(116, "Stale file handle")
+        return listdir(path)
+
+    monkeypatch.setattr("os.listdir", stale)
+    (problem,) = listed(tmp_path).problems
+    assert (problem.file, problem.reason) == ("t_shirt", "this folder cannot be listed (Stale file handle)")

@@ -1,16 +1,16 @@
 """A plain folder of images: one folder for each category, or a CSV file that says what each file shows."""
 
-import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from imagenetd.datasets.dataset import UNKNOWN_LABEL, Entry, Listing, MappedDataset, Problem, unreadable
-from imagenetd.datasets.labels import NameResolver
-from imagenetd.datasets.walk import FoundFile, problem_of, shown
+from imagenetd.datasets.labels import SPLIT_NAMES, NameResolver, refuse_merged
+from imagenetd.datasets.walk import FoundFile, listed_path, problem_of, shown
+from imagenetd.delimited import read_delimited
 from imagenetd.errors import DataError
-from imagenetd.escaping import from_csv_row
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.vocabulary import Category
 
@@ -58,6 +58,8 @@ class FolderDataset(MappedDataset):
             else:
                 listing.entries.append(Entry(file.shown, file.path, category, self.kind))
         self._refuse_other_layout(unknown)
+        refuse_merged((file.parts[0] for file in found.files), resolver, where=f"data.root={self.root}")
+        self._refuse_splits_below(listing)
         return self.settle(listing, unknown, resolver)
 
     def _refuse_other_layout(self, unknown: Counter[str]) -> None:
@@ -67,41 +69,47 @@ class FolderDataset(MappedDataset):
                 "this is the layout of ImageNet-D. Use data=imagenet_d."
             )
 
+    def _refuse_splits_below(self, listing: Listing) -> None:
+        """Raise DataError where every image would count for several splits that lie below the categories."""
+        below = {
+            entry.file.split("/")[1].casefold() for entry in listing.entries if entry.file.count("/") > 1
+        }
+        splits = sorted(below & SPLIT_NAMES)
+        if len(splits) > 1:
+            raise DataError(
+                f"data.root={self.root} holds the splits {', '.join(splits)} below its categories, which would be "
+                "merged. Copy or link one of them into a folder of its own, or list its files with data.labels."
+            )
+
     def _by_labels(self, resolver: NameResolver) -> Listing:
         root, listing, unknown = self.folder(), Listing(), Counter[str]()
-        for row in self._rows():
-            path = os.fsencode(row["file"])
+        table = read_delimited(
+            Path(str(self.labels)),
+            title=f"data.labels={self.labels}",
+            needed=HELD_BY_LABELS,
+            optional=("kind", "nuisance"),
+        )
+        lines: dict[bytes, int] = {}
+        for row in table.rows:
+            path = listed_path(root, row.raw("file"))
+            if path == b"." or not row.has("file"):
+                raise row.error("file", "names no file")
+            if (before := lines.setdefault(path, row.line)) != row.line:
+                raise row.error(
+                    "file", f"lists {shown(path)} twice, as line {before} does. Remove one of the lines"
+                )
             file = FoundFile(path, problem_of(os.path.join(os.fsencode(root), path)))
-            category = resolver.find(row["category"])
+            name = row.text("category", default="")
+            category = resolver.find(name) if name else None
             if category is None:
-                unknown[row["category"]] += 1
-                reason = f"label {row['category']!r}: {resolver.hint(row['category'])}"
+                unknown[name] += 1
+                reason = f"line {row.line}, label {name!r}: {resolver.hint(name)}"
                 listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, reason))
             elif file.problem:
                 listing.problems.append(unreadable(file, category))
             else:
-                kind, nuisance = row.get("kind") or self.kind, row.get("nuisance") or ""
+                kind, nuisance = row.text("kind", default=self.kind), row.text("nuisance", default="")
                 listing.entries.append(Entry(shown(path), path, category, kind, nuisance))
-        repeated = [file for file, count in Counter(e.path for e in listing.entries).items() if count > 1]
-        if repeated:
-            raise DataError(
-                f"data.labels={self.labels} lists {shown(repeated[0])} twice. Remove one of the lines."
-            )
+        names = [row.text("category", default="") for row in table.rows]
+        refuse_merged(names, resolver, where=f"data.labels={self.labels}")
         return self.settle(listing, unknown, resolver)
-
-    def _rows(self) -> Iterator[dict[str, str]]:
-        try:
-            with open(str(self.labels), newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-                reader = csv.DictReader(stream)
-                lacking = [name for name in HELD_BY_LABELS if name not in (reader.fieldnames or ())]
-                if lacking:
-                    raise DataError(
-                        f"data.labels={self.labels} lacks the columns {', '.join(lacking)}; it has "
-                        f"{', '.join(reader.fieldnames or ['no header'])}. Its first line must name file and category."
-                    )
-                yield from map(from_csv_row, reader)
-        except (OSError, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DataError(
-                f"data.labels={self.labels} cannot be read ({reason}). Name a CSV file."
-            ) from error

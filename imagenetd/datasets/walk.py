@@ -91,12 +91,22 @@ def subfolders(root: Path) -> Iterator[str]:
             yield entry.name
 
 
+def listed_path(root: Path, name: str) -> bytes:
+    """Return the path, relative to the root, that a line of a table means: as it stands, or as Windows writes it."""
+    spellings = (name, name.strip(), name.strip().replace("\\", "/"))
+    found = next((one for one in spellings if one and "\0" not in one and (root / one).exists()), name)
+    return os.path.normpath(os.fsencode(found))
+
+
 def _walk(base: bytes, below: bytes, ancestors: frozenset[tuple[int, int]], found: Found) -> None:
     folder = os.path.join(base, below) if below else base
     try:
         names = sorted(os.listdir(folder))
     except PermissionError:
         found.files.append(FoundFile(below, "no permission to list this folder"))
+        return
+    except OSError as error:
+        found.files.append(FoundFile(below, f"this folder cannot be listed ({error.strerror})"))
         return
     for name in names:
         path = os.path.join(below, name) if below else name
@@ -135,7 +145,9 @@ def problem_of(full: bytes) -> str:
     try:
         mode = os.stat(full).st_mode
     except FileNotFoundError:
-        return "a link to nothing"
+        return "a link to nothing" if os.path.islink(full) else "there is no such file"
+    except ValueError:  # a NUL in the name
+        return "no name of a file"
     except OSError as error:
         return f"cannot be reached ({error.strerror})"
     kinds = (
