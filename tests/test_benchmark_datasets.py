@@ -321,3 +321,122 @@ def test_parquet_files_are_read_by_their_splits(
         HuggingFaceDataset(root=str(tmp_path / "files"))
     )
     assert len(listed(HuggingFaceDataset(root=str(tmp_path / "files"), split="test"), ALL).entries) == 3
+
+
+def test_class_folders_that_count_from_one_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "1/a.png", "999/b.png", "1000/c.png")
+    assert "holds the folder 1000, but ImageNet numbers its classes 0..999" in refused(imagenet_val(tmp_path))
+
+
+def test_class_folders_are_named_in_one_way(tmp_path: Path) -> None:
+    put(tmp_path / "mixed", "954/a.png", "n02708093/b.png")
+    assert "holds class numbers (954) beside WordNet ids (n02708093)" in refused(
+        imagenet_val(tmp_path / "mixed")
+    )
+    put(tmp_path / "twice", "7/a.png", "007/b.png")
+    assert "which are one class" in refused(imagenet_val(tmp_path / "twice"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a,n07753592 1 2 3 4\na,n02708093\n", "line 3, column ImageId repeats 'a' of line 2"),
+        ("a,\n", "line 2, column PredictionString is empty"),
+        ("a,n99999999\n", "line 2, column PredictionString begins with 'n99999999'"),
+    ],
+)
+def test_a_line_of_the_label_file_of_imagenet_that_means_no_class_is_named(
+    lines: str, message: str, tmp_path: Path
+) -> None:
+    put(tmp_path / "root", "a.png")
+    (tmp_path / "labels.csv").write_text(f"ImageId,PredictionString\n{lines}")
+    assert message in refused(imagenet_val(tmp_path / "root", labels=str(tmp_path / "labels.csv")))
+
+
+def test_what_a_label_file_of_imagenet_and_the_folder_lack_is_counted(tmp_path: Path) -> None:
+    put(tmp_path / "root", "a.png", "b.png")
+    (tmp_path / "labels.csv").write_text("ImageId,PredictionString\na,n07753592\nc,n07753592\n")
+    found = listed(imagenet_val(tmp_path / "root", labels=str(tmp_path / "labels.csv")), ALL)
+    assert dict(found.ignored) == {
+        "lines of data.labels whose image is not there": 1,
+        "images that data.labels does not list": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({index: 0 for index in range(1, 1001)}, "each of the ImageNet ids 0..999 must stand there once"),
+        ({index: 2.5 for index in range(1000)}, "gives the id 0 the class 2.5"),
+        ({index: 9 for index in range(1000)}, "gives the id 0 the class 9"),
+        ([0] * 1000, "holds no mapping"),
+    ],
+)
+def test_a_map_of_imagenet_9_that_is_shifted_or_no_map_is_refused(
+    content: Any, message: str, tmp_path: Path
+) -> None:
+    put(tmp_path / "root", "mixed_same/val/00_dog/a.png")
+    dataset = imagenet_9(tmp_path)
+    (tmp_path / "map.json").write_text(json.dumps(content))
+    assert message in refused(dataset)
+
+
+def test_a_class_of_imagenet_9_with_the_number_of_another_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "root", "mixed_same/val/01_dog/a.png")
+    assert "calls class 01 'dog', which has another number" in refused(imagenet_9(tmp_path))
+
+
+def test_two_copies_of_a_corruption_are_never_merged(tmp_path: Path) -> None:
+    files = [f"{top}fog/{severity}/n07753592/a.png" for top in ("", "weather/") for severity in range(1, 6)]
+    assert "several times (fog, weather/fog)" in refused(imagenet_c(put(tmp_path, *files)))
+
+
+def test_severities_with_different_numbers_of_images_are_refused(tmp_path: Path) -> None:
+    files = [f"fog/{severity}/n07753592/{name}.png" for severity in range(1, 6) for name in "ab"]
+    put(tmp_path, *files)
+    (tmp_path / files[-1]).unlink()
+    message = refused(imagenet_c(tmp_path, num_classes=1))
+    assert "holds 1 images of fog/5, but 2 of fog/1" in message
+    assert len(listed(imagenet_c(tmp_path), ALL).entries) == 9
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1.png\tbanana\tbannana\tmug\n", "line 2, column top1_pred_cate holds 'bannana'"),
+        ("1.png\tbanana\tbanana\tbanana\n", "names banana as its own rival"),
+        ("1.png\tbanana\tmug\n", "line 2 has 3 cells"),
+        ("1.png\tbanana\tmug\ttie\n1.png\tbanana\ttie\tmug\n", "lists 1.png twice, with the rivals mug, tie"),
+    ],
+)
+def test_a_question_without_a_plain_meaning_is_refused(rows: str, message: str, tmp_path: Path) -> None:
+    put(tmp_path, "background/banana/1.png", "questions/x.png")
+    header = "image_dir\tgt_category\ttop1_pred_cate\ttop2_pred_cate\n"
+    (tmp_path / "questions" / "background.csv").write_text(header + rows)
+    assert message in refused(imagenet_d(tmp_path))
+
+
+def test_samples_with_one_file_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "b/1.png")
+    samples = [
+        {"filepath": f"{place}/1.png", "tags": ["material", "validation"], "truth": {"label": label}}
+        for place, label in (("a", "mug"), ("b", "banana"))
+    ]
+    (tmp_path / "samples.json").write_text(json.dumps({"samples": samples}))
+    found = {entry.file: entry.category for entry in listed(imagenet_d(tmp_path), ALL).entries}
+    assert found == {"a/1.png": "mug", "b/1.png": "banana"}
+
+
+@pytest.mark.parametrize("content", ['{"samples": [3]}', '{"samples": {}}', "[]", "{"])
+def test_a_file_of_samples_that_is_none_is_one_line(content: str, tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png")
+    (tmp_path / "samples.json").write_text(content)
+    assert "samples.json" in refused(imagenet_d(tmp_path))
+
+
+def test_half_of_the_columns_of_an_export_are_not_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, "background/banana/1.png")
+    (tmp_path / "images.csv").write_text(
+        "file,category,kind,prompt\nbackground/banana/1.png,banana,background,p\n"
+    )
+    assert "lacks the columns nuisance of an export" in refused(imagenet_d(tmp_path))

@@ -1,6 +1,5 @@
 """ImageNet-9: foregrounds and backgrounds mixed, and the background gap (Xiao et al. 2020)."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
+from imagenetd.datasets.dataset import DOCS, UNKNOWN_LABEL, Dataset, Entry, Listing, Problem, unreadable
 from imagenetd.datasets.labels import NameResolver
 from imagenetd.datasets.walk import subfolders
+from imagenetd.delimited import read_foreign_json
 from imagenetd.errors import DataError
+from imagenetd.imagenet import NUM_CLASSES
 from imagenetd.vocabulary import Category
 
 VARIANTS = (
@@ -32,6 +33,7 @@ CLASSES = (
 )
 # fmt: on
 MAP_FILE = "in_to_in9.json"
+WHERE = f"Get {MAP_FILE} from github.com/MadryLab/backgrounds_challenge and name it with data.class_map=FILE."
 
 
 @dataclass(kw_only=True)
@@ -50,19 +52,23 @@ class ImageNet9Dataset(Dataset):
         """Return the nine classes, each with all of its ImageNet ids."""
         path = Path(self.class_map) if self.class_map else self.folder() / MAP_FILE
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            class_of = {int(index): int(number) for index, number in content.items()}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            content = read_foreign_json(path, title=str(path))
+        except DataError as error:
+            raise DataError(f"{error} {WHERE}") from error
+        if not isinstance(content, dict) or {str(index) for index in range(NUM_CLASSES)} != set(content):
+            held = f"{len(content)} entries" if isinstance(content, dict) else "no mapping"
             raise DataError(
-                f"{path} cannot be read as the map of ImageNet-9 ({reason}). Get {MAP_FILE} from "
-                f"github.com/MadryLab/backgrounds_challenge and name it with data.class_map=FILE."
-            ) from error
-        ids = {number: tuple(i for i, n in sorted(class_of.items()) if n == number) for number in range(9)}
-        if len(class_of) != 1000 or not all(ids.values()):
-            raise DataError(
-                f"{path} maps {len(class_of)} ImageNet ids, but 1,000 to nine classes are needed. Get it again."
+                f"{path} holds {held}, but each of the ImageNet ids 0..{NUM_CLASSES - 1} must stand there once. {WHERE}"
             )
+        wrong = [index for index, number in content.items() if number not in range(-1, 9) or number is True]
+        if wrong:
+            raise DataError(
+                f"{path} gives the id {wrong[0]} the class {content[wrong[0]]!r}, not -1..8. {WHERE}"
+            )
+        class_of = {int(index): int(number) for index, number in content.items()}
+        ids = {number: tuple(i for i, n in sorted(class_of.items()) if n == number) for number in range(9)}
+        if not all(ids.values()):
+            raise DataError(f"{path} leaves one of the nine classes without an ImageNet id. {WHERE}")
         return tuple(
             Category(name.replace(" ", "_"), name, ids[number]) for number, name in enumerate(CLASSES)
         )
@@ -81,10 +87,15 @@ class ImageNet9Dataset(Dataset):
             if file.parts[0] not in wanted or not parts:
                 listing.ignored["files outside the variants' folders"] += 1
                 continue
-            name = re.sub(r"^\d+[_ ]", "", parts[0])
+            number, name = re.fullmatch(r"(?:(\d+)[_ ])?(.*)", parts[0], re.DOTALL).groups()  # type: ignore[union-attr]
             category = resolver.find(name)
+            if category is not None and number and int(number) != CLASSES.index(category.replace("_", " ")):
+                raise DataError(
+                    f"data.root={self.root} calls class {number} {name!r}, which has another number."
+                )
             if category is None:
                 unknown[parts[0]] += 1
+                listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, f"label {parts[0]!r}"))
             elif file.problem:
                 listing.problems.append(unreadable(file, category))
             else:

@@ -1,15 +1,17 @@
 """ImageNet-C: common corruptions at five severities, and the mean corruption error (Hendrycks & Dietterich 2019)."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.datasets.dataset import DOCS, Entry
+from imagenetd.datasets.dataset import DOCS, Entry, Listing
 from imagenetd.datasets.walk import FoundFile, subfolders
 from imagenetd.datasets.wordnet import WordNetDataset, class_id
 from imagenetd.errors import DataError
+from imagenetd.vocabulary import Category
 
 GROUPS = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -52,6 +54,13 @@ class ImageNetCDataset(WordNetDataset):
             path for pattern in ("*/", "*/*/") for path in sorted(root.glob(pattern)) if path.name in GROUP_OF
         ]
         names = {path.name for path in found}
+        twice = sorted(name for name, count in Counter(path.name for path in found).items() if count > 1)
+        if twice:
+            places = ", ".join(str(path.relative_to(root)) for path in found if path.name == twice[0])
+            raise DataError(
+                f"data.root={self.root} holds the corruption {twice[0]} several times ({places}), which would be "
+                "merged. Name the folder of one copy."
+            )
         wanted = set(self.corruptions or ())
         if unknown := sorted(wanted - set(GROUP_OF)):
             raise DataError(f"data.corruptions names {unknown[0]!r}; ImageNet-C has {', '.join(GROUP_OF)}.")
@@ -75,6 +84,24 @@ class ImageNetCDataset(WordNetDataset):
         """Return the row of an image: the group is its kind, the corruption its nuisance."""
         corruption, severity, _ = _place(file.parts)
         return Entry(file.shown, file.path, category, GROUP_OF[corruption], corruption, severity)
+
+    def listing(self, categories: Sequence[Category]) -> Listing:
+        """Return the images; DataError where corruptions and severities hold different numbers of them."""
+        listing = super().listing(categories)
+        cells = Counter((entry.nuisance, entry.severity) for entry in listing.entries)
+        cells.update(
+            (parts[position - 2], int(parts[position - 1]))
+            for problem in listing.problems
+            if (position := _place(parts := problem.file.split("/"))[2])
+        )
+        if len(set(cells.values())) > 1 and self.num_classes is not None:
+            most, least = max(cells, key=lambda cell: cells[cell]), min(cells, key=lambda cell: cells[cell])
+            raise DataError(
+                f"data.root={self.root} holds {cells[least]:,} images of {least[0]}/{least[1]}, but {cells[most]:,} of "
+                f"{most[0]}/{most[1]}: a mean over them would compare different images. Get it again, or do not count "
+                f"with data.num_classes=null; {DOCS}"
+            )
+        return listing
 
     def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the error of every model by corruption and severity, and the mean corruption error."""

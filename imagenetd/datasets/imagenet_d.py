@@ -1,7 +1,5 @@
 """ImageNet-D in the folders of the release, which `export=folder` writes too, or as the FiftyOne export of it."""
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.datasets.dataset import DOCS, UNKNOWN_LABEL, Dataset, Entry, Listing, Problem, unreadable
-from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.labels import NameResolver, refuse_merged
 from imagenetd.datasets.own_export import OwnExport, read_own_export
 from imagenetd.datasets.walk import FoundFile
+from imagenetd.delimited import read_delimited, read_foreign_json
 from imagenetd.errors import DataError
-from imagenetd.escaping import from_csv_row
 from imagenetd.records import NUISANCE_KINDS
-from imagenetd.vocabulary import Category
+from imagenetd.vocabulary import Category, load_categories
 
 RELEASED = {"background": 3764, "texture": 498, "material": 573}
 """Images of each kind (paper, section 3.4)."""
@@ -68,6 +66,13 @@ class ImageNetDDataset(Dataset):
                 nuisance, prompt = export.told(file.shown, category, kind)
                 entry = Entry(file.shown, file.path, category, kind, nuisance, rival=rival, text=prompt)
                 listing.entries.append(entry)
+        for kind in chosen:
+            names = {
+                entry.file.split("/")[-2]
+                for entry in listing.entries
+                if entry.kind == kind and "/" in entry.file
+            }
+            refuse_merged(sorted(names), resolver, where=f"data.root={self.root}")
         self.settle(listing, unknown, resolver)
         self._check_counts(listing, chosen, len(categories), export)
         return listing
@@ -113,24 +118,28 @@ def _place(file: FoundFile, labels: dict[str, tuple[str | None, str]]) -> tuple[
 
 
 def _sample_labels(root: Path) -> dict[str, tuple[str | None, str]]:
-    """Return file -> kind and label of a FiftyOne export, for media whose path says neither."""
+    """Return file -> kind and label of a FiftyOne export, for media whose path says neither.
+
+    A file is known by its name alone where only one sample has it.
+    """
     path = root / SAMPLES_FILE
-    try:
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is no FiftyOne export ({type(error).__name__}): a list `samples` is needed. Get it again."
-        ) from error
+    content = read_foreign_json(path, title=str(path))
+    samples = content.get("samples") if isinstance(content, dict) else None
+    if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
+        raise DataError(f"{path} is no FiftyOne export: a list `samples` is needed. Get it again.")
     found: dict[str, tuple[str | None, str]] = {}
+    names = Counter(Path(str(sample.get("filepath", ""))).name for sample in samples)
     for sample in samples:
-        texts = [
-            *sample.get("tags", []),
-            *(text for value in sample.values() for text in _label_texts(value)),
-        ]
+        tags = sample.get("tags")
+        labels = [text for value in sample.values() for text in _label_texts(value)]
+        texts = [*labels, *(str(tag) for tag in tags if isinstance(tags, list))] if tags else labels
         kind = next((text for text in texts if text in NUISANCE_KINDS), None)
         label = next((text for text in texts if text not in NUISANCE_KINDS), "")
         file = str(sample.get("filepath", ""))
-        found[file] = found[Path(file).name] = (kind, label)
+        if found.setdefault(file, (kind, label)) != (kind, label):
+            raise DataError(f"{path} lists {file} twice, as {found[file][1]!r} and {label!r}. Get it again.")
+        if names[Path(file).name] == 1:
+            found[Path(file).name] = (kind, label)
     return found
 
 
@@ -142,20 +151,28 @@ def _label_texts(value: Any) -> list[str]:
 
 def _rivals(root: Path, resolver: NameResolver) -> dict[tuple[str, str, str], str]:
     """Return (kind, category, file name) -> rival: CLIP's best wrong category, as in the paper's questions."""
-    rivals = {}
+    rivals: dict[tuple[str, str, str], str] = {}
+    everything = NameResolver(tuple(load_categories().values()))
     for kind in NUISANCE_KINDS:
         path = root / "questions" / f"{kind}.csv"
         if not path.is_file():
             continue
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            if not set(QUESTION_COLUMNS) <= set(reader.fieldnames or ()):
-                raise DataError(
-                    f"{path} lacks the columns {', '.join(QUESTION_COLUMNS)} (tab-separated). Get it again."
-                )
-            for row in map(from_csv_row, reader):
-                truth, first, second = (resolver.find(row[name] or "") for name in QUESTION_COLUMNS[1:])
-                rival = second if first == truth else first
-                if truth and rival:
-                    rivals[(str(kind), truth, Path(row["image_dir"]).name)] = rival
+        table = read_delimited(
+            path, title=str(path), needed=QUESTION_COLUMNS, delimiter="\t", may_be_empty=True
+        )
+        for row in table.rows:
+            for column in QUESTION_COLUMNS[1:]:
+                name = row.text(column)
+                if resolver.find(name) is None and everything.find(name) is None:
+                    raise row.error(column, f"holds {name!r}, which is no category: {everything.hint(name)}")
+            truth, first, second = (resolver.find(row.text(name)) for name in QUESTION_COLUMNS[1:])
+            rival = second if first == truth else first
+            if truth and rival == truth:
+                raise row.error(QUESTION_COLUMNS[3], f"names {truth} as its own rival")
+            if truth and rival:
+                place = (str(kind), truth, Path(row.text("image_dir")).name)
+                if rivals.setdefault(place, rival) != rival:
+                    raise row.error(
+                        "image_dir", f"lists {place[2]} twice, with the rivals {rivals[place]}, {rival}"
+                    )
     return rivals

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from PIL import Image
 
 from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
-from imagenetd.datasets.labels import NameResolver
+from imagenetd.datasets.labels import NameResolver, refuse_merged
 from imagenetd.decode import UndecodableError
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.ranges import Range
@@ -54,6 +54,7 @@ class ObjectNetDataset(Dataset):
         found, resolver = self.files(), NameResolver(categories)
         listing = Listing(ignored=found.ignored)
         seen: set[str] = set()
+        names: set[str] = set()
         for file in found.files:
             parts = file.parts[1:] if file.parts[0] == "images" else file.parts
             category = resolver.find(parts[0]) if len(parts) > 1 else None
@@ -61,10 +62,12 @@ class ObjectNetDataset(Dataset):
                 listing.ignored["files of objects that are no category of this run"] += 1
                 continue
             seen.add(category)
+            names.add(parts[0])
             if file.problem:
                 listing.problems.append(unreadable(file, category))
             else:
                 listing.entries.append(Entry(file.shown, file.path, category, self.kind))
+        refuse_merged(sorted(names), resolver, where=f"data.root={self.root}")
         lacking = [category.name for category in categories if category.name not in seen]
         if lacking and self.check_counts:
             raise DataError(

@@ -1,13 +1,12 @@
 """What an export of this package tells beside its images, where the layout is that of the release."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagenetd.datasets.dataset import DOCS, Entry
+from imagenetd.delimited import read_delimited
 from imagenetd.errors import DataError
-from imagenetd.escaping import from_csv_row
 
 IMAGES_FILE = "images.csv"
 """Beside the folders of the kinds; the release has no such file."""
@@ -73,22 +72,24 @@ class OwnExport:
 
 
 def read_own_export(root: Path) -> OwnExport:
-    """Return what `images.csv` tells; another file of this name, without the columns of an export, tells nothing."""
+    """Return what `images.csv` tells; another file of this name, without most columns of an export, tells nothing."""
     path = root / IMAGES_FILE
     if not path.is_file():
         return OwnExport(str(root))
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                return OwnExport(str(root))
-            rows = {
-                row["file"]: Told(row["category"], row["kind"], row["nuisance"] or "", row["prompt"] or "")
-                for row in map(from_csv_row, reader)
-            }
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    table = read_delimited(path, title=str(path), needed=("file",), optional=COLUMNS, may_be_empty=True)
+    lacking = [name for name in COLUMNS if name not in table.columns]
+    if len(lacking) > 2:
+        return OwnExport(str(root))
+    if lacking:
         raise DataError(
-            f"{path} cannot be read ({reason}). Mend it, or take it away to evaluate without nuisances."
-        ) from error
+            f"{path} lacks the columns {', '.join(lacking)} of an export. Export the images again, or take "
+            f"{IMAGES_FILE} away to evaluate the folders without nuisances."
+        )
+    table.refuse_repeated("file")
+    rows = {
+        row.text("file"): Told(
+            row.text("category"), row.text("kind"), row.text("nuisance", default=""), row.raw("prompt")
+        )
+        for row in table.rows
+    }
     return OwnExport(str(root), rows)

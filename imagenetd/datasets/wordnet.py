@@ -1,14 +1,14 @@
 """Datasets in ImageNet's own layout, a folder for each WordNet id: ImageNet-val, -A, -R, -V2, -Sketch, Stylized."""
 
-import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from imagenetd.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
 from imagenetd.datasets.walk import Found, FoundFile, subfolders
+from imagenetd.delimited import read_delimited
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.imagenet import NUM_CLASSES, class_category, ids_by_wnid
 from imagenetd.ranges import Count, Range
@@ -83,7 +83,7 @@ class WordNetDataset(Dataset):
         found = self.files()
         owner = {index: category.name for category in categories for index in category.imagenet_ids}
         listing = Listing(ignored=found.ignored)
-        classes = self._labelled(found) if self.labels else self._in_folders(found)
+        classes = self._labelled(found, listing.ignored) if self.labels else self._in_folders(found)
         for file, index in classes:
             category = owner.get(index) if index is not None else None
             if index is None:
@@ -105,6 +105,7 @@ class WordNetDataset(Dataset):
         return Entry(file.shown, file.path, category, self.kind)
 
     def _in_folders(self, found: Found) -> Iterator[tuple[FoundFile, int | None]]:
+        refuse_other_numbers(self.class_folders(), where=f"data.root={self.root}")
         depth = len(self.base().relative_to(self.folder()).parts)
         prefix = self.base().relative_to(self.folder()).parts
         for file in found.files:
@@ -115,18 +116,31 @@ class WordNetDataset(Dataset):
         """Return the class of a file by its folders below the base, None when they name none."""
         return class_id(parts[0])
 
-    def _labelled(self, found: Found) -> Iterator[tuple[FoundFile, int | None]]:
-        try:
-            with open(str(self.labels), newline="", encoding="utf-8-sig") as stream:
-                rows = list(csv.DictReader(stream))
-            wnids = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
-        except (OSError, KeyError, IndexError, csv.Error) as error:
-            raise DataError(
-                f"data.labels={self.labels} is no label file of ImageNet-val ({type(error).__name__}: {error}): it "
-                "needs the columns ImageId and PredictionString, as Kaggle's LOC_val_solution.csv."
-            ) from error
+    def _labelled(self, found: Found, ignored: Counter[str]) -> Iterator[tuple[FoundFile, int | None]]:
+        table = read_delimited(
+            Path(str(self.labels)),
+            title=f"data.labels={self.labels}",
+            needed=("ImageId", "PredictionString"),
+            header="ImageId,PredictionString` as in Kaggle's `LOC_val_solution.csv",
+        )
+        table.refuse_repeated("ImageId")
+        class_of: dict[str, int] = {}
+        for row in table.rows:
+            wnid = row.text("PredictionString").split()[0]
+            if wnid not in ids_by_wnid():
+                raise row.error(
+                    "PredictionString", f"begins with {wnid[:40]!r}, which is no WordNet id of ImageNet"
+                )
+            class_of[Path(row.text("ImageId")).stem] = ids_by_wnid()[wnid]
+        stems = {Path(file.parts[-1]).stem for file in found.files}
+        if lost := len(class_of.keys() - stems):
+            ignored["lines of data.labels whose image is not there"] += lost
         for file in found.files:
-            yield file, ids_by_wnid().get(wnids.get(Path(file.parts[-1]).stem, ""))
+            index = class_of.get(Path(file.parts[-1]).stem)
+            if index is None and file.is_image_by_name:
+                ignored["images that data.labels does not list"] += 1
+                continue
+            yield file, index
 
     def _check_counts(self, listing: Listing, categories: Sequence[Category]) -> None:
         lost = f" ({len(listing.problems)} more cannot be used)" if listing.problems else ""
@@ -149,6 +163,27 @@ class WordNetDataset(Dataset):
                     f"data.root={self.root} holds {found:,} {what}{lost}, but {self.title} has {wanted:,}. "
                     f"Get it again, or do not count with data.{option}=null; {DOCS}"
                 )
+
+
+def refuse_other_numbers(names: Iterable[str], *, where: str) -> None:
+    """Raise DataError for class folders that count from 1, that name one class twice, or that mix numbers and ids."""
+    names = list(dict.fromkeys(names))
+    beyond = [name for name in names if name.isascii() and name.isdigit() and int(name) >= NUM_CLASSES]
+    if beyond:
+        raise DataError(
+            f"{where} holds the folder {beyond[0]}, but ImageNet numbers its classes 0..{NUM_CLASSES - 1}: these count "
+            "from 1, or by another list. Rename the folders to WordNet ids."
+        )
+    numbers = [name for name in names if class_id(name) is not None and name.isdigit()]
+    ids = [name for name in names if class_id(name) is not None and not name.isdigit()]
+    if numbers and ids:
+        raise DataError(
+            f"{where} holds class numbers ({numbers[0]}) beside WordNet ids ({ids[0]}). Keep one way of naming."
+        )
+    seen: dict[int, str] = {}
+    for name in numbers:
+        if (other := seen.setdefault(int(name), name)) != name:
+            raise DataError(f"{where} holds the folders {other} and {name}, which are one class. Merge them.")
 
 
 def class_id(name: str) -> int | None:

@@ -23,7 +23,7 @@ def read_class_order(classes: str | Sequence[str], *, name: str) -> tuple[int, .
         return None
     path = Path(classes).expanduser()
     try:
-        words = path.read_text(encoding="utf-8").split()
+        words = path.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{name}: classes={classes} is neither {IMAGENET}, nor a list of categories, nor a readable text file "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.csv_files import from_csv_frame
+from imagenetd.delimited import read_delimited
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.vocabulary import clean_category, load_categories
@@ -61,15 +61,10 @@ def released_rivals(spec: str, images: pd.DataFrame) -> dict[str, str]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = from_csv_frame(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"questions: {path} cannot be read: {str(error).splitlines()[0]}") from error
-    lacking = [name for name in COLUMNS if name not in table]
-    if lacking:
-        raise ConfigError(
-            f"questions: {path} lacks {', '.join(lacking)}. It must be TAB separated: {COLUMNS}."
-        )
+    rows = read_delimited(
+        path, title=f"questions: {path}", needed=COLUMNS, delimiter="\t", error=ConfigError
+    ).rows
+    table = pd.DataFrame({name: [row.text(name) for row in rows] for name in COLUMNS})
     kind = path.stem if path.stem in NUISANCE_KINDS else ""
     keys = {clean_category(text): key for key, c in load_categories().items() for text in (key, c.display)}
     names = table[list(COLUMNS[1:])].map(lambda text: keys.get(clean_category(text.strip()), text))

@@ -35,7 +35,7 @@ def _from_file(spec: str, name: str) -> tuple[str, ...]:
     shipped = TEMPLATES_DIR / f"{spec}.txt"
     path = shipped if shipped.is_file() else Path(spec).expanduser()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(sorted(file.stem for file in TEMPLATES_DIR.glob("*.txt")))
         raise ConfigError(
