@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from imagenetd.annotate.refusals import Refusal
 from imagenetd.annotate.room import Room, media_type
 from imagenetd.annotate.shield import Shield
 from imagenetd.annotate.tokens import Badge
+from imagenetd.errors import StoreError
 
 COOKIE = "imagenetd_session"
 CSRF_HEADER = "x-csrf-token"
@@ -50,7 +52,11 @@ class Access:
 
 
 def make_app(
-    room: Room, access: Access, *, on_sent: Callable[[str], None] = lambda worker: None
+    room: Room,
+    access: Access,
+    *,
+    on_sent: Callable[[str], None] = lambda worker: None,
+    on_failure: Callable[[str], None] = lambda reason: None,
 ) -> Starlette:
     """Return the ASGI application for one votes folder.
 
@@ -58,7 +64,12 @@ def make_app(
         room: The folder.
         access: How it may be reached.
         on_sent: Called with the worker's name after each sent task.
+        on_failure: Called with the reason when a disk or database refuses; the worker is asked to try again.
     """
+
+    def spoken(endpoint: Endpoint) -> Endpoint:
+        return _spoken(endpoint, on_failure)
+
     door, page = _Door(room, access, on_sent), Page()
     counter = door.counter
     routes = [
@@ -67,13 +78,13 @@ def make_app(
         Route("/page.css", _fixed(page.style(), "text/css")),
         Route("/favicon.ico", _fixed("", "image/x-icon")),
         Route("/healthz", _fixed("ok\n", "text/plain")),
-        Route("/i/{token}", _spoken(door.invite)),
-        Route("/api/session", _spoken(door.session)),
-        Route("/api/image/{name}", _spoken(door.image)),
-        Route("/api/examples", _spoken(door.order(counter.examples)), methods=["POST"]),
-        Route("/api/task", _spoken(door.order(counter.task)), methods=["POST"]),
-        Route("/api/answer", _spoken(door.order(counter.answer)), methods=["POST"]),
-        Route("/api/submit", _spoken(door.order(counter.submit)), methods=["POST"]),
+        Route("/i/{token}", spoken(door.invite)),
+        Route("/api/session", spoken(door.session)),
+        Route("/api/image/{name}", spoken(door.image)),
+        Route("/api/examples", spoken(door.order(counter.examples)), methods=["POST"]),
+        Route("/api/task", spoken(door.order(counter.task)), methods=["POST"]),
+        Route("/api/answer", spoken(door.order(counter.answer)), methods=["POST"]),
+        Route("/api/submit", spoken(door.order(counter.submit)), methods=["POST"]),
     ]
     shield = Middleware(
         Shield,
@@ -146,15 +157,19 @@ class _Door:
         return self._signer.name("csrf", badge.worker, badge.session)
 
 
-def _spoken(endpoint: Endpoint) -> Endpoint:
-    """Answer a refusal with its status and reason."""
+def _spoken(endpoint: Endpoint, on_failure: Callable[[str], None]) -> Endpoint:
+    """Answer a refusal with its status and reason; what the disk refuses is one that the page tries again."""
 
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except Refusal as refusal:
-            said = {"code": refusal.code, "message": refusal.message}
-            return JSONResponse(said, status_code=refusal.status, headers=NO_STORE)
+        except Refusal as caught:
+            refusal = caught
+        except (OSError, StoreError, sqlite3.Error) as error:
+            on_failure(" ".join(str(error).split()))
+            refusal = refusals.not_kept()
+        said = {"code": refusal.code, "message": refusal.message}
+        return JSONResponse(said, status_code=refusal.status, headers=NO_STORE)
 
     return answered
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenetd.errors import StoreError
-from imagenetd.store import make_folder
+from imagenetd.private import make_private, make_private_file, make_private_folder
+from imagenetd.store import explained
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 20.0
@@ -64,8 +65,12 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        make_folder(path.parent)
+        make_private_folder(path.parent)
         self.path = path
+        with explained(path):
+            make_private_file(path)  # SQLite gives its logs the mode of the file
+            for log in path.parent.glob(f"{path.name}-*"):
+                make_private(log)
         self._lock = threading.RLock()
         try:
             self._connection = sqlite3.connect(

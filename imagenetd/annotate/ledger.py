@@ -51,6 +51,14 @@ class Ledger:
                 (response_of(connection, row["task_id"], row["worker"]), row["submitted_at"]) for row in rows
             ]
 
+    def sent_response(self, task_id: str, worker: str) -> tuple[Response, float]:
+        """Return the response that a worker has sent to a task, and when."""
+        with self._database.reading() as connection:
+            (sent_s,) = connection.execute(
+                "SELECT submitted_at FROM lease WHERE task_id = ? AND worker = ?", (task_id, worker)
+            ).fetchone()
+            return response_of(connection, task_id, worker), sent_s
+
     def progress(self) -> Progress:
         """Return how much all together have sent, and what is missing."""
         with self._database.reading() as connection:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from imagenetd.annotate_config import PageConfig
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.store import make_folder, write_json_atomic
+from imagenetd.private import write_private_json
 
 OPTIONS_FILE = "options.json"
 Section = TypeVar("Section")
@@ -17,7 +17,7 @@ Section = TypeVar("Section")
 def write_options(folder: Path, sections: Mapping[str, Any]) -> None:
     """Write the options of the ways to vote, e.g. `{"page": PageConfig(...)}`, beside the tasks."""
     content = {name: dataclasses.asdict(section) for name, section in sections.items()}
-    write_json_atomic(make_folder(folder) / OPTIONS_FILE, content)
+    write_private_json(folder / OPTIONS_FILE, content)
 
 
 def read_options(folder: Path, name: str, kind: type[Section], **changes: Any) -> Section:

@@ -59,6 +59,15 @@ def given_away() -> Refusal:
     )
 
 
+def not_kept() -> Refusal:
+    """The disk or the database refuses; the page tries again by itself."""
+    return Refusal(
+        503,
+        "not_kept",
+        "The server cannot store this at the moment. Your answers are kept, and are sent again by themselves.",
+    )
+
+
 def malformed(reason: str) -> Refusal:
     """A body that is not what the page sends."""
     return Refusal(422, "malformed", f"The request makes no sense: {reason}.")

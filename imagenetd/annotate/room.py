@@ -17,6 +17,7 @@ from imagenetd.qc.exchange import (
     RESPONSES_FOLDER,
     TASKS_FILE,
     TaskSet,
+    close_to_others,
     image_bytes,
     read_responses,
     read_tasks,
@@ -58,10 +59,13 @@ class Room:
     def __init__(self, folder: Path, *, timeout_s: float, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self.task_set: TaskSet = read_tasks(folder)
+        close_to_others(folder)
         self.signer = Signer(read_or_make_key(folder / DESK_FOLDER / "secret.key"))
         self.database = Database(folder / DESK_FOLDER / "desk.sqlite3")
         self.workers = Workers(self.database, clock=clock)
         self.desk = Desk(self.database, self._missing, timeout_s=timeout_s, clock=clock)
+        self.is_behind = False
+        """A response was sent and could not be delivered."""
         self._lock = threading.Lock()
         self._stamp = 0
         self._by_id: dict[str, Task] = {}
@@ -93,13 +97,24 @@ class Room:
 
     def reconcile(self) -> None:
         """Deliver what was sent but not delivered before a kill, and learn what was delivered without this database."""
-        responses = self.folder / RESPONSES_FOLDER
+        self.deliver()
+        for received in read_responses(self.folder, self.task_set):
+            self.desk.bring(received.response)
+
+    def deliver(self) -> int:
+        """Write every sent response that is not in the folder yet; return how many were written.
+
+        It may be called at any time and by several: a response is delivered once.
+        """
+        responses, num_new = self.folder / RESPONSES_FOLDER, 0
         for response, sent_s in self.desk.sent():
             path = responses / response_name(response.task_id, response.worker)
             if response.task_id in self._by_id and not path.is_file():
-                write_response(self.folder, self._by_id[response.task_id], response, received_s=sent_s)
-        for received in read_responses(self.folder, self.task_set):
-            self.desk.bring(received.response)
+                num_new += write_response(
+                    self.folder, self._by_id[response.task_id], response, received_s=sent_s
+                )
+        self.is_behind = False
+        return num_new
 
     def next_task(self, worker: str) -> Task | None:
         """Return the task that a worker is to do now."""
@@ -108,9 +123,26 @@ class Room:
         return None if task_id is None else self._by_id[task_id]
 
     def submit(self, task: Task, worker: str) -> Response:
-        """Close a task and deliver its response; a kill in between is mended at the next start."""
-        response = self.desk.submit(task.task_id, worker)
-        write_response(self.folder, task, response)
+        """Close a task and deliver its response.
+
+        Where the folder cannot be written the response stays on the desk, `is_behind` is set, and the worker is told to
+        try again: a second attempt, the next `deliver` or the next start delivers it.
+
+        Raises:
+            Refusal: As `Desk.submit`; a task that is sent and delivered already is refused.
+        """
+        try:
+            response, sent_s = self.desk.submit(task.task_id, worker), None
+        except refusals.Refusal as refusal:
+            path = self.folder / RESPONSES_FOLDER / response_name(task.task_id, worker)
+            if refusal.code != refusals.already_submitted().code or path.is_file():
+                raise
+            response, sent_s = self.desk.sent_response(task.task_id, worker)
+        try:
+            write_response(self.folder, task, response, received_s=sent_s)
+        except (OSError, StoreError):
+            self.is_behind = True
+            raise
         return response
 
     def take_in(self, response: Response, *, sent_s: float | None = None) -> bool:

@@ -2,24 +2,34 @@
 
 import contextlib
 import socket
+import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from imagenetd.annotate.app import Access, make_app
 from imagenetd.annotate.options import require_usable
+from imagenetd.annotate.patience import LINE_EVERY_S, Waiting
 from imagenetd.annotate.room import Room
 from imagenetd.annotate.tokens import Badge, require_worker_name
 from imagenetd.annotate_config import PageConfig
-from imagenetd.errors import ConfigError
+from imagenetd.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
 MAX_HEADER_BYTES = 16 * 1024
-MAX_CONNECTIONS = 1_000
 BACKLOG = 1_024
 KEEP_ALIVE_S = 15
+SHUTDOWN_S = 5
+"""Ctrl-C waits so long for answers that are under way."""
+DELIVERY_S = 5.0
+"""What could not be written is tried again so often."""
 
 
 def open_room(folder: Path, options: PageConfig) -> Room:
@@ -68,23 +78,73 @@ def serve(
         say(
             f"more people: python -m imagenetd.annotate invite {folder} NAME ...   (Ctrl-C stops; nothing is lost)"
         )
-        app = make_app(room, _access(options, address), on_sent=lambda worker: say(_news(room, worker)))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,  # it would hold invitations
-                server_header=False,
-                proxy_headers=False,
-                lifespan="off",
-                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                ssl_certfile=options.certificate,
-                ssl_keyfile=options.private_key,
-            )
+        complain = _Complaints(say)
+        app = make_app(
+            room,
+            _access(options, address),
+            on_sent=lambda worker: say(_news(room, worker)),
+            on_failure=complain,
         )
-        server.run(sockets=[listener])
+        server = uvicorn.Server(server_config(app, options, Waiting(say)))
+        with delivering(room, complain, every_s=DELIVERY_S):
+            server.run(sockets=[listener])
+
+
+def server_config(app: Any, options: PageConfig, waiting: Waiting) -> "uvicorn.Config":
+    """Return how the page is served: nothing waits for ever, and nothing is told that a worker should not know."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        http=waiting.protocol,  # type: ignore[arg-type]
+        ws="none",
+        log_level="warning",
+        access_log=False,  # it would hold invitations
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.private_key,
+    )
+
+
+@contextlib.contextmanager
+def delivering(room: Room, complain: Callable[[str], None], *, every_s: float) -> Iterator[None]:
+    """Deliver what was sent and could not be written, again and again, until the block ends."""
+    ends = threading.Event()
+
+    def watch() -> None:
+        while not ends.wait(every_s):
+            if not room.is_behind:
+                continue
+            try:
+                room.deliver()
+            except (OSError, StoreError, sqlite3.Error) as error:
+                complain(str(error))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
+
+
+class _Complaints:
+    """Says why something could not be stored; the same reason once a minute."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._said_at = say, dict[str, float]()
+
+    def __call__(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._said_at.get(reason, -LINE_EVERY_S) >= LINE_EVERY_S:
+            self._said_at[reason] = now
+            self._say(f"warning: not stored, and tried again every {DELIVERY_S:g} s: {reason}")
 
 
 def _access(options: PageConfig, address: str) -> Access:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagenetd.errors import ConfigError, StoreError
+from imagenetd.private import make_private, make_private_folder
 from imagenetd.store import explained
 
 KEY_BYTES = 32
@@ -89,7 +90,7 @@ def read_or_make_key(path: Path) -> bytes:
     if not path.exists():
         fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
                 stream.write(secrets.token_bytes(KEY_BYTES))
             with contextlib.suppress(
@@ -97,7 +98,8 @@ def read_or_make_key(path: Path) -> bytes:
             ):  # two processes came at once: the first one's key stands
                 os.link(fresh, path)
             fresh.unlink()
-    key = path.read_bytes()
+    with explained(path):
+        key = make_private(path).read_bytes() if path.is_file() else b""
     if len(key) != KEY_BYTES:
         raise StoreError(f"{path} is damaged. Delete it and invite the workers again: their links are void.")
     return key

@@ -10,6 +10,7 @@ A way (local page, MTurk, Label Studio, form, simulation) reads `tasks.json` and
 keep files of its own in the folder; nothing else is read.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,9 +23,10 @@ from typing import Any
 from urllib.parse import quote
 
 from imagenetd.errors import StoreError
+from imagenetd.private import FILE_MODE, make_private, make_private_folder, write_private_json
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
 from imagenetd.shards import read_member
-from imagenetd.store import explained, make_folder, write_json_atomic
+from imagenetd.store import explained
 
 TASKS_FILE = "tasks.json"
 RESPONSES_FOLDER = "responses"
@@ -107,8 +109,23 @@ def write_tasks(
         "images": {image_id: dataclasses.asdict(facts) for image_id, facts in images.items()},
         "settings": dataclasses.asdict(settings),
     }
-    make_folder(folder / RESPONSES_FOLDER)
-    write_json_atomic(folder / TASKS_FILE, content)
+    close_to_others(folder)
+    write_private_json(folder / TASKS_FILE, content)
+
+
+def close_to_others(folder: Path) -> None:
+    """Make a votes folder and what lies in it private to its owner, whatever the umask; also one that is there already.
+
+    `tasks.json` holds the truth about the sentinels, the desk the votes and the key of the invitations.
+    """
+    make_private_folder(folder)
+    make_private_folder(folder / RESPONSES_FOLDER)
+    for path in folder.iterdir():
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # a file that was being written has its final name by now
+            if not path.is_symlink():
+                make_private(path)
 
 
 def read_tasks(folder: Path) -> TaskSet:
@@ -164,11 +181,12 @@ def write_response(folder: Path, task: Task, response: Response, *, received_s: 
         )
     when = time.time() if received_s is None else received_s
     content = {"format": FORMAT, "received_s": when, **dataclasses.asdict(response)}
-    final = make_folder(folder / RESPONSES_FOLDER) / response_name(task.task_id, response.worker)
+    final = make_private_folder(folder / RESPONSES_FOLDER) / response_name(task.task_id, response.worker)
     partial = final.with_name(f"{uuid.uuid4().hex}.part")
     with explained(final):
         try:
-            with open(partial, "w", encoding="utf-8") as stream:
+            descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
+            with open(descriptor, "w", encoding="utf-8") as stream:
                 json.dump(content, stream)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -13,6 +13,7 @@ from imagenetd.qc.exchange import (
     TaskSet,
     TaskSettings,
     TrainingExample,
+    close_to_others,
     read_tasks,
     write_response,
     write_tasks,
@@ -55,6 +56,7 @@ def prepare_tasks(
         shown = {slot.image_id for task in made.tasks for slot in task.slots}
         shown |= {example.image_id for example in training}
         write_tasks(folder, made.tasks, _image_facts(folder, pool, shown), settings)
+    close_to_others(folder)
     tasks = read_tasks(folder)
     if tasks.settings.rules == plain_rules(rules):
         return tasks

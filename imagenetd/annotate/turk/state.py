@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import StoreError
-from imagenetd.store import make_folder, write_json_atomic
+from imagenetd.private import write_private_json
 
 STATE_FORMAT = 1
 
@@ -49,11 +49,10 @@ class TurkState:
 
     def save(self) -> None:
         """Write the file atomically."""
-        make_folder(self.path.parent)
         content: dict[str, Any] = {"format": STATE_FORMAT, "qualification": self.qualification}
         content["hits"] = {name: dataclasses.asdict(hit) for name, hit in self.hits.items()}
         content["assignments"] = {name: dataclasses.asdict(one) for name, one in self.assignments.items()}
-        write_json_atomic(self.path, content)
+        write_private_json(self.path, content)
 
 
 def read_state(path: Path) -> TurkState:

@@ -109,6 +109,7 @@ class ServerSource {
           page.notice("");
           return response.ok ? content : { error: content };
         }
+        page.notice(content.message);
       } catch {
         page.notice("No connection. Your answers are kept here and are sent when the connection is back.");
       }
