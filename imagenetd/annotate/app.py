@@ -20,7 +20,7 @@ from imagenetd.annotate.counter import Body, Counter
 from imagenetd.annotate.page import Page
 from imagenetd.annotate.reading import read_json
 from imagenetd.annotate.refusals import Refusal
-from imagenetd.annotate.room import Room, media_type
+from imagenetd.annotate.room import Room
 from imagenetd.annotate.shield import Shield
 from imagenetd.annotate.tokens import Badge
 from imagenetd.errors import StoreError
@@ -132,7 +132,7 @@ class _Door:
         """Send a picture of this session."""
         badge, name = self._who(request), request.path_params["name"]
         content = await run_in_threadpool(self.counter.image, badge, name)
-        return Response(content, media_type=media_type(content), headers=PRIVATE_FOR_AN_HOUR)
+        return Response(content, media_type="image/png", headers=PRIVATE_FOR_AN_HOUR)
 
     def order(self, act: Callable[[Badge, Body], Body]) -> Endpoint:
         """Return the endpoint of something that changes: only a request of our own page gets through."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagenetd.annotate.disguise import EXAMPLES
 from imagenetd.annotate.page import Page
 from imagenetd.annotate.reading import read_answer
 from imagenetd.annotate.refusals import Refusal
-from imagenetd.annotate.room import Room, media_type
+from imagenetd.annotate.room import Room
 from imagenetd.annotate.tokens import Badge
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.tasks import Response, Task
@@ -21,8 +22,8 @@ DAY_S = 86_400
 NEVER = 2**40
 """Expiry of a form's own token: late results are taken all the same."""
 
-Source = Callable[[str, str], str]
-"""Image id, opaque name -> address of the picture in the form."""
+Source = Callable[[str, int, str], str]
+"""Task id (or `EXAMPLES`), position, opaque name -> address of the picture in the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,8 @@ class FormResult:
 def embedded(room: Room) -> Source:
     """Return the source that puts the picture itself into the form."""
 
-    def address(image_id: str, name: str) -> str:
-        content = room.picture(image_id)
-        return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
+    def address(task_id: str, position: int, name: str) -> str:
+        return f"data:image/png;base64,{base64.b64encode(room.picture(task_id, position)).decode()}"
 
     return address
 
@@ -62,14 +62,14 @@ def form_html(
     token = room.signer.token("form", Badge(worker, NEVER, task.task_id))
     slots = [
         {
-            "image": source(slot.image_id, picture_name(room, task, slot.position)),
+            "image": source(task.task_id, slot.position, picture_name(room, task, slot.position)),
             "category": settings.display[slot.category],
         }
         for slot in task.slots
     ]
     examples = [
         {
-            "image": source(one.image_id, example_name(room, number)),
+            "image": source(EXAMPLES, number, example_name(room, number)),
             "category": settings.display[one.category],
             "answer": {"can_recognise": one.can_recognise, "can_use": one.can_use},
             "reason": one.reason,

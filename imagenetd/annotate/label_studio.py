@@ -67,7 +67,7 @@ def export_tasks(room: Room, folder: Path, source: Source) -> int:
             reference = _reference(room, task.task_id, slot.position)
             questions = [question.text.replace("{object}", name) for question in (RECOGNISE, USE)]
             data = {
-                "image": source(slot.image_id, reference),
+                "image": source(task.task_id, slot.position, reference),
                 "ref": reference,
                 "look_for": f"Look for: {name}",
             }

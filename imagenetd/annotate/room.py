@@ -1,5 +1,6 @@
 """One votes folder as the page sees it: its tasks, its desk, its images under opaque names, its deliveries."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from imagenetd.annotate import refusals
 from imagenetd.annotate.database import Database
 from imagenetd.annotate.desk import Desk
+from imagenetd.annotate.disguise import EXAMPLES, Pictures
 from imagenetd.annotate.tokens import Badge, Signer, read_or_make_key
 from imagenetd.annotate.workers import Workers
 from imagenetd.errors import StoreError
@@ -31,8 +33,8 @@ from imagenetd.store import write_bytes_atomic
 
 DESK_FOLDER = "desk"
 """Below the votes folder: the database and the secret key; private."""
-MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
-"""Pictures of a dataset are served as they are; anything that could run a script is not called a picture."""
+PICTURE_TIME_S = 946_684_800
+"""Of every picture that leaves: 2000-01-01."""
 NUM_TASKS_WITH_IMAGES = 3
 """Images of a worker's latest tasks are served, not those of all it ever had."""
 
@@ -66,6 +68,7 @@ class Room:
         self.desk = Desk(self.database, self._missing, timeout_s=timeout_s, clock=clock)
         self.is_behind = False
         """A response was sent and could not be delivered."""
+        self._pictures = Pictures(self.signer, self.images_of, self._image)
         self._lock = threading.Lock()
         self._stamp = 0
         self._by_id: dict[str, Task] = {}
@@ -168,13 +171,26 @@ class Room:
         table = answer_table([self.task(response.task_id)], [response])
         return sentinel_failures(table, self._rules.sentinel_rule).reason(0)
 
-    def picture(self, image_id: str) -> bytes:
-        """Return the encoded file of an image."""
-        return image_bytes(self.folder, self.task_set.images[image_id])
+    def picture(self, task_id: str, position: int) -> bytes:
+        """Return the picture at one place of a task, or of the `EXAMPLES`, as a PNG that is like no other.
 
-    def write_picture(self, image_id: str, path: Path) -> None:
-        """Write an image's file elsewhere."""
-        write_bytes_atomic(path, self.picture(image_id))
+        All pictures of a task have one size, and a repeated picture is another file: nothing but the look of it tells.
+        """
+        return self._pictures.get(task_id, position)
+
+    def write_picture(self, task_id: str, position: int, path: Path) -> None:
+        """Write a picture elsewhere; all are of one time."""
+        write_bytes_atomic(path, self.picture(task_id, position))
+        os.utime(path, (PICTURE_TIME_S, PICTURE_TIME_S))
+
+    def images_of(self, task_id: str) -> list[str]:
+        """Return the ids of the images of a task, or of the `EXAMPLES`, in their order."""
+        if task_id == EXAMPLES:
+            return [example.image_id for example in self.task_set.settings.training]
+        return [slot.image_id for slot in self.task(task_id).slots]
+
+    def _image(self, image_id: str) -> bytes:
+        return image_bytes(self.folder, self.task_set.images[image_id])
 
     def find_task(self, worker: str, name: str) -> Task:
         """Return the task behind an opaque name; one that was never given to this worker is refused."""
@@ -204,28 +220,15 @@ class Room:
     def image(self, badge: Badge, name: str) -> bytes:
         """Return the picture behind an opaque name, when this session was given it."""
         training = self.task_set.settings.training
-        names = {self.example_name(badge, number): one.image_id for number, one in enumerate(training)}
+        names = {self.example_name(badge, number): (EXAMPLES, number) for number in range(len(training))}
         for task_id in self.desk.given(badge.worker)[:NUM_TASKS_WITH_IMAGES]:
             if name in names or task_id not in self._by_id:
                 continue
             task = self._by_id[task_id]
             names |= {
-                shown.image: slot.image_id
+                shown.image: (task_id, slot.position)
                 for shown, slot in zip(self.shown(badge, task), task.slots, strict=True)
             }
         if name not in names:
             raise refusals.unknown_task()
-        return self.picture(names[name])
-
-
-def media_type(content: bytes) -> str:
-    r"""Return what kind of picture an encoded file is, from its first bytes.
-
-    >>> media_type(b"\x89PNG..."), media_type(b"\xff\xd8\xff..."), media_type(b"<svg>")
-    ('image/png', 'image/jpeg', 'application/octet-stream')
-    """
-    for start, kind in MAGIC:
-        if content.startswith(start):
-            return kind
-    is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
-    return "image/webp" if is_webp else "application/octet-stream"
+        return self.picture(*names[name])

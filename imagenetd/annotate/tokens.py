@@ -79,6 +79,10 @@ class Signer:
         said = json.dumps(parts, separators=(",", ":")).encode()
         return _text(self._digest(purpose, said))[:NAME_CHARS]
 
+    def secret(self, purpose: str, *parts: str | int) -> bytes:
+        """Return 32 bytes that only this folder can make, the same each time."""
+        return self._digest(purpose, json.dumps(parts, separators=(",", ":")).encode())
+
     def _digest(self, purpose: str, content: bytes) -> bytes:
         key = self._key_of.get(purpose) or hmac.digest(self._key, purpose.encode(), "sha256")
         self._key_of[purpose] = key

@@ -61,8 +61,8 @@ def _label_studio(given: argparse.Namespace) -> None:
 def _served(room: Room, folder: Path, address: str) -> Source:
     """Return a source that writes each picture into a folder and names it below an address."""
 
-    def source(image_id: str, name: str) -> str:
-        room.write_picture(image_id, folder / f"{name}.png")
+    def source(task_id: str, position: int, name: str) -> str:
+        room.write_picture(task_id, position, folder / f"{name}.png")
         return f"{address}/{name}.png"
 
     return source

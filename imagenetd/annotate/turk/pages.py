@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from imagenetd.annotate.disguise import EXAMPLES
 from imagenetd.annotate.forms import Source, embedded, example_name, form_html, picture_name
 from imagenetd.annotate.room import Room
 from imagenetd.annotate.turk.campaign import Campaign
@@ -10,7 +11,7 @@ from imagenetd.annotate.turk.service import SUBMIT_TO
 from imagenetd.annotate_config import MturkConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.tasks import Task
-from imagenetd.store import make_folder, write_bytes_atomic, write_text_atomic
+from imagenetd.store import make_folder, write_text_atomic
 
 
 def require_address(options: MturkConfig) -> MturkConfig:
@@ -32,7 +33,7 @@ def question(campaign: Campaign, task: Task) -> str:
     folder = (options.images_url or "").rstrip("/")
     submit_to = SUBMIT_TO[campaign.service.name]
 
-    def address(image_id: str, name: str) -> str:
+    def address(task_id: str, position: int, name: str) -> str:
         return f"{folder}/{name}.png"
 
     return html_question(form_html(room, task, "", address, submit_to=submit_to))
@@ -46,11 +47,13 @@ def form_name(room: Room, task: Task) -> str:
 def export_pictures(room: Room, folder: Path) -> int:
     """Write every picture under the name that HTML questions use; return their number."""
     make_folder(folder)
-    named = {example_name(room, n): one.image_id for n, one in enumerate(room.task_set.settings.training)}
+    named = {example_name(room, n): (EXAMPLES, n) for n in range(len(room.task_set.settings.training))}
     for task in room.task_set.tasks:
-        named |= {picture_name(room, task, slot.position): slot.image_id for slot in task.slots}
-    for name, image_id in named.items():
-        write_bytes_atomic(folder / f"{name}.png", room.picture(image_id))
+        named |= {
+            picture_name(room, task, slot.position): (task.task_id, slot.position) for slot in task.slots
+        }
+    for name, place in named.items():
+        room.write_picture(*place, folder / f"{name}.png")
     return len(named)
 
 
