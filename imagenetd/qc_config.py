@@ -40,6 +40,15 @@ class SentinelRule(enum.Enum):
     use = "use"
 
 
+class Repeats(enum.Enum):
+    """Which images come twice in a task, so that a worker's consistency is seen."""
+
+    clear = "clear"
+    """Its positive and negative sentinels, of which nobody is in doubt."""
+    items = "items"
+    """Images that are to be judged: a careful worker may see a doubtful one differently the second time."""
+
+
 @dataclass(slots=True)
 class TaskDesignConfig:
     """Which images a worker sees in one go, and which of them are sentinels (paper, section 3.3)."""
@@ -54,6 +63,7 @@ class TaskDesignConfig:
     """Images of another category, far from ambiguous: the answer must not be yes."""
     num_consistency: Annotated[int, Range(0, 10_000)] = MISSING
     """Images shown a second time: both answers must be equal."""
+    repeats: Repeats = MISSING
     sentinel_rule: SentinelRule = MISSING
     workers_per_image: Annotated[int, Range(1, 10_000)] = MISSING
     """Qualified votes on each image."""

@@ -78,7 +78,11 @@ def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path
         if confidence is not None
         else "no gate: the share of valid images is planning.valid_share or qc.stopping.prior"
     )
-    odds = odds_lines(sentinel_plan(config.qc.tasks), config.planning.worker_accuracy)
+    odds = odds_lines(
+        sentinel_plan(config.qc.tasks),
+        config.planning.worker_accuracy,
+        invalid_share=1 - (config.qc.stopping.prior if share is None else share),
+    )
     return write_plan(
         job.plan.folders["plan"],
         rows,

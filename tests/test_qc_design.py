@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc.answers import answer_table
 from imagenetd.qc.design import Design, DesignPool, confusion, cut, design_tasks
 from imagenetd.qc.progress import next_workers
-from imagenetd.qc.tasks import SlotRole
-from imagenetd.qc_config import SentinelRule, TaskDesignConfig
+from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole
+from imagenetd.qc_config import Repeats, SentinelRule, TaskDesignConfig
 
 PAPER: dict[str, Any] = {
     "images_per_task": 20,
@@ -20,6 +22,7 @@ PAPER: dict[str, Any] = {
     "num_positive": 1,
     "num_negative": 1,
     "num_consistency": 2,
+    "repeats": Repeats.clear,
     "sentinel_rule": SentinelRule.both,
     "workers_per_image": 10,
     "positive_min_correct": None,
@@ -74,7 +77,62 @@ def test_a_full_task_holds_16_items_and_the_sentinels_of_the_paper() -> None:
         SlotRole.CONSISTENCY: 2,
     }
     repeated = {slot.image_id for slot in task.slots if slot.role is SlotRole.CONSISTENCY}
+    sentinels = {s.image_id for s in task.slots if s.role in (SlotRole.POSITIVE, SlotRole.NEGATIVE)}
+    assert repeated == sentinels and len(repeated) == 2
+
+
+def test_only_clear_images_come_twice_and_a_repeat_asks_for_the_same_object() -> None:
+    config = numbers(num_positive=2, num_negative=1, num_consistency=2)
+    for task in design(*pool(200, 60), config).tasks:
+        asked = {s.image_id: (s.role, s.category) for s in task.slots if s.role is not SlotRole.CONSISTENCY}
+        twice = [(asked[s.image_id], s.category) for s in task.slots if s.role is SlotRole.CONSISTENCY]
+        assert sorted(role.value for (role, _), _ in twice) == ["negative", "positive"]
+        assert all(category == again for (_, category), again in twice)
+
+
+def test_items_come_twice_when_that_is_asked_for() -> None:
+    (task,) = design(*pool(100, 16), numbers(repeats=Repeats.items)).tasks
+    repeated = {slot.image_id for slot in task.slots if slot.role is SlotRole.CONSISTENCY}
     assert repeated <= {slot.image_id for slot in task.items} and len(repeated) == 2
+
+
+def test_more_repeats_than_clear_images_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"num_consistency=3 .* only 1 positive and 1 negative sentinels for.*repeats=items"
+    ):
+        design(*pool(100, 16), numbers(num_consistency=3))
+
+
+def test_a_worker_who_wavers_on_doubtful_images_alone_is_never_dropped() -> None:
+    """39% of such honest responses were dropped where images to be judged came twice and 20% of them were doubtful."""
+    rng = np.random.default_rng(0)
+    for repeats, least, most in ((Repeats.clear, 0.0, 0.0), (Repeats.items, 0.1, 0.4)):
+        made, judged = pool(1200, 640)
+        tasks = design(made, judged, numbers(repeats=repeats)).tasks
+        doubtful = {f"i{n}" for n in np.flatnonzero(judged) if rng.random() < 0.2}
+        responses = []
+        for task in tasks:
+            says = [
+                bool(rng.random() < 0.5) if slot.image_id in doubtful else _is_shown(made, slot)
+                for slot in task.slots
+            ]
+            answers = (Answer(n, say, say, 1.0) for n, say in enumerate(says))
+            responses.append(Response(task.task_id, "careful", tuple(answers)))
+        failures = sentinel_failures(answer_table(tasks, responses), SentinelRule.both)
+        assert least <= (~failures.is_qualified).mean() <= most
+
+
+def _is_shown(made: DesignPool, slot: Slot) -> bool:
+    return made.categories[made.label[int(slot.image_id[1:])]] == slot.category
+
+
+def test_no_negative_sentinel_is_given_twice_and_each_asks_for_another_category() -> None:
+    made, judged = pool(200, 60)
+    found = design(made, judged, numbers(num_negative=3))
+    negatives = [s for task in found.tasks for s in (*task.slots,) if s.role is SlotRole.NEGATIVE]
+    negatives += [slot for slot in found.training if slot.role is SlotRole.NEGATIVE]
+    assert len({slot.image_id for slot in negatives}) == len(negatives) == 3 * len(found.tasks) + 1
+    assert not any(_is_shown(made, slot) for slot in negatives)
 
 
 def test_a_positive_asks_for_its_own_category_and_a_negative_for_one_that_nobody_sees_in_it() -> None:
@@ -135,7 +193,9 @@ def test_a_pool_without_enough_sentinels_is_refused_with_what_to_do() -> None:
 
 def test_a_task_too_small_for_its_sentinels_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"leaves 1 images .* Set it to 6 or more"):
-        design(*pool(100, 10), numbers(images_per_task=5))
+        design(*pool(100, 10), numbers(images_per_task=5, repeats=Repeats.items))
+    with pytest.raises(ConfigError, match=r"leaves 0 images .* Set it to 5 or more"):
+        design(*pool(100, 10), numbers(images_per_task=4))
 
 
 def test_nothing_to_judge_makes_no_task() -> None:

@@ -7,7 +7,7 @@ from imagenetd.qc.answers import answer_table, item_votes
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import SentinelRule
+from imagenetd.qc_config import Repeats, SentinelRule
 
 TASK = Task(
     "t",
@@ -105,6 +105,36 @@ def test_the_chances_agree_with_simulated_workers(rule: SentinelRule, habits: Ha
     expected = pass_chance(SentinelPlan(1, 1, 1, rule), habits)
     found = sentinel_failures(table, rule).is_qualified.mean()
     assert found == pytest.approx(expected, abs=4 * (expected * (1 - expected) / num_workers) ** 0.5)
+
+
+def test_invalid_images_that_come_twice_drop_more_good_workers_where_acceptance_binds() -> None:
+    """A slip that spoils one question: 0.9975 and 0.9025 on the sentinels; equal twice with 0.9950 on a valid image,
+    with 0.8240 on an invalid one, since there one slip of two accepts."""
+    plan, good = SentinelPlan(rule=SentinelRule.accepted), Habits(0.95, together=0.0)
+    equal = 0.76 * (0.9975**2 + 0.0025**2) + 0.24 * (0.0975**2 + 0.9025**2)
+    assert pass_chance(plan, good, invalid_share=0.24) == pytest.approx(0.9975 * 0.9025 * equal**2)
+    assert pass_chance(plan, good, invalid_share=0.24) == pytest.approx(0.819, abs=5e-4)
+    assert pass_chance(plan, good) == pytest.approx(0.891, abs=5e-4)
+
+
+def test_where_sentinels_come_twice_a_coin_flipper_passes_as_rarely_and_a_good_worker_oftener() -> None:
+    clear = SentinelPlan(repeats=Repeats.clear)
+    assert pass_chance(clear, COIN) == pytest.approx(1 / 256)
+    assert pass_chance(clear, Habits(0.95), invalid_share=0.24) == pytest.approx(0.95**4)
+    loose = SentinelPlan(rule=SentinelRule.accepted, repeats=Repeats.clear)
+    assert pass_chance(loose, COIN) == pytest.approx(0.75**2 * 0.25**2)
+
+
+def test_a_repeated_sentinel_is_compared_with_its_first_showing() -> None:
+    slots = (
+        Slot(0, "easy", "mug", SlotRole.CONSISTENCY),
+        Slot(1, "easy", "mug", SlotRole.POSITIVE),
+        Slot(2, "hard", "mug", SlotRole.ITEM),
+    )
+    task = Task("t", slots)
+    table = answer_table([task], [response("a", "yy yy nn"), response("b", "nn yy nn")])
+    failed = sentinel_failures(table, SentinelRule.both)
+    assert [failed.reason(0), failed.reason(1)] == ["", "answered the same image differently (1)"]
 
 
 def test_the_chances_of_an_answer_sum_to_one() -> None:

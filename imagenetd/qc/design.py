@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc.odds import repeat_counts
 from imagenetd.qc.tasks import Slot, SlotRole, Task
-from imagenetd.qc_config import TaskDesignConfig
+from imagenetd.qc_config import Repeats, TaskDesignConfig
 
-DESIGN_VERSION = 1
+DESIGN_VERSION = 2
 """Raise it when the same input gives other tasks: votes on old tasks are then never counted for new ones."""
 
 NO_CATEGORY = -1
@@ -58,10 +59,18 @@ def num_items_per_task(config: TaskDesignConfig) -> int:
     """Return how many images of a full task are to be judged."""
     sentinels = config.num_positive + config.num_negative + config.num_consistency
     items = config.images_per_task - (sentinels if config.sentinels_count else 0)
-    if items < max(1, config.num_consistency):
+    repeats_clear = config.repeats is Repeats.clear
+    if repeats_clear and config.num_consistency > config.num_positive + config.num_negative:
+        raise ConfigError(
+            f"qc.tasks.num_consistency={config.num_consistency} images of a task come twice, but "
+            f"qc.tasks.repeats=clear has only {config.num_positive} positive and {config.num_negative} negative "
+            "sentinels for that. Set num_consistency to their sum or less, or qc.tasks.repeats=items."
+        )
+    least = 1 if repeats_clear else max(1, config.num_consistency)
+    if items < least:
         raise ConfigError(
             f"qc.tasks.images_per_task={config.images_per_task} leaves {items} images to be judged beside {sentinels} "
-            f"sentinels. Set it to {sentinels + max(1, config.num_consistency)} or more."
+            f"sentinels. Set it to {sentinels + least} or more."
         )
     return items
 
@@ -123,12 +132,24 @@ def _task(
     config: TaskDesignConfig,
     rng: np.random.Generator,
 ) -> Task:
-    repeated = rng.permutation(items)[: config.num_consistency]
     entries = [(int(i), int(pool.label[i]), SlotRole.ITEM) for i in items]
-    entries += [(int(i), int(pool.label[i]), SlotRole.CONSISTENCY) for i in repeated]
-    entries += sentinels
+    first = list(sentinels) if config.repeats is Repeats.clear else entries
+    entries = [*entries, *_repeated(first, config, rng), *sentinels]
     order = rng.permutation(len(entries)).tolist()
     return Task(task_id, tuple(_slot(pool, place, *entries[i]) for place, i in enumerate(order)))
+
+
+def _repeated(first: Sequence[Entry], config: TaskDesignConfig, rng: np.random.Generator) -> list[Entry]:
+    """Return the repeats of a task: of its sentinels, each kind in its number, or of its items."""
+    wanted = {SlotRole.ITEM: config.num_consistency}
+    if config.repeats is Repeats.clear:
+        counts = repeat_counts(config.num_positive, config.num_negative, config.num_consistency)
+        wanted = dict(zip((SlotRole.POSITIVE, SlotRole.NEGATIVE), counts, strict=True))
+    chosen: list[Entry] = []
+    for role, count in wanted.items():
+        of_role = [entry for entry in first if entry[2] is role]
+        chosen += [of_role[place] for place in rng.permutation(len(of_role))[:count].tolist()]
+    return [(image, category, SlotRole.CONSISTENCY) for image, category, _ in chosen]
 
 
 def _slot(pool: DesignPool, position: int, image: int, category: int, role: SlotRole) -> Slot:

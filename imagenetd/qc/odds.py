@@ -6,7 +6,7 @@ python -m imagenetd.qc.odds --positive 1 --negative 1 --consistency 2 --rule bot
 import argparse
 from dataclasses import dataclass
 
-from imagenetd.qc_config import SentinelRule
+from imagenetd.qc_config import Repeats, SentinelRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class SentinelPlan:
     num_negative: int = 1
     num_consistency: int = 2
     rule: SentinelRule = SentinelRule.both
+    repeats: Repeats = Repeats.items
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Habits:
 
 
 COIN = Habits(0.5, together=0.0)
+MAX_COUNT = 100
+"""Of one kind of sentinel, for the command."""
 
 
 def answer_chances(habits: Habits) -> tuple[float, float, float]:
@@ -47,10 +50,25 @@ def answer_chances(habits: Habits) -> tuple[float, float, float]:
     return both, one, none
 
 
-def pass_chance(plan: SentinelPlan, habits: Habits) -> float:
+def repeat_counts(num_positive: int, num_negative: int, num_consistency: int) -> tuple[int, int]:
+    """Return how many positive and how many negative sentinels come twice, as equal as can be.
+
+    >>> repeat_counts(1, 1, 2), repeat_counts(3, 0, 2), repeat_counts(2, 3, 3)
+    ((1, 1), (2, 0), (2, 1))
+    """
+    positive = max(num_consistency - num_negative, min(num_positive, (num_consistency + 1) // 2))
+    return positive, num_consistency - positive
+
+
+def pass_chance(plan: SentinelPlan, habits: Habits, *, invalid_share: float = 0.0) -> float:
     """Return the probability that a response fails no sentinel of the plan.
 
     It is exact for workers who do not remember a repeated image.
+
+    Args:
+        plan: Of a task.
+        habits: Of the worker.
+        invalid_share: Of the images to be judged, which do not show their object; it matters where they are repeated.
 
     >>> pass_chance(SentinelPlan(), COIN) == 1 / 256
     True
@@ -64,22 +82,35 @@ def pass_chance(plan: SentinelPlan, habits: Habits) -> float:
     elif plan.rule is SentinelRule.accepted:
         # On an image that shows the object one right answer accepts; on another object one wrong answer does.
         positive, negative = both + one, both
-        yes = both + one  # of a repeated image that shows the object, which most mined images do
-        equal = yes**2 + (1 - yes) ** 2
+        # Of a repeated image that shows the object one right answer accepts, of one that does not one wrong answer.
+        chances = ((1 - invalid_share, both + one), (invalid_share, one + none))
+        equal = sum(share * (yes**2 + (1 - yes) ** 2) for share, yes in chances)
     else:
         positive = negative = habits.accuracy
         equal = habits.accuracy**2 + (1 - habits.accuracy) ** 2
-    return positive**plan.num_positive * negative**plan.num_negative * equal**plan.num_consistency
+    num_positive, num_negative, num_equal = plan.num_positive, plan.num_negative, plan.num_consistency
+    if plan.repeats is Repeats.clear:  # whoever was right on a sentinel must be right on it again
+        more_positive, more_negative = repeat_counts(num_positive, num_negative, num_equal)
+        num_positive, num_negative, num_equal = num_positive + more_positive, num_negative + more_negative, 0
+    return positive**num_positive * negative**num_negative * equal**num_equal
 
 
-def odds_lines(plan: SentinelPlan, accuracy: float) -> list[str]:
+def odds_lines(plan: SentinelPlan, accuracy: float, *, invalid_share: float = 0.0) -> list[str]:
     """Return what a plan does to a coin-flipper, to somebody who always says yes, and to an accurate worker."""
-    coin = pass_chance(plan, COIN)
-    rejected = [1 - pass_chance(plan, Habits(accuracy, together)) for together in (1.0, 0.0)]
+    coin = pass_chance(plan, COIN, invalid_share=invalid_share)
+    rejected = [
+        1 - pass_chance(plan, Habits(accuracy, together), invalid_share=invalid_share)
+        for together in (1.0, 0.0)
+    ]
+    twice = (
+        "sentinels"
+        if plan.repeats is Repeats.clear
+        else f"images to be judged, {invalid_share:.0%} of them invalid"
+    )
     yes = "never" if plan.num_negative else "always"
     return [
         f"sentinels: {plan.num_positive} positive, {plan.num_negative} negative, {plan.num_consistency} consistency, "
-        f"binding {plan.rule.value}",
+        f"binding {plan.rule.value}; what comes twice: {twice}",
         f"a coin-flipper passes with {coin:.3%} (1 in {1 / coin:,.0f}); somebody who always says yes passes {yes}",
         f"a {accuracy:.0%}-accurate worker is rejected with {rejected[0]:.1%} when a slip spoils both questions, "
         f"{rejected[1]:.1%} when it spoils one",
@@ -90,12 +121,40 @@ def main() -> None:
     """Print the chances for the plan of the command line."""
     parser = argparse.ArgumentParser(description="What a sentinel plan catches.")
     for kind, default in (("positive", 1), ("negative", 1), ("consistency", 2)):
-        parser.add_argument(f"--{kind}", type=int, default=default, help="sentinels of a task")
+        parser.add_argument(f"--{kind}", type=_count, default=default, help="sentinels of a task")
     parser.add_argument("--rule", choices=[rule.value for rule in SentinelRule], default="both")
-    parser.add_argument("--accuracy", type=float, default=0.95, help="of a good worker, 0 to 1")
+    parser.add_argument(
+        "--repeats", choices=[way.value for way in Repeats], default="clear", help="what comes twice"
+    )
+    parser.add_argument("--accuracy", type=_share, default=0.95, help="of a good worker, 0 to 1")
+    parser.add_argument(
+        "--invalid-share",
+        type=_share,
+        default=0.0,
+        help="of the images to be judged, 0 to 1; for --repeats items",
+    )
     asked = parser.parse_args()
-    plan = SentinelPlan(asked.positive, asked.negative, asked.consistency, SentinelRule(asked.rule))
-    print("\n".join(odds_lines(plan, asked.accuracy)))
+    repeats = Repeats(asked.repeats)
+    if repeats is Repeats.clear and asked.consistency > asked.positive + asked.negative:
+        parser.error(
+            "--consistency is above --positive + --negative, which are what comes twice: add --repeats items"
+        )
+    plan = SentinelPlan(asked.positive, asked.negative, asked.consistency, SentinelRule(asked.rule), repeats)
+    print("\n".join(odds_lines(plan, asked.accuracy, invalid_share=asked.invalid_share)))
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return share
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_COUNT}")
+    return count
 
 
 if __name__ == "__main__":

@@ -91,8 +91,9 @@ def _row(
     tasks: TaskDesignConfig,
     planning: PlanningConfig,
 ) -> PlanRow:
-    passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy))
     valid, num_shown = float(believed.sum()), len(believed)
+    invalid_share = 1 - valid / num_shown if num_shown else 0.0
+    passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy), invalid_share=invalid_share)
     right = valid * majority_chance(votes, planning.worker_accuracy)
     # A tie rejects, so of an even number of votes it takes one more than half to accept an invalid image, too.
     wrong = (num_shown - valid) * majority_chance(votes, 1 - planning.worker_accuracy)
@@ -122,7 +123,8 @@ def _row(
 
 def sentinel_plan(tasks: TaskDesignConfig) -> SentinelPlan:
     """Return the sentinels of one task."""
-    return SentinelPlan(tasks.num_positive, tasks.num_negative, tasks.num_consistency, tasks.sentinel_rule)
+    counts = (tasks.num_positive, tasks.num_negative, tasks.num_consistency)
+    return SentinelPlan(*counts, tasks.sentinel_rule, tasks.repeats)
 
 
 def num_sentinels(tasks: TaskDesignConfig) -> int:

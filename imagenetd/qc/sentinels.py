@@ -67,14 +67,14 @@ def bound_answers(table: AnswerTable, rule: SentinelRule) -> Bool[np.ndarray, "a
 def _differs_from_item(
     table: AnswerTable, bits: Bool[np.ndarray, "answers bits"]
 ) -> Bool[np.ndarray, " answers"]:
-    """Mark the repeats whose answers are not those to the same image as an item of the same response."""
+    """Mark the repeats whose answers are not those to the same image where it first stands in the response."""
     differs = np.zeros(len(table.role), dtype=bool)
     repeats = np.flatnonzero(table.role == ROLES.index(SlotRole.CONSISTENCY))
-    items = np.flatnonzero(table.role == ROLES.index(SlotRole.ITEM))
+    first = np.flatnonzero(table.role != ROLES.index(SlotRole.CONSISTENCY))
     if len(repeats) == 0:
         return differs
     place = table.response * len(table.image_ids) + table.image
-    order = items[np.argsort(place[items], kind="stable")]
+    order = first[np.argsort(place[first], kind="stable")]
     found = order[np.searchsorted(place[order], place[repeats])]
     differs[repeats] = (bits[found] != bits[repeats]).any(axis=1)
     return differs

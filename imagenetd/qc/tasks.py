@@ -11,7 +11,7 @@ class SlotRole(enum.StrEnum):
     POSITIVE = "positive"
     NEGATIVE = "negative"
     CONSISTENCY = "consistency"
-    """An item shown a second time; both answers must be equal."""
+    """An item or a sentinel shown a second time; both answers must be equal."""
 
 
 @dataclass(frozen=True, slots=True)
