@@ -1,5 +1,6 @@
 """One way to run a Lightning prediction loop: any number of processes, the same result."""
 
+import errno
 import multiprocessing
 import re
 import signal
@@ -101,6 +102,12 @@ def predict(trainer: "lightning.Trainer", module: "lightning.LightningModule") -
 
     try:
         trainer.predict(module, return_predictions=False)
+    except (RuntimeError, OSError, MemoryError) as error:
+        getattr(module, "stop", lambda: None)()
+        lost = _lost_loader(error)
+        if lost is None:
+            raise
+        raise lost from error
     except ProcessRaisedException as error:
         raise _own_error(error) from error
     except ProcessExitedException as error:
@@ -153,4 +160,23 @@ def _own_error(error: Exception) -> Exception:
     """Return the UserError that a spawned process ended with, or the error as it is."""
     last = str(error).strip().splitlines()[-1]
     found = re.match(r"imagenetd\.errors\.(\w+): (.*)", last)
-    return getattr(errors, found[1])(found[2]) if found else error
+    return getattr(errors, found[1])(found[2]) if found else _lost_loader(error) or error
+
+
+def _lost_loader(error: Exception) -> WorkerError | None:
+    """Return what to say where a process that reads images died, or none could be started; None for other errors."""
+    kept = "What is finished is kept: the same command goes on from here."
+    if found := re.search(r"DataLoader worker \(pid(?:\(s\))? ([0-9, ]+)\)\s+(.*)", str(error)):
+        how = re.sub(
+            r"is killed by signal: (.*?)\.?$", r"was ended by the signal \1", found[2].split(". ")[0]
+        )
+        return WorkerError(
+            f"A process of this run that reads images (pid {found[1]}) {how.strip(' .')}: out of memory or of shared "
+            f"memory, or somebody ended it. Use fewer with trainer.num_workers=0. {kept}"
+        )
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN):
+        return WorkerError(
+            "There was no memory left for this run or for another process of it. Use fewer with trainer.num_workers=0 "
+            f"and trainer.devices=1, or smaller batches. {kept}"
+        )
+    return None

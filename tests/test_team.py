@@ -14,8 +14,15 @@ from imagenetd.config import LauncherName
 from imagenetd.errors import ConfigError, WorkerError
 from imagenetd.team.follower import Follower, StoppedError
 from imagenetd.team.leader import Leader
-from imagenetd.team.meeting import join_leader, meeting_file
-from imagenetd.team.place import Place, check_size, find_place, is_follower, num_tasks_beside
+from imagenetd.team.meeting import Meeting, join_leader, meeting_file, publish, read_meeting
+from imagenetd.team.place import (
+    Place,
+    check_size,
+    find_place,
+    is_follower,
+    is_one_machine,
+    num_tasks_beside,
+)
 
 SRUN = {
     "SLURM_PROCID": "3",
@@ -187,3 +194,112 @@ def test_only_the_user_can_read_the_key_and_nobody_joins_without_it(tmp_path: Pa
         join_leader(tmp_path, place(1), timeout_s=0.5)
     path.write_text(content)
     join(tmp_path)
+
+
+def test_strangers_who_say_nothing_keep_nobody_out(tmp_path: Path, leader: Leader) -> None:
+    idle = [socket.create_connection(leader._listener.address) for _ in range(20)]
+    started = time.monotonic()
+    follower = join(tmp_path)
+    leader.begin(b"what to do", [1])
+    assert time.monotonic() - started < 5
+    assert everything(leader.take) == [1] and leader.end(timeout_s=5) == {0: 1}
+    follower._connection.close()
+    for stranger in idle:
+        stranger.close()
+
+
+def test_a_stranger_who_says_nothing_is_sent_away(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagenetd.team.meeting.CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_connection(leader._listener.address, timeout=10) as stranger:
+        while stranger.recv(4096):  # the challenge, then the end
+            pass
+
+
+def test_a_leader_that_says_nothing_at_all_does_not_hold_a_follower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagenetd.team.meeting.CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        publish(meeting_file(tmp_path, place(1)), Meeting(("127.0.0.1",), deaf.getsockname()[1], b"k" * 32))
+        with pytest.raises(WorkerError, match=r"waited 1 s \(trainer.join_timeout_s\) for process 0"):
+            join_leader(tmp_path, place(1), timeout_s=1)
+
+
+def test_a_leader_that_falls_silent_ends_the_wait_with_a_line(
+    tmp_path: Path, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagenetd.team.follower.SILENCE_S", 0.3)
+    follower = join(tmp_path)
+    with pytest.raises(WorkerError, match="waited 0 s for a word of process 0"):
+        next(follower.stages())
+
+
+def test_a_leader_that_has_nothing_to_say_is_known_to_live(
+    tmp_path: Path, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagenetd.team.leader.ALIVE_S", 0.1)
+    monkeypatch.setattr("imagenetd.team.follower.SILENCE_S", 2.0)
+    follower = join(tmp_path)
+    in_background(lambda: (time.sleep(3), leader.begin(b"what to do", [1, 2])))
+    assert next(follower.stages()) == b"what to do"
+    assert follower.take() == 1
+    follower.check_stop()
+    follower.ended(None)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o602])
+def test_a_meeting_file_that_others_could_write_or_read_is_refused(mode: int, tmp_path: Path) -> None:
+    path = meeting_file(tmp_path, place(1))
+    publish(path, Meeting(("127.0.0.1",), 1, b"k" * 32))
+    path.chmod(mode)
+    with pytest.raises(WorkerError, match=f"with mode {mode:o}, but must be a file of user"):
+        read_meeting(path)
+
+
+def test_a_meeting_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = meeting_file(tmp_path, place(1))
+    publish(path, Meeting(("127.0.0.1",), 1, b"k" * 32))
+    owner = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    with pytest.raises(WorkerError, match=f"was written by user {owner}"):
+        read_meeting(path)
+
+
+def test_a_folder_of_meetings_that_others_can_write_is_refused_by_both_sides(tmp_path: Path) -> None:
+    path = meeting_file(tmp_path, place(1))
+    publish(path, Meeting(("127.0.0.1",), 1, b"k" * 32))
+    path.parent.chmod(0o777)
+    for refused in (lambda: read_meeting(path), lambda: publish(path, Meeting((), 1, b""))):
+        with pytest.raises(WorkerError, match="others could write into it"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"hosts": 3, "port": 1, "key": ""}', '{"hosts": [], "port": "x"}']
+)
+def test_a_damaged_meeting_file_is_one_line(content: str, tmp_path: Path) -> None:
+    path = meeting_file(tmp_path, place(1))
+    publish(path, Meeting(("127.0.0.1",), 1, b"k" * 32))
+    path.write_text(content)
+    with pytest.raises(WorkerError, match="is damaged"):
+        read_meeting(path)
+
+
+def test_a_link_in_the_place_of_the_meeting_file_is_not_followed(tmp_path: Path) -> None:
+    path = meeting_file(tmp_path, place(1))
+    publish(path, Meeting(("127.0.0.1",), 1, b"k" * 32))
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(WorkerError, match="cannot be read"):
+        read_meeting(path)
+
+
+def test_a_launch_on_one_machine_listens_on_loopback_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_NNODES", "1")
+    made = Leader(place(0), tmp_path, join_timeout_s=1)
+    assert made._listener.address[0] == "127.0.0.1"
+    made.disband(waits=False)
+    assert not is_one_machine({"SLURM_NNODES": "2"}) and not is_one_machine({})
+    assert is_one_machine({"LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "4"})

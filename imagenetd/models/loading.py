@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from imagenetd.decode import UndecodableError
-from imagenetd.errors import UserError
+from imagenetd.errors import UserError, WorkerError
 from imagenetd.pool import Pool
 
 Transform = Callable[[Image.Image], Tensor]
+Sent = Any
+"""A tensor, an array, or a list of either, as a worker hands it over."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class _Chunks(Dataset[Batch]):
             self._fill(batch)
         except UserError as error:
             batch.error = error
+        except MemoryError:
+            batch.error = WorkerError(
+                f"There was no memory left to read the images {chunk.first} to {chunk.stop - 1}. Use fewer processes "
+                "with trainer.num_workers=0 and trainer.devices=1, or refuse huge images with data.max_pixels. What is "
+                "finished is kept: the same command goes on from here."
+            )
+        if get_worker_info() is not None:
+            batch.inputs = {key: _to_be_sent(tensors) for key, tensors in batch.inputs.items()}
         batch.seconds = time.perf_counter() - started
         return batch
 
@@ -88,6 +98,33 @@ class _Chunks(Dataset[Batch]):
 def _stacked(images: list[Tensor]) -> Tensor | list[Tensor]:
     """Return one tensor; a list for models that take every image in its own size."""
     return torch.stack(images) if len({image.shape for image in images}) == 1 else images
+
+
+def _to_be_sent(images: Sent) -> Sent:
+    """Return tensors in shared memory, or as arrays where there is none left.
+
+    Torch would share them in a thread of its own, which loses a batch when that fails: the run would wait for ever.
+    Images of different sizes are always sent as arrays, for each would need a file handle of its own.
+    """
+    if isinstance(images, list):
+        return [image.numpy() if isinstance(image, Tensor) else image for image in images]
+    try:
+        return images.share_memory_() if isinstance(images, Tensor) else images
+    except RuntimeError:  # /dev/shm is full, as in a container with 64 MB of it
+        return images.numpy()
+
+
+def _received(images: Sent) -> Tensor | list[Tensor]:
+    """Return what a worker sent, as tensors."""
+    if isinstance(images, list):
+        return [image if isinstance(image, Tensor) else torch.from_numpy(image) for image in images]
+    return images if isinstance(images, Tensor) else torch.from_numpy(images)
+
+
+def received(batch: Batch) -> Batch:
+    """Return a batch with tensors alone, whichever way its worker sent them."""
+    batch.inputs = {key: _received(images) for key, images in batch.inputs.items()}
+    return batch
 
 
 def image_loader(

@@ -18,7 +18,7 @@ from imagenetd.datasets.image_set import ImageSet
 from imagenetd.distributed import tasks_of
 from imagenetd.errors import DataError, ModelError
 from imagenetd.models.classifier import Classifier
-from imagenetd.models.loading import Batch, Chunk, Transform, image_loader
+from imagenetd.models.loading import Batch, Chunk, Transform, image_loader, received
 from imagenetd.pool import Pool, part_name
 from imagenetd.store import write_json_atomic, write_table_atomic
 from imagenetd.vocabulary import Category
@@ -110,6 +110,7 @@ class PredictModule(LightningModule):
         """Collect the logits of one chunk; write a part for each model at the end of a shard."""
         if batch.error is not None:
             raise batch.error
+        batch = received(batch)
         self._note_unreadable(batch)
         chunk = batch.chunk
         models = [model for model in self.models if chunk.shard in model.shards]

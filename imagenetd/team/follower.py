@@ -5,7 +5,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from imagenetd.errors import WorkerError
-from imagenetd.team.meeting import NEXT, OVER, STOP
+from imagenetd.team.meeting import ALIVE, NEXT, OVER, SILENCE_S, STOP
 from imagenetd.team.place import Place
 
 
@@ -35,14 +35,33 @@ class Follower:
 
     def check_stop(self) -> None:
         """Raise StoppedError when the leader has stopped the work, WorkerError when it is gone."""
-        if self._connection.poll() and self._hear() == STOP:
-            raise StoppedError
+        while self._is_waiting():
+            if self._receive() == STOP:
+                raise StoppedError
 
     def ended(self, error: str | None) -> None:
         """Say that nothing is being worked at any more, and what went wrong."""
         self._say(error)
 
     def _hear(self) -> Any:
+        """Return the next message; a leader that lives says so every ALIVE_S."""
+        while True:
+            if not self._is_waiting(SILENCE_S):
+                raise WorkerError(
+                    f"Process {self.place.rank} on {self.place.host} waited {SILENCE_S:,.0f} s for a word of process 0,"
+                    " which has stopped or lost its network. What is finished is kept: the same command goes on."
+                )
+            said = self._receive()
+            if said != ALIVE:
+                return said
+
+    def _is_waiting(self, timeout_s: float = 0.0) -> bool:
+        try:
+            return self._connection.poll(timeout_s)
+        except (EOFError, OSError) as error:
+            raise self._leader_is_gone() from error
+
+    def _receive(self) -> Any:
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:

@@ -6,6 +6,7 @@ A process may come late, be slow, or die: the others take what it has not taken.
 import collections
 import contextlib
 import logging
+import os
 import secrets
 import socket
 import threading
@@ -19,16 +20,21 @@ from typing import Any
 
 from imagenetd.errors import WorkerError
 from imagenetd.team.meeting import (
+    ALIVE,
+    ALIVE_S,
     NEXT,
     OVER,
+    POLL_S,
+    SEND_TIMEOUT_S,
     STOP,
     Meeting,
     addresses_of_this_machine,
     keep_alive,
     meeting_file,
     publish,
+    shake_hands,
 )
-from imagenetd.team.place import Place
+from imagenetd.team.place import Place, is_one_machine
 
 LOG = logging.getLogger("imagenetd")
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -46,8 +52,15 @@ class Member:
 
     def tell(self, message: Any) -> None:
         """Send one message; a follower that is gone is noticed by the thread that listens to it."""
-        with self.speaking, contextlib.suppress(OSError):
-            self.connection.send(message)
+        with self.speaking:
+            try:
+                self.connection.send(message)
+            except OSError:  # gone, or it has taken nothing for SEND_TIMEOUT_S: nothing more can be said
+                with (
+                    contextlib.suppress(OSError),
+                    socket.socket(fileno=os.dup(self.connection.fileno())) as link,
+                ):
+                    link.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)
@@ -68,11 +81,13 @@ class Leader:
         self._members: dict[int, Member] = {}
         self._work: _Work | None = None
         self._changed = threading.Condition()
-        hosts, key = addresses_of_this_machine(), secrets.token_bytes(32)
+        hosts = LOOPBACK[:1] if is_one_machine() else addresses_of_this_machine()
+        self._key = secrets.token_bytes(32)
         address = hosts[0] if hosts[0] in LOOPBACK else "0.0.0.0"
-        self._listener = Listener((address, 0), backlog=place.world_size + 1, authkey=key)
+        # without authkey: the listener itself would wait for the answer of whoever comes, and for nobody else
+        self._listener = Listener((address, 0), backlog=max(128, place.world_size + 1))
         self._file = meeting_file(output_dir, place)
-        publish(self._file, Meeting(hosts, self._listener.address[1], key))
+        publish(self._file, Meeting(hosts, self._listener.address[1], self._key))
         self._is_over = False
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -81,22 +96,36 @@ class Leader:
         while True:
             try:
                 connection = self._listener.accept()
-            except (OSError, EOFError, AuthenticationError) as error:
-                LOG.info("somebody came and did not stay: %r", error)  # a stranger, or `disband`
+            except OSError as error:
                 if self._is_over:
                     return
+                LOG.info("somebody came and did not stay: %r", error)
+                time.sleep(POLL_S)  # e.g. no file handle is left
                 continue
+            if self._is_over:
+                connection.close()
+                return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
         """Answer one follower until it hangs up."""
         member: Member | None = None
         try:
+            shake_hands(connection, self._key, is_leader=True)
+        except (OSError, EOFError, AuthenticationError) as error:
+            LOG.info("somebody came who does not know the key: %r", error)
+            return
+        try:
             keep_alive(connection)
+            if not connection.poll(SEND_TIMEOUT_S):
+                raise EOFError
             rank, host = connection.recv()
             member = Member(rank, host, connection)
             self._welcome(member)
             while True:
+                if not connection.poll(ALIVE_S):
+                    member.tell(ALIVE)
+                    continue
                 said = connection.recv()
                 if said == NEXT:
                     member.tell(self.take(member.rank))

@@ -59,6 +59,15 @@ def num_tasks_beside(environment: Mapping[str, str] = os.environ) -> int:
     return max([1, *(int(size) for size in sizes if size.isdigit())])
 
 
+def is_one_machine(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether the launcher says that all of its processes are on this machine: then nobody else need reach it."""
+    if environment.get("SLURM_NNODES"):
+        return environment["SLURM_NNODES"] == "1"
+    return bool(environment.get("LOCAL_WORLD_SIZE")) and (
+        environment["LOCAL_WORLD_SIZE"] == environment.get("WORLD_SIZE")
+    )
+
+
 def check_size(
     place: Place, devices: int | None, num_nodes: int | None, environment: Mapping[str, str]
 ) -> None:
