@@ -1,10 +1,12 @@
 """The reports `causes`, `calibration` and `slices` on simulated models, and their arithmetic."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact
 
 from imagenetd.reports.calibration import CalibrationReport
 from imagenetd.reports.causes import CausesReport
@@ -12,8 +14,9 @@ from imagenetd.reports.confusions import natures
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.slices import SlicesReport
 from imagenetd.statistics.calibration import calibrate
+from imagenetd.statistics.independence import independent_share
 from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
-from imagenetd.statistics.variance import variance_components
+from imagenetd.statistics.variance import cell_correlation, variance_components, variance_shares
 from imagenetd.wordnet import hypernym_groups, imagenet_names, is_one_to_people, wordnet_distances
 from tests.simulated import evidence, grid, model
 
@@ -66,6 +69,53 @@ def test_variance_components_of_cells_of_unequal_size_are_unbiased() -> None:
     )
 
 
+def test_cells_count_alike_where_more_images_are_drawn_where_the_model_fails() -> None:
+    random = np.random.default_rng(7)
+    effects = [
+        random.choice([-1, 1], size=shape) * 0.15 for shape in ((600, 20, 1), (600, 1, 15), (600, 20, 15))
+    ]
+    rate = 0.5 + sum(effects)
+    images = np.where(rate[0] < 0.5, 8, 2)  # of one draw of the pool: sizes follow from how hard cells are
+    rate = np.broadcast_to(rate[:1], rate.shape)
+    right = random.binomial(images, rate).astype(float)
+    found = variance_components(right, images.astype(float))
+    every = variance_components(rate[0] * 1e9, np.full(images.shape, 1e9))
+    for name in ("category", "nuisance", "interaction"):
+        assert np.mean(getattr(found, name)) == pytest.approx(float(getattr(every, name)), abs=0.002)
+    assert np.mean(found.seed) == pytest.approx(np.mean(rate[0] * (1 - rate[0])), abs=0.002)
+
+
+def test_variance_shares_have_intervals_that_cover_and_are_never_points() -> None:
+    random = np.random.default_rng(8)
+    nuisance = random.normal(0, 0.08, 20)
+    everything = np.clip(0.7 + random.normal(0, 0.1, (4000, 1)) + nuisance, 0.01, 0.99)
+    truth = {
+        name: float(one)
+        for name, one in variance_components(everything * 1e9, np.full(everything.shape, 1e9)).shares.items()
+    }
+    covered = {name: 0 for name in truth}
+    for _ in range(200):
+        rate = np.clip(0.7 + random.normal(0, 0.1, (12, 1)) + nuisance, 0.01, 0.99)
+        for name, found in variance_shares(
+            random.binomial(4, rate).astype(float), np.full((12, 20), 4.0)
+        ).items():
+            covered[name] += bool(
+                found.low <= max(truth[name], 0) + 1e-9 and truth[name] <= found.high + 1e-9
+            )
+            assert found.high > found.low
+    assert min(covered.values()) / 200 >= 0.91
+
+
+def test_the_correlation_of_a_cell_does_not_depend_on_the_number_of_its_images() -> None:
+    random = np.random.default_rng(10)
+    for images in (2, 4, 16):
+        rates = random.beta(1, 3, size=(60, 40))  # 1 / (1 + 1 + 3) of the variance lies between cells
+        found = cell_correlation(
+            random.binomial(images, rates).astype(float), np.full((60, 40), float(images))
+        )
+        assert float(found.value) == pytest.approx(0.2, abs=0.06) and found.low < 0.2 < found.high
+
+
 def test_with_one_image_a_cell_the_pairing_is_part_of_the_seed() -> None:
     found = variance_components(np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones((2, 2)))
     assert np.isnan(found.interaction) and np.isfinite(found.seed)
@@ -79,14 +129,31 @@ def test_calibration_error_equals_a_hand_made_value() -> None:
     assert found.overconfidence[0] == pytest.approx(0.75 - 0.75)
 
 
-def test_a_calibrated_model_shows_the_error_of_luck_and_no_more() -> None:
+def test_the_error_of_a_calibrated_model_has_the_known_mean_and_quantile() -> None:
     random = np.random.default_rng(2)
-    confidence = random.uniform(0.3, 1, size=(400, 100))
-    correct = random.random((400, 100)) < confidence
-    group = np.repeat(np.arange(400), 100)
-    found = calibrate(confidence.ravel(), correct.ravel(), group, num_groups=400, num_bins=10)
-    assert found.error.mean() == pytest.approx(found.error_of_luck.mean(), rel=0.1)
+    confidence = random.uniform(0.3, 1, size=(1000, 100))
+    correct = random.random((1000, 100)) < confidence
+    group = np.repeat(np.arange(1000), 100)
+    found = calibrate(confidence.ravel(), correct.ravel(), group, num_groups=1000, num_bins=10)
+    mean, high = found.error_if_calibrated()
+    assert found.error.mean() == pytest.approx(mean.mean(), rel=0.03)
+    assert 0.03 < (found.error > high).mean() < 0.07
     assert abs(found.overconfidence.mean()) < 0.01
+    _, low, _ = found.error_interval()
+    assert (low == 0).mean() > 0.93  # the true error is 0
+
+
+def test_a_calibration_error_is_shown_without_its_bias_and_with_an_interval() -> None:
+    random = np.random.default_rng(3)
+    confidence = random.uniform(0.4, 1, size=(400, 500))
+    correct = random.random((400, 500)) < confidence - 0.1
+    group = np.repeat(np.arange(400), 500)
+    found = calibrate(confidence.ravel(), correct.ravel(), group, num_groups=400, num_bins=10)
+    value, low, high = found.error_interval()
+    assert found.error.mean() > value.mean() == pytest.approx(0.1, abs=0.005)
+    assert ((low <= 0.1) & (high >= 0.1)).mean() >= 0.93
+    perfect = calibrate(np.ones(122), np.ones(122, bool), np.zeros(122, int), num_groups=1, num_bins=15)
+    assert float(perfect.error_interval()[2][0]) == pytest.approx(0.0298, abs=1e-4)  # never a width of zero
 
 
 def test_an_overconfident_model_is_called_so() -> None:
@@ -125,9 +192,15 @@ def test_slices_in_or_around_a_better_one_are_left_out() -> None:
     assert np.isinf(slice_scores(errors, sizes, weight=0.95, min_size=11)[1, 1])
 
 
-def test_the_excess_of_errors_has_an_exact_p_value() -> None:
-    p = excess_p_values(np.array([3, 0, 0]), np.array([3, 3, 0]), np.array([0.5, 0.5, 0.5]))
-    assert p.tolist() == [0.125, 1.0, 1.0]
+def test_the_excess_of_errors_has_the_p_value_of_fisher() -> None:
+    # 8 wrong of 16 inside, 83 of 480 in all; 11 of 24 of the same.
+    wrong, size = np.array([3, 0, 0]), np.array([3, 3, 0])
+    p = excess_p_values(wrong, size, all_errors=3, num_images=6)
+    assert p.tolist() == pytest.approx([1 / 20, 1, 1])  # one of (6 choose 3) ways
+    table = [[8, 8], [81, 383]]
+    assert excess_p_values(np.array([8]), np.array([16]), 89, 480)[0] == pytest.approx(
+        fisher_exact(table, alternative="greater").pvalue
+    )
 
 
 def _named(images: pd.DataFrame, predicted: list[int], name: str = "t") -> ModelEvidence:
@@ -180,6 +253,36 @@ def test_a_nuisance_on_which_all_targets_fail_comes_first() -> None:
     row = CausesReport().report(evidence(IMAGES, models)).tables["always_fail"].iloc[0]
     assert (row["nuisance"], row["share"], row["num_cells_always_fail"]) == ("texture1", 1.0, 8)
     assert row["share_if_independent"] == pytest.approx(1.0)
+
+
+def test_if_independent_asks_every_target_on_another_image() -> None:
+    # Four images of one cell: rates 1/2 and 1/4, both wrong on one. (4 x 1/8 - 1/4) / 3; the product is 1/8.
+    wrong = np.array([[True, True, False, False], [True, False, False, False]])
+    assert independent_share(wrong, np.zeros(4, dtype=np.int64), 1) == pytest.approx([1 / 12])
+    random = np.random.default_rng(5)
+    three, cell = random.random((3, 17)) < 0.6, random.integers(0, 2, 17)
+    for number, found in enumerate(independent_share(three, cell, 2)):
+        inside = np.flatnonzero(cell == number)
+        ways = [three[[0, 1, 2], list(one)].all() for one in itertools.permutations(inside, 3)]
+        assert found == pytest.approx(np.mean(ways))
+
+
+def test_if_independent_is_unbiased_where_targets_share_what_makes_an_image_hard() -> None:
+    random = np.random.default_rng(6)
+    hard = random.random(80_000) < 0.3
+    wrong = random.random((2, 80_000)) < np.where(hard, 0.8, 0.1)
+    found = independent_share(wrong, np.repeat(np.arange(20_000), 4), 20_000)
+    assert found.mean() == pytest.approx(0.31**2, abs=0.003)  # the product of rates of the same images: 0.122
+
+
+def test_one_target_or_one_image_a_cell_says_nothing_of_independence() -> None:
+    wrong = np.ones((2, 3), dtype=bool)
+    assert np.isnan(independent_share(wrong, np.arange(3), 3)).all()
+    assert np.isnan(independent_share(wrong[:1], np.zeros(3, dtype=np.int64), 1)).all()
+    one = evidence(IMAGES, [model("t", np.arange(len(IMAGES)) % 3 > 0, IMAGES)])
+    result = CausesReport().report(one)
+    assert result.tables["always_fail"]["share_if_independent"].isna().all()
+    assert not any("independent" in finding for finding in result.findings)
 
 
 def test_findings_on_a_plain_folder_name_no_nuisance() -> None:

@@ -85,8 +85,8 @@ def ablate(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return {
         "curve": pd.concat([curve for curve, _ in everyone], ignore_index=True),
         "subsets": pd.concat([subsets for _, subsets in everyone], ignore_index=True),
-        "persistence": persistence_table(design, min_share=0.5, **DRAWS),
-        "transfer": transfer_table(design, **DRAWS),
+        "persistence": persistence_table(design, min_share=0.5),
+        "transfer": transfer_table(design),
     }
 
 

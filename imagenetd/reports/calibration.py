@@ -15,6 +15,7 @@ from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.statistics.calibration import Calibration, calibrate
+from imagenetd.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class CalibrationReport(Report):
     num_bins: Annotated[int, Range(1, 10_000)] = 15
     """Bins of equal width of the confidence."""
     min_images: AnyCount = 30
-    """Slices with fewer images are not ranked: their error is mostly luck."""
+    """Slices with fewer images are not ranked: a calibrated model would show a large error there, too."""
 
     name: ClassVar[str] = "calibration"
 
@@ -61,7 +62,8 @@ class CalibrationReport(Report):
         }
         per_set = tables["per_set"]
         targets = per_set[(per_set["role"] == "target") & (per_set["set"] == evidence.judged)]
-        summary = {"ece": dict(zip(targets["model"], targets["ece"], strict=True))}
+        names = ("ece", "ece_debiased", "ece_low", "ece_high", "ece_if_calibrated")
+        summary = {name: dict(zip(targets["model"], targets[name], strict=True)) for name in names}
         return ReportResult(self.name, tables, tuple(_findings(tables, design)), summary)
 
     def _nuisances(self, design: Design) -> Iterator[pd.DataFrame]:
@@ -76,25 +78,48 @@ class CalibrationReport(Report):
                 num_bins=self.num_bins,
             )
             about = design.nuisances.assign(set=design.evidence.judged, model=model.name, role=model.role)
-            yield self._rows(found, about[["set", "model", "role", "kind", "nuisance"]])
+            rows = self._rows(found, about[["set", "model", "role", "kind", "nuisance"]])
+            rows["is_ranked"] &= rows["kind"] != Kind.NEUTRAL
+            together = simultaneous_confidence(int(rows["is_ranked"].sum()))
+            low, high = _overconfidence_ends(found, confidence=together)
+            yield rows.assign(overconfidence_low_of_all=low, overconfidence_high_of_all=high)
 
     def _rows(self, found: Calibration, about: pd.DataFrame) -> pd.DataFrame:
         images = found.num_images.sum(axis=1)
         safe = np.where(images > 0, images, np.nan)
+        debiased, low, high = found.error_interval()
+        calibrated, calibrated_high = found.error_if_calibrated()
+        over_low, over_high = _overconfidence_ends(found)
         return about.assign(
             num_images=images.astype(np.int64),
             accuracy=found.num_correct.sum(axis=1) / safe,
             confidence=found.confidence.sum(axis=1) / safe,
             ece=found.error,
-            ece_of_luck=found.error_of_luck,
+            ece_debiased=debiased,
+            ece_low=low,
+            ece_high=high,
+            ece_if_calibrated=calibrated,
+            ece_if_calibrated_high=calibrated_high,
             overconfidence=found.overconfidence,
+            overconfidence_low=over_low,
+            overconfidence_high=over_high,
+            population=THESE_CATEGORIES,
             is_ranked=images >= self.min_images,
         )
+
+
+def _overconfidence_ends(found: Calibration, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return confidence minus the ends of the accuracy's Wilson interval; (-1, 1) without images."""
+    images = found.num_images.sum(axis=1)
+    low, high = wilson_interval(found.num_correct.sum(axis=1), images, confidence=confidence)
+    mean = np.where(images > 0, found.confidence.sum(axis=1) / np.maximum(images, 1), np.nan)
+    return np.nan_to_num(mean - high, nan=-1.0), np.nan_to_num(mean - low, nan=1.0)
 
 
 def _bins(found: Calibration, about: dict[str, str]) -> pd.DataFrame:
     images = found.num_images[0]
     used = images > 0
+    low, high = wilson_interval(found.num_correct[0], images)
     edges = np.linspace(0, 1, len(images) + 1)
     return pd.DataFrame(
         {
@@ -106,6 +131,7 @@ def _bins(found: Calibration, about: dict[str, str]) -> pd.DataFrame:
             },
             "confidence": found.confidence[0][used] / images[used],
             "accuracy": found.num_correct[0][used] / images[used],
+            **{"wilson_low": low[used], "wilson_high": high[used]},
         }
     )
 
@@ -119,17 +145,23 @@ def _findings(tables: dict[str, pd.DataFrame], design: Design) -> Iterator[str]:
     ]
     for row in overall.to_dict("records"):
         words = nuisances[nuisances["model"] == row["model"]]
-        worst = words.loc[words["overconfidence"].idxmax()] if len(words) else None
-        more = (
-            ""
-            if worst is None
-            else (
-                f"; most overconfident with {worst['nuisance']} ({100 * worst['confidence']:.0f}% sure, "
-                f"{100 * worst['accuracy']:.0f}% right)"
-            )
-        )
-        sure, right = 100 * row["confidence"], 100 * row["accuracy"]
+        worst = _worst_finding(words) if len(words) else ""
         yield (
-            f"{row['model']} is {sure:.0f}% sure and {right:.0f}% right on the {judged}: "
-            f"ECE {100 * row['ece']:.1f} points, of which luck is about {100 * row['ece_of_luck']:.1f}{more}."
+            f"{row['model']} is {100 * row['confidence']:.0f}% sure and {100 * row['accuracy']:.0f}% right on "
+            f"{row['num_images']:,} images of the {judged}: "
+            f"ECE {100 * row['ece_debiased']:.1f} points without its bias "
+            f"[{100 * row['ece_low']:.1f}, {100 * row['ece_high']:.1f}] for {THESE_CATEGORIES}, "
+            f"{100 * row['ece']:.1f} as seen; a calibrated model would show {100 * row['ece_if_calibrated']:.1f} "
+            f"(95%: {100 * row['ece_if_calibrated_high']:.1f}) with so few images.{worst}"
         )
+
+
+def _worst_finding(nuisances: pd.DataFrame) -> str:
+    """Return the nuisance that comes out worst, with an interval that holds for all of them at once."""
+    worst = nuisances.loc[nuisances["overconfidence"].idxmax()]
+    low, high = 100 * worst["overconfidence_low_of_all"], 100 * worst["overconfidence_high_of_all"]
+    return (
+        f" Most overconfident with {worst['nuisance']}: {100 * worst['confidence']:.0f}% sure, "
+        f"{100 * worst['accuracy']:.0f}% right of {worst['num_images']}, {100 * worst['overconfidence']:+.0f} points "
+        f"[{low:+.0f}, {high:+.0f}] for all {len(nuisances)} nuisances at once."
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,15 @@ from imagenetd.reports.confusions import category_confusion_table, confusion_tab
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import wilson_interval
-from imagenetd.statistics.variance import variance_components
+from imagenetd.statistics.independence import independent_share
+from imagenetd.statistics.intervals import (
+    OTHER_CATEGORIES,
+    THESE_CATEGORIES,
+    simultaneous_confidence,
+    wilson_interval,
+)
+from imagenetd.statistics.jackknife import jackknife_interval
+from imagenetd.statistics.variance import variance_components, variance_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +57,64 @@ class CausesReport(Report):
         used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
         wrong = np.stack([~model.correct for model in targets]) if targets else np.zeros((1, len(used)), bool)
         images, all_wrong = design.count(used), design.count(used & wrong.all(axis=0))
-        rates = np.stack([share(design.count(used & row), images) for row in wrong])
         columns = np.stack([images, all_wrong, images > 0, (images > 0) & (all_wrong == images)])
-        # Mistakes independent within a cell: the product of the models' rates there.
-        expected = design.by_nuisance(np.nan_to_num(rates.prod(axis=0)) * images)
         counts = np.rint(design.by_nuisance(columns.astype(np.float64))).astype(np.int64)
         low, high = wilson_interval(counts[1], counts[0])
+        is_ranked = (counts[0] >= self.min_images) & (design.nuisances["kind"] != Kind.NEUTRAL).to_numpy()
+        together = simultaneous_confidence(int(is_ranked.sum()))
+        low_together, high_together = wilson_interval(counts[1], counts[0], confidence=together)
         table = design.nuisances.assign(
             num_images=counts[0],
             num_all_fail=counts[1],
             share=share(counts[1], counts[0]),
             wilson_low=low,
             wilson_high=high,
-            share_if_independent=share(expected, counts[0]),
+            low_of_all=low_together,
+            high_of_all=high_together,
+            **_if_independent(design, wrong[:, used], np.flatnonzero(used)),
             num_cells=counts[2],
             num_cells_always_fail=counts[3],
-            is_ranked=counts[0] >= self.min_images,
+            is_ranked=is_ranked,
         )
         table = table[table["kind"] != Kind.NEUTRAL]
         return table.sort_values(["is_ranked", "share"], ascending=False, kind="stable", ignore_index=True)
+
+
+def _if_independent(design: Design, wrong: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return for each nuisance what independent mistakes within its cells would give, and what is seen beyond that.
+
+    `num_images_compared` are the images of cells with at least as many images as there are targets: only there can
+    each target be asked on another image. `excess` is what is seen on them minus `share_if_independent`.
+
+    Args:
+        design: Of the pool.
+        wrong: Bool "targets images", of the images that count.
+        images: Their positions.
+    """
+    cell = design.cell_of_image[images]
+    expected = independent_share(wrong, cell, len(design.cells))
+    known = ~np.isnan(expected)
+    counts = np.bincount(cell, minlength=len(design.cells)) * known
+    together = np.bincount(cell, weights=wrong.all(axis=0), minlength=len(design.cells)) * known
+    sums = design.square(
+        np.stack([counts, together, np.nan_to_num(expected) * counts]).astype(np.float64), ~design.is_control
+    )
+    compared, seen, independent = sums.sum(axis=1)
+    without = sums.sum(axis=1, keepdims=True) - sums
+    found = jackknife_interval(
+        share(seen - independent, compared),
+        share(without[1] - without[2], without[0]),
+        num_images=sums[0].sum(axis=1),
+        bounds=(-1.0, 1.0),
+    )
+    return {
+        "num_images_compared": np.rint(compared).astype(np.int64),
+        "share_compared": share(seen, compared),
+        "share_if_independent": share(independent, compared),
+        "excess": found.value,
+        "excess_low": found.low,
+        "excess_high": found.high,
+    }
 
 
 def _variance(design: Design) -> pd.DataFrame:
@@ -79,18 +125,19 @@ def _variance(design: Design) -> pd.DataFrame:
         inside = design.in_kind(kind)
         images = design.square(design.num_images[row], inside)
         correct = design.square(design.num_correct[row], inside)
-        found = variance_components(correct, images)
-        accuracy = share(correct.sum(axis=(-2, -1)), images.sum())
-        total = accuracy * (1 - accuracy)
-        for name in ("category", "nuisance", "interaction", "seed"):
-            values = getattr(found, name)
+        components, shares = variance_components(correct, images), variance_shares(correct, images)
+        for name, found in shares.items():
             parts.append(
                 pd.DataFrame(
                     {
                         "model": [model.name for model in design.evidence.models],
                         "role": [model.role for model in design.evidence.models],
-                        **{"kind": kind, "component": name, "variance": values},
-                        "share": share(values, total),
+                        **{"kind": kind, "component": name, "variance": getattr(components, name)},
+                        **{"share": found.value, "low": found.low, "high": found.high},
+                        "population": OTHER_CATEGORIES,
+                        "num_categories": int((images.sum(axis=1) > 0).sum()),
+                        "num_cells": int((images > 0).sum()),
+                        "num_cells_of_one_image": int((images == 1).sum()),
                     }
                 )
             )
@@ -113,44 +160,78 @@ def _summary(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
         "variance_shares": {
             str(model): dict(zip(rows["component"], rows["share"], strict=True))
             for model, rows in shares.groupby("model", sort=False)
-        }
+        },
+        "variance_shares_interval": {
+            str(model): {row["component"]: [row["low"], row["high"]] for row in rows.to_dict("records")}
+            for model, rows in shares.groupby("model", sort=False)
+        },
     }
 
 
 def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    shares = _of_targets(tables["variance"])
-    for model, rows in shares.groupby("model", sort=False):
-        part = rows.set_index("component")["share"]
-        if part[["category", "nuisance"]].isna().any():
-            continue  # one category or one nuisance
-        part = part.clip(lower=0)  # an estimate below zero means that there is nothing
-        split = (
-            f"their pairing {100 * part['interaction']:.0f}%, the seed {100 * part['seed']:.0f}%"
-            if part.notna()["interaction"]
-            else f"their pairing and the seed {100 * part['seed']:.0f}% (one image a cell cannot tell them apart)"
-        )
-        yield (
-            f"{model}: of the variance of right and wrong the category accounts for {100 * part['category']:.0f}%, "
-            f"the nuisance for {100 * part['nuisance']:.0f}%, {split}."
-        )
+    yield from _variance_findings(_of_targets(tables["variance"]))
     ranked = tables["always_fail"]
     ranked = ranked[ranked["is_ranked"] & (ranked["num_all_fail"] > 0)]
     named = ranked[ranked["nuisance"] != ""]  # a plain folder has no nuisances
     for row in named.head(1).to_dict("records"):
-        yield (
-            f"{row['nuisance']} fails most: every target is wrong on {100 * row['share']:.0f}% of its "
-            f"{row['num_images']} images ({100 * row['share_if_independent']:.0f}% if mistakes were independent), "
-            f"and on all images of {row['num_cells_always_fail']} of {row['num_cells']} categories."
-        )
+        yield _always_fail_finding(row, num_ranked=int(tables["always_fail"]["is_ranked"].sum()))
     for row in tables["confusions"].head(3).to_dict("records"):
         yield (
             f"{row['category']} with {row['nuisance'] or row['kind']} -> {row['predicted']}: "
             f"{row['num_models']} {'target' if row['num_models'] == 1 else 'targets'}, "
-            f"{100 * row['share']:.0f}% of their answers."
+            f"{row['num_answers']} of their answers about {row['num_images']} "
+            f"{'image' if row['num_images'] == 1 else 'images'} ({100 * row['share']:.0f}%)."
         )
     for model, rows in _of_all_kinds(tables["nature"]).groupby("model", sort=False):
         texts = [
-            f"{row['nature'].replace('_', ' ')} {100 * row['share']:.0f}% (random {100 * row['chance_share']:.0f}%)"
+            f"{row['nature'].replace('_', ' ')} {100 * row['share']:.0f}% "
+            f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] "
+            f"(answers at random {100 * row['chance_share']:.0f}%)"
             for row in rows.to_dict("records")
         ]
-        yield f"{model}: of its failures are {', '.join(texts)}."
+        count = int(rows["num_all_failures"].iloc[0])
+        yield f"{model}: among its {count:,} failures {', '.join(texts)}; for {THESE_CATEGORIES}."
+
+
+def _variance_findings(shares: pd.DataFrame) -> Iterator[str]:
+    for model, rows in shares.groupby("model", sort=False):
+        parts = rows.set_index("component")
+        if parts.loc[["category", "nuisance"], "share"].isna().any():
+            continue  # one category or one nuisance
+        part = {name: _share_text(row) for name, row in parts.iterrows()}
+        split = (
+            f"their pairing {part['interaction']}, the seed {part['seed']}"
+            if parts["share"].notna()["interaction"]
+            else f"their pairing and the seed {part['seed']} (one image a cell cannot tell them apart)"
+        )
+        alone = int(parts["num_cells_of_one_image"].iloc[0])
+        doubt = (
+            f"; {alone} of {parts['num_cells'].iloc[0]} cells have one image, so this holds if sizes are unrelated to "
+            "accuracy"
+            if alone and parts["share"].notna()["interaction"]
+            else ""
+        )
+        yield (
+            f"{model}: the variance of right and wrong goes with the category for {part['category']}, the nuisance for "
+            f"{part['nuisance']}, {split}; 95% intervals for {OTHER_CATEGORIES}{doubt}."
+        )
+
+
+def _share_text(row: pd.Series) -> str:
+    value = max(float(row["share"]), 0.0)  # an estimate below zero means that there is nothing
+    return f"{100 * value:.0f}% [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+
+
+def _always_fail_finding(row: dict[str, Any], *, num_ranked: int) -> str:
+    ends = f"[{100 * row['low_of_all']:.0f}, {100 * row['high_of_all']:.0f}]"
+    text = (
+        f"{row['nuisance']} fails most: every target is wrong on {100 * row['share']:.0f}% of its "
+        f"{row['num_images']} images {ends}, for {THESE_CATEGORIES} and all {num_ranked} nuisances at once"
+    )
+    if not np.isnan(row["share_if_independent"]):
+        text += f"; {100 * row['share_if_independent']:.0f}% if mistakes within a cell were independent"
+        if row["num_images_compared"] < row["num_images"]:
+            text += f", against {100 * row['share_compared']:.0f}% on the {row['num_images_compared']} images compared"
+    return (
+        f"{text}. All images of {row['num_cells_always_fail']} of its {row['num_cells']} categories are such."
+    )

@@ -37,7 +37,7 @@ class MixedEffectsReport(Report):
     max_images: Count = 4000
     """Of larger pools a random part of this size is taken: a fit takes about 2 seconds for 1,000 images."""
     max_pairings: AnyCount = 1000
-    """With more cells the pairing is left out: its effect is then part of the seed's luck."""
+    """With more cells the pairing is left out: its effect is then part of the seed."""
     seed: Seed = 0
     """Of the random part."""
 

@@ -7,29 +7,28 @@ import pandas as pd
 
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.intervals import OTHER_CATEGORIES, clustered_difference, clustered_share
 from imagenetd.statistics.paired import pair_sums
+from imagenetd.statistics.variance import cell_correlation
 
 PERSISTENCE_COLUMNS = [
-    *(
-        "failure_of",
-        "role",
-        "num_cells",
-        "num_selected",
-        "rate_where_selected",
-        "persistence",
-        "persistence_low",
-    ),
-    *("persistence_high", "base_rate", "excess", "excess_low", "excess_high", "retained"),
+    *("failure_of", "role", "num_cells", "cell_correlation", "cell_correlation_low", "cell_correlation_high"),
+    *("num_selected", "images_per_half", "rate_where_selected"),
+    *("persistence", "persistence_low", "persistence_high", "base_rate", "base_low", "base_high"),
+    *("excess", "excess_low", "excess_high", "retained", "population"),
 ]
 
 
-def persistence_table(design: Design, *, min_share: float, num_draws: int, seed: int) -> pd.DataFrame:
-    """Return how often a cell that was chosen for its failures on half of the seeds fails on the other half.
+def persistence_table(design: Design, *, min_share: float) -> pd.DataFrame:
+    """Return how alike the images of one cell are, and how often a cell chosen for its failures fails on other seeds.
 
-    Chosen are the cells of which at least `min_share` of the images of the one half fail; both halves take both
-    parts. `persistence` is the rate of failure on the half that did not choose, `base_rate` that of all cells there:
-    equal when failures are luck. `retained` is the part of the apparent excess that comes back.
+    `cell_correlation` is the intra-class correlation of failures: 0 where a cell's images fail as those of any cell, 1
+    where all or none of them do. It does not depend on the number of images. Chosen are the cells of which at least
+    `min_share` of the images of one half of the seeds fail; both halves take both parts. `persistence` is the rate of
+    failure on the half that did not choose, `base_rate` that of all cells there: equal where cells are alike.
+    `retained` is the part of the apparent excess that comes back; it rises with `images_per_half`, as the mean of m
+    images has the reliability m r / (1 + (m - 1) r) at a correlation of r (Spearman 1910, Brown 1910), so pools are
+    compared by r. All intervals are for other categories.
     """
     evidence = design.evidence
     used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
@@ -44,7 +43,12 @@ def persistence_table(design: Design, *, min_share: float, num_draws: int, seed:
         failures = [np.bincount(cell[used & fails & (half == side)], minlength=size) for side in (0, 1)]
         sums, num_cells = _persistence_sums(design, images, np.stack(failures), min_share)
         if num_cells:
-            rows.append([name, role, num_cells, *_persistence(sums, num_draws=num_draws, seed=seed)])
+            alike = cell_correlation(
+                design.square(np.sum(failures, axis=0).astype(np.float64), ~design.is_control),
+                design.square(images.sum(axis=0).astype(np.float64), ~design.is_control),
+            )
+            ends = [float(number) for number in (alike.value, alike.low, alike.high)]
+            rows.append([name, role, num_cells, *ends, *_persistence(sums), OTHER_CATEGORIES])
     return pd.DataFrame(rows, columns=PERSISTENCE_COLUMNS)
 
 
@@ -69,19 +73,15 @@ def _persistence_sums(
     return design.by_category(columns).T, int(both.sum())
 
 
-def _persistence(sums: np.ndarray, *, num_draws: int, seed: int) -> list[float]:
+def _persistence(sums: np.ndarray) -> list[float]:
     used = sums[sums[:, 6] > 0]
-    total, drawn = used.sum(axis=0), resampled_sums(used, num_draws=num_draws, seed=seed)
-    sums_of = np.vstack([total, drawn])
-    rate, base = share(sums_of[:, 3], sums_of[:, 4]), share(sums_of[:, 5], sums_of[:, 6])
-    both = np.stack([rate, rate - base], axis=1)
-    found = interval_of(both[0], both[1:], num_clusters=len(used), bounds=(-1.0, 1.0))
-    seen = float(share(total[1], total[2]))
-    excess = float(found.value[1])
-    retained = excess / (seen - float(base[0])) if seen > base[0] else np.nan
-    persistence = [float(rate[0]), max(0.0, float(found.low[0])), float(found.high[0])]
-    numbers = [float(base[0]), excess, float(found.low[1]), float(found.high[1]), retained]
-    return [int(total[0]), seen, *persistence, *numbers]
+    selected, seen_failures, seen_images = used[:, :3].sum(axis=0)
+    again, base = clustered_share(used[:, 3], used[:, 4]), clustered_share(used[:, 5], used[:, 6])
+    excess = clustered_difference(used[:, 3], used[:, 4], used[:, 5], used[:, 6])
+    seen = float(share(seen_failures, seen_images))
+    retained = float(excess.value) / (seen - float(base.value)) if seen > base.value else np.nan
+    numbers = [float(end) for found in (again, base, excess) for end in (found.value, found.low, found.high)]
+    return [int(selected), float(share(seen_images, selected)), seen, *numbers, retained]
 
 
 TRANSFER_COLUMNS = [
@@ -94,12 +94,16 @@ TRANSFER_COLUMNS = [
         "excess_low",
         "excess_high",
         "lift",
+        "population",
     ),
 ]
 
 
-def transfer_table(design: Design, *, num_draws: int, seed: int) -> pd.DataFrame:
-    """Return for each ordered pair of models how often the one fails where the other fails, against its own rate."""
+def transfer_table(design: Design) -> pd.DataFrame:
+    """Return for each ordered pair of models how often the one fails where the other fails, against its own rate.
+
+    The interval of `excess` is for other categories.
+    """
     evidence = design.evidence
     models: Sequence[ModelEvidence] = [model for model in evidence.models if model.role != "gate"]
     used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
@@ -107,24 +111,25 @@ def transfer_table(design: Design, *, num_draws: int, seed: int) -> pd.DataFrame
     fails = np.stack([~model.correct[used] for model in models])
     both = pair_sums(fails, category, len(design.categories))
     images = np.bincount(category, minlength=len(design.categories)).astype(np.float64)
-    both, images = both[images > 0], images[images > 0]
-    size = len(models)
-    source, destination = np.nonzero(~np.eye(size, dtype=bool))
-    flat = np.hstack([images[:, None], both.reshape(len(both), -1)])
-    total, drawn = flat.sum(axis=0), resampled_sums(flat, num_draws=num_draws, seed=seed)
-    shared, alone = 1 + source * size + destination, 1 + np.arange(size) * (size + 1)
-    given, own = share(total[shared], total[alone[source]]), share(total[alone[destination]], total[:1])
-    moved = share(drawn[:, shared], drawn[:, alone[source]])
-    moved = moved - share(drawn[:, alone[destination]], drawn[:, :1])
-    found = interval_of(given - own, moved, num_clusters=len(images), bounds=(-1.0, 1.0))
+    both, images = both[images > 0], images[images > 0][:, None]
+    source, destination = np.nonzero(~np.eye(len(models), dtype=bool))
+    alone = np.einsum("cmm->cm", both)
+    found = clustered_difference(
+        both[:, source, destination],
+        alone[:, source],
+        alone[:, destination],
+        np.broadcast_to(images, (len(images), len(source))),
+    )
+    own = share(alone.sum(axis=0), images.sum())[destination]
+    given = share(both[:, source, destination].sum(axis=0), alone[:, source].sum(axis=0))
     about = {
         f"{side}{suffix}": [getattr(models[place], attribute) for place in index.tolist()]
         for side, index in (("source", source), ("destination", destination))
         for suffix, attribute in (("", "name"), ("_role", "role"), ("_family", "family"))
     }
     numbers = {
-        **{"num_source_failures": total[alone[source]].astype(np.int64), "failure_rate": own},
+        **{"num_source_failures": alone.sum(axis=0)[source].astype(np.int64), "failure_rate": own},
         **{"failure_rate_given_source": given, "excess": found.value},
         **{"excess_low": found.low, "excess_high": found.high, "lift": share(given, own)},
     }
-    return pd.DataFrame(about | numbers)[TRANSFER_COLUMNS]
+    return pd.DataFrame(about | numbers | {"population": OTHER_CATEGORIES})[TRANSFER_COLUMNS]

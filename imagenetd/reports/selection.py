@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.ranges import Draws, Range, Seed, Share
+from imagenetd.relations import SAME_FAMILY
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import OTHER_CATEGORIES, wilson_interval
 
 MIN_CELLS = 10
 """With fewer cells persistence is in the table, but no finding."""
@@ -43,8 +44,8 @@ class SelectionReport(Report):
             subsets = Subsets.of(design, max_rows=self.max_subsets, **draws)
             tables |= {"subsets": subset_table(subsets), "curve": curve_table(subsets)}
             tables["leave_family_out"] = leave_family_out_table(subsets)
-        tables["persistence"] = persistence_table(design, min_share=self.min_share, **draws)
-        tables["transfer"] = transfer_table(design, **draws)
+        tables["persistence"] = persistence_table(design, min_share=self.min_share)
+        tables["transfer"] = transfer_table(design)
         return ReportResult(self.name, tables, tuple(_findings(tables)), _summary(tables))
 
 
@@ -80,6 +81,14 @@ def _summary(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
         "relations": dict(zip(roles["model"], roles["relation"], strict=True)),
         "persistence": dict(zip(kept["failure_of"], kept["persistence"], strict=True)),
         "base_rate": dict(zip(kept["failure_of"], kept["base_rate"], strict=True)),
+        "cell_correlation": {
+            row["failure_of"]: [
+                row["cell_correlation"],
+                row["cell_correlation_low"],
+                row["cell_correlation_high"],
+            ]
+            for row in kept.to_dict("records")
+        },
     }
 
 
@@ -89,9 +98,13 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     kept = tables["persistence"]
     for row in kept[kept["num_cells"] >= MIN_CELLS].head(1).to_dict("records"):
         yield (
-            f"Cells where {row['failure_of']} fail on half of the seeds fail on the other half in "
-            f"{100 * row['persistence']:.0f}% of the images [{100 * row['persistence_low']:.0f}, "
-            f"{100 * row['persistence_high']:.0f}]; the base rate is {100 * row['base_rate']:.0f}%."
+            f"Failures of {row['failure_of']}: images of one cell are alike by an intra-class correlation of "
+            f"{row['cell_correlation']:.2f} [{row['cell_correlation_low']:.2f}, {row['cell_correlation_high']:.2f}]. "
+            f"{row['num_selected']} cells that fail on at least half of one half of the seeds fail on "
+            f"{100 * row['persistence']:.0f}% [{100 * row['persistence_low']:.0f}, "
+            f"{100 * row['persistence_high']:.0f}] of the images of the other half, against "
+            f"{100 * row['base_rate']:.0f}% [{100 * row['base_low']:.0f}, {100 * row['base_high']:.0f}] of all; for "
+            f"{OTHER_CATEGORIES}."
         )
     if kept.empty:
         yield "Every cell has images on one half of the seeds only: persistence needs num_images_per_cell=2 or more."
@@ -101,27 +114,35 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 def _curve_findings(curve: pd.DataFrame) -> Iterator[str]:
     everyone = curve[curve["num_surrogates"] == curve["min_failures"]]
     for target, rows in everyone.groupby("target", sort=False):
-        steps = ", ".join(f"{100 * accuracy:.0f}" for accuracy in rows["accuracy"])
+        steps = ", ".join(
+            f"{100 * row['accuracy']:.0f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+            for row in rows.dropna(subset=["accuracy"]).to_dict("records")
+        )
         last = rows.iloc[-1]
         yield (
             f"{target}: {steps}% with 0 to {int(last['num_surrogates'])} surrogates that must all fail "
-            f"(sets of {rows['mean_num_judged'].iloc[0]:,.0f} to {last['mean_num_judged']:,.0f} images)."
+            f"(sets of {rows['mean_num_judged'].iloc[0]:,.0f} to {last['mean_num_judged']:,.0f} images; for "
+            f"{OTHER_CATEGORIES})."
         )
 
 
 def _leak_findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    siblings = tables["roles"].query("relation == 'same family'")
-    if "leave_family_out" not in tables or siblings.empty:
+    roles, left_out = tables["roles"], tables.get("leave_family_out")
+    siblings = roles[roles["relation"] == SAME_FAMILY]
+    if left_out is None or siblings.empty:
         return
-    leaks = tables["leave_family_out"].query("relation == 'sibling'").dropna(subset=["leak"])
-    if leaks.empty:
-        names = ", ".join(siblings["model"])
+    leaks = left_out[left_out["relation"] == SAME_FAMILY].dropna(subset=["log_odds_ratio"])
+    unknown = [name for name in siblings["model"] if name not in set(leaks["target"])]
+    if unknown:
         yield (
-            f"{names}: a sibling of surrogates, so part of its drop may be the mining. How much cannot be told without "
-            "surrogates and targets of other families."
+            f"{', '.join(unknown)}: of the family of surrogates, so part of its drop may be the mining. How much "
+            "cannot be told without surrogates and targets of other families that fail often enough."
         )
     for row in leaks.to_dict("records"):
+        odds = [float(np.exp(row[name])) for name in ("log_odds_ratio", "log_odds_low", "log_odds_high")]
         yield (
-            f"{row['target']} is a sibling of the {row['family']} surrogates: {100 * row['leak']:+.1f} points "
-            f"[{100 * row['leak_low']:+.1f}, {100 * row['leak_high']:+.1f}] of its drop are due to that."
+            f"{row['target']} is of the family of the {row['family']} surrogates: where they fail, its odds of failing "
+            f"are {odds[0]:.1f} times [{odds[1]:.1f}, {odds[2]:.1f}] those of other targets on equally hard images "
+            f"({row['num_deciding']:.0f} images decide; for {OTHER_CATEGORIES}). On the mined set that is "
+            f"{100 * row['leak']:+.1f} points [{100 * row['leak_low']:+.1f}, {100 * row['leak_high']:+.1f}]."
         )

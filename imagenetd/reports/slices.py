@@ -11,7 +11,7 @@ from imagenetd.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import THESE_CATEGORIES, newcombe_difference, wilson_interval
 from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
 from imagenetd.statistics.strata import adjusted_p_values
 from imagenetd.vocabulary import load_categories
@@ -21,7 +21,8 @@ ANY = "any"
 COLUMNS = [
     *("model", "categories", "nuisances", "num_categories", "num_nuisances", "score"),
     *("num_images_found", "error_found", "num_images", "num_errors", "error", "wilson_low", "wilson_high"),
-    *("base_error", "lift", "p_value", "q_value", "is_confirmed"),
+    *("low_if_confirmed", "high_if_confirmed", "base_error", "base_low", "base_high"),
+    *("excess", "excess_low", "excess_high", "lift", "p_value", "q_value", "is_confirmed", "population"),
 ]
 
 
@@ -64,10 +65,18 @@ class SlicesReport(Report):
             return pd.DataFrame(columns=COLUMNS)
         row, column = (np.array(side) for side in zip(*chosen, strict=True))
         wrong, images = (np.rint(half[row, column]).astype(np.int64) for half in (errors_again, sizes_again))
-        base = share(errors_again[0, 0] - wrong, sizes_again[0, 0] - images)
-        p_value = excess_p_values(wrong, images, np.nan_to_num(base))
+        all_wrong, all_images = round(float(errors_again[0, 0])), round(float(sizes_again[0, 0]))
+        base = share(all_wrong - wrong, all_images - images)
+        base_low, base_high = wilson_interval(all_wrong - wrong, all_images - images)
+        p_value = excess_p_values(wrong, images, all_wrong, all_images)
         q_value = adjusted_p_values(p_value)
+        confirmed = q_value < self.false_discovery_rate
         low, high = wilson_interval(wrong, images)
+        of_confirmed = 1 - 0.05 * max(1, int(confirmed.sum())) / len(chosen)
+        low_confirmed, high_confirmed = wilson_interval(wrong, images, confidence=of_confirmed)
+        excess = newcombe_difference(
+            wrong, images, all_wrong - wrong, all_images - images, confidence=of_confirmed
+        )
         return pd.DataFrame(
             {
                 **{"model": model.name, "categories": [space.row_names[index] for index in row.tolist()]},
@@ -77,9 +86,12 @@ class SlicesReport(Report):
                 **{"score": score[row, column], "num_images_found": sizes[row, column].astype(np.int64)},
                 "error_found": share(errors[row, column], sizes[row, column]),
                 **{"num_images": images, "num_errors": wrong, "error": share(wrong, images)},
-                **{"wilson_low": low, "wilson_high": high, "base_error": base},
+                **{"wilson_low": low, "wilson_high": high},
+                **{"low_if_confirmed": low_confirmed, "high_if_confirmed": high_confirmed},
+                **{"base_error": base, "base_low": base_low, "base_high": base_high},
+                **{"excess": excess.value, "excess_low": excess.low, "excess_high": excess.high},
                 **{"lift": share(share(wrong, images), base), "p_value": p_value, "q_value": q_value},
-                "is_confirmed": q_value < self.false_discovery_rate,
+                **{"is_confirmed": confirmed, "population": THESE_CATEGORIES},
             }
         )
 
@@ -142,6 +154,7 @@ def _findings(table: pd.DataFrame) -> Iterator[str]:
     for row in confirmed.sort_values("error", ascending=False).head(5).to_dict("records"):
         yield (
             f"{row['model']} fails on {100 * row['error']:.0f}% of {row['categories']} with {row['nuisances']} "
-            f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] against {100 * row['base_error']:.0f}% "
-            "elsewhere, on images that did not choose the slice."
+            f"[{100 * row['low_if_confirmed']:.0f}, {100 * row['high_if_confirmed']:.0f}] ({row['num_images']} images) "
+            f"against {100 * row['base_error']:.0f}% [{100 * row['base_low']:.0f}, {100 * row['base_high']:.0f}] "
+            f"elsewhere, on images that did not choose the slice; for {THESE_CATEGORIES}."
         )

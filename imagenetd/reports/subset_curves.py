@@ -9,6 +9,8 @@ import pandas as pd
 from imagenetd.reports.design import Design, label_spaces, share
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.statistics.family import accuracy_without, family_log_odds
+from imagenetd.statistics.intervals import OTHER_CATEGORIES, share_from_error
 from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined, rank_agreement
 
 MAX_WORK = 4e9
@@ -35,6 +37,16 @@ class Subsets:
     """Float "categories codes columns"."""
     drawn: np.ndarray
     """Float "draws codes columns"."""
+    surrogates_fail: np.ndarray
+    """Bool "surrogates images", of the judged images."""
+    targets_fail: np.ndarray
+    """Bool "targets images"."""
+    is_mined: np.ndarray
+    """Bool "images": mined by the run itself."""
+    category: np.ndarray
+    """Int "images"."""
+    relations: dict[str, str]
+    """Name of each target -> what it is to the surrogates."""
 
     @classmethod
     def of(cls, design: Design, *, num_draws: int, seed: int, max_rows: int) -> "Subsets":
@@ -55,7 +67,26 @@ class Subsets:
         flat = sums.reshape(len(sums), -1)
         flat = flat[flat.any(axis=1)]
         drawn = resampled_sums(flat, num_draws=draws, seed=seed).reshape(draws, *sums.shape[1:])
-        return cls(surrogates, targets, subsets, min_failures, chosen, sums, drawn)
+        evidence = design.evidence
+        where = np.flatnonzero(used)[judged]
+        failing = [
+            np.array([~model.correct[where] for model in group], dtype=bool).reshape(len(group), len(where))
+            for group in (surrogates, targets)
+        ]
+        return cls(
+            surrogates,
+            targets,
+            subsets,
+            min_failures,
+            chosen,
+            sums,
+            drawn,
+            surrogates_fail=failing[0],
+            targets_fail=failing[1],
+            is_mined=evidence.sets["mined"][where],
+            category=category[judged],
+            relations={model.name: evidence.relation(model) for model in targets},
+        )
 
     @property
     def num_clusters(self) -> int:
@@ -138,7 +169,12 @@ def _curve_rows(
         drawn = _mean_of_known(moved[:, known])
         found = interval_of(value, drawn, num_clusters=subsets.num_clusters, bounds=(0.0, 1.0))
         lowest, highest = accuracy[known].min(axis=0), accuracy[known].max(axis=0)
-        low, high = found.low, found.high
+        low, high = share_from_error(
+            value,
+            found.error,
+            num_images=totals[known, 1].mean(),
+            degrees_of_freedom=subsets.num_clusters - 1,
+        )
     else:
         value = lowest = highest = low = high = np.full(len(subsets.targets), np.nan)
     agreement = tau[~np.isnan(tau)]
@@ -148,7 +184,7 @@ def _curve_rows(
             **{"num_subsets": num_subsets, "mean_num_mined": totals[:, 0].mean()},
             **{"mean_num_judged": totals[:, 1].mean(), "min_num_judged": int(totals[:, 1].min())},
             **{"max_num_judged": int(totals[:, 1].max()), "accuracy": value, "low": low, "high": high},
-            **{"lowest_accuracy": lowest, "highest_accuracy": highest},
+            **{"population": OTHER_CATEGORIES, "lowest_accuracy": lowest, "highest_accuracy": highest},
             "rank_agreement": agreement.mean() if len(agreement) else np.nan,
         }
     )
@@ -160,22 +196,26 @@ def _mean_of_known(moved: np.ndarray) -> np.ndarray:
     return share(np.where(known, moved, 0).sum(axis=1), known.sum(axis=1))
 
 
-def leave_family_out_table(subsets: Subsets) -> pd.DataFrame:
-    """Return for each family of surrogates and each target what mining without that family changes.
+LEAVE_COLUMNS = [
+    *("family", "target", "target_family", "relation", "num_surrogates", "num_without", "num_with"),
+    *("accuracy_without", "accuracy_with", "change", "num_deciding", "log_odds_ratio", "log_odds_low"),
+    *("log_odds_high", "leak", "leak_low", "leak_high", "population"),
+]
 
-    Compared are sets of equally many surrogates, all of which fail: the surrogates of the other families, against
-    all subsets of the same size that hold some of the family. `leak` is the target's gain without the family minus
-    the mean gain of the targets of other families (`control`): what is left is not a change of difficulty.
+
+def leave_family_out_table(subsets: Subsets) -> pd.DataFrame:
+    """Return for each family of surrogates and each target whether they fail together beyond what difficulty explains.
+
+    `log_odds_ratio` compares, among images at which equally many surrogates of other families fail, those that all of
+    the family get wrong with the others: by how much the odds rise that the target fails and not a target of another
+    family (see `family_log_odds`). 0: no family effect. `leak` translates it into points: the accuracy that the target
+    would have on the mined set at odds smaller by this, minus the one it has. What sets of equally many surrogates
+    show, without the family and with some of it, is described by `accuracy_without`, `accuracy_with` and `change`;
+    it mixes the family with the difficulty of the sets, and no conclusion is drawn from it.
     """
     families = dict.fromkeys(model.family for model in subsets.surrogates)
     rows = [_without(subsets, family) for family in families]
     return pd.concat(rows, ignore_index=True)[LEAVE_COLUMNS] if rows else pd.DataFrame(columns=LEAVE_COLUMNS)
-
-
-LEAVE_COLUMNS = [
-    *("family", "target", "target_family", "relation", "num_surrogates", "num_without", "num_with"),
-    *("accuracy_without", "accuracy_with", "change", "control", "leak", "leak_low", "leak_high"),
-]
 
 
 def _without(subsets: Subsets, family: str) -> pd.DataFrame:
@@ -184,36 +224,61 @@ def _without(subsets: Subsets, family: str) -> pd.DataFrame:
     names = [model.name for model in subsets.targets]
     table = pd.DataFrame({"family": family, "target": names, "num_surrogates": size})
     table["target_family"] = [model.family for model in subsets.targets]
-    is_relative = (table["target_family"] == family).to_numpy()
-    table["relation"] = np.where(is_relative, "sibling", "unseen")
+    table["relation"] = [
+        subsets.relations[model.name] if model.family == family else "another family"
+        for model in subsets.targets
+    ]
+    table["population"] = OTHER_CATEGORIES
     same_size = (np.bitwise_count(subsets.subsets) == size) & (subsets.min_failures == size)
     without = same_size & (subsets.subsets == others)
     with_it = same_size & ~without
-    if not without.any() or not with_it.any():
-        return table.reindex(columns=LEAVE_COLUMNS)
-    accuracy, moved = subsets.accuracies()
-    change, gain = _gain(accuracy[None], without, with_it)[0], _gain(moved, without, with_it)
-    control = np.stack([_control(change, is_relative, place) for place in range(len(names))])
-    drawn = np.stack([_control(gain.T, is_relative, place) for place in range(len(names))]).T
-    found = interval_of(change - control, gain - drawn, num_clusters=subsets.num_clusters, bounds=(-2.0, 2.0))
-    return table.assign(
-        num_without=int(subsets.totals[without, 1].sum()),
-        num_with=float(subsets.totals[with_it, 1].mean()),
-        accuracy_without=accuracy[without][0],
-        accuracy_with=_mean_of_known(accuracy[None, with_it])[0],
-        change=change,
-        control=control,
-        **{"leak": found.value, "leak_low": found.low, "leak_high": found.high},
+    if size and without.any() and with_it.any():
+        accuracy, _ = subsets.accuracies()
+        before, after = accuracy[without][0], _mean_of_known(accuracy[None, with_it])[0]
+        table = table.assign(
+            num_without=int(subsets.totals[without, 1].sum()),
+            num_with=float(subsets.totals[with_it, 1].mean()),
+            accuracy_without=before,
+            accuracy_with=after,
+            change=before - after,
+        )
+    if size:
+        table = table.assign(**_family_effects(subsets, family))
+    return table.reindex(columns=LEAVE_COLUMNS)
+
+
+def _family_effects(subsets: Subsets, family: str) -> dict[str, np.ndarray]:
+    """Return the columns of `family_log_odds` and their translation into points, for each target."""
+    inside = [model.family == family for model in subsets.surrogates]
+    failing = subsets.surrogates_fail
+    family_fails = np.asarray(failing[inside].all(axis=0))
+    others_failing = failing[~np.array(inside)].sum(axis=0)
+    rows = []
+    for place, target in enumerate(subsets.targets):
+        controls = [
+            row
+            for row, model in enumerate(subsets.targets)
+            if row != place and model.family not in (family, target.family)
+        ]
+        found, deciding = family_log_odds(
+            subsets.targets_fail[place],
+            subsets.targets_fail[controls],
+            family_fails=family_fails,
+            others_failing=others_failing,
+            category=subsets.category,
+            num_categories=len(subsets.sums),
+        )
+        mined = subsets.is_mined
+        accuracy = share(np.array((mined & ~subsets.targets_fail[place]).sum()), np.array(mined.sum()))
+        ends = np.array([found.value, found.low, found.high], dtype=np.float64)
+        rows.append([deciding, *ends, *(accuracy_without(np.full(3, accuracy), ends) - accuracy)])
+    names = (
+        "num_deciding",
+        "log_odds_ratio",
+        "log_odds_low",
+        "log_odds_high",
+        "leak",
+        "leak_low",
+        "leak_high",
     )
-
-
-def _gain(accuracy: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> np.ndarray:
-    """Return "draws targets" of "draws rows targets"."""
-    return accuracy[:, without].mean(axis=1) - _mean_of_known(accuracy[:, with_it])
-
-
-def _control(change: np.ndarray, is_relative: np.ndarray, place: int) -> np.ndarray:
-    """Return the mean change of the other targets that are no relatives of the family; NaN without any."""
-    others = ~is_relative
-    others[place] = False
-    return change[others].mean(axis=0) if others.any() else np.full(change.shape[1:], np.nan)
+    return dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import binom
+from scipy.stats import hypergeom
 
 Rates = Float[np.ndarray, "rows columns"]
 
@@ -62,10 +62,14 @@ def _is_nested(first: np.ndarray, second: np.ndarray) -> bool:
 def excess_p_values(
     errors: Int[np.ndarray, " slices"],
     sizes: Int[np.ndarray, " slices"],
-    base: Float[np.ndarray, " slices"],
+    all_errors: int,
+    num_images: int,
 ) -> Float[np.ndarray, " slices"]:
-    """Return the exact one-sided p-value of so many errors or more at the base rate; 1 without images."""
-    return np.where(sizes > 0, binom.sf(errors - 1, sizes, base), 1.0)
+    """Return Fisher's exact one-sided p-value of so many errors or more in a slice against the rest; 1 without images.
+
+    The rate of the rest is not taken as known: what is given are all errors and all images, the slice's among them.
+    """
+    return np.where(sizes > 0, hypergeom.sf(errors - 1, num_images, all_errors, sizes), 1.0)
 
 
 def memberships(groups: Sequence[Sequence[int]], size: int) -> Bool[np.ndarray, "groups size"]:
