@@ -25,12 +25,13 @@ import yaml
 from imagenetd.commandline import CONF_DIR
 from imagenetd.mining import shared_failures
 from imagenetd.pool import Layout, Pool, part_name
+from imagenetd.predictions import subject
 from imagenetd.records import LabelSpace
 from imagenetd.reports.report import ReportSet, build_reports
 from imagenetd.stages.evidence import StoredModel, gather_evidence
 from imagenetd.stages.reporting import run_reports
 from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
-from imagenetd.store import write_table_atomic
+from imagenetd.store import StageFolder, write_table_atomic
 from imagenetd.vocabulary import choose_nuisances, load_categories
 
 FAMILIES = ("clip", "clip", "resnet", "vit", "swin")
@@ -113,7 +114,10 @@ def store_model(pool: Pool, number: int, random: np.random.Generator) -> StoredM
         flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), len(names))
         ids = pa.array(pool.shard_rows(shard)["image_id"].tolist(), pa.string())
         columns = {"image_id": ids, "logits": flat, "seconds": np.zeros(len(rows))}
-        write_table_atomic(folder / part_name(shard), pa.table(columns))
+        of = subject(str(number), pool.key)
+        write_table_atomic(folder / part_name(shard), pa.table(columns), of=of)
+    parts = [part_name(shard) for shard in range(pool.layout.num_shards)]
+    StageFolder(folder, "predict", str(number)).finish({}, parts)
     space = LabelSpace(
         "bench", "zero-shot", len(names), {name: (index,) for index, name in enumerate(names)}, names
     )

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -109,8 +108,10 @@ def check_overrides(arguments: Sequence[str]) -> Any:
 
 def _check_folders(composed: DictConfig, is_sweep: bool) -> None:
     """Refuse folders that cannot be written; Hydra's own attempts would end in a traceback."""
+    from imagenetd.files import restrict_new_files
     from imagenetd.store import make_folder, require_room
 
+    restrict_new_files(composed.paths.readable_by.value)
     if not composed.paths.output_dir:
         raise ConfigError("paths.output_dir is empty. Name a folder for the results.")
     require_room(make_folder(Path(composed.paths.output_dir)))
@@ -162,7 +163,9 @@ def run_job(settings: DictConfig) -> None:
     from hydra.types import RunMode
 
     from imagenetd.console import complain
+    from imagenetd.files import restrict_new_files
 
+    restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
@@ -209,6 +212,7 @@ def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
     """Return how the job ended."""
     from imagenetd.console import say
     from imagenetd.pipeline import run_pipeline
+    from imagenetd.system_errors import explained_below
     from imagenetd.team.place import num_tasks_beside
 
     plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
@@ -221,12 +225,13 @@ def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
         say(
             f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
         )
-    outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
+    with explained_below(Path(config.paths.output_dir)):
+        outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
     say(str(outcome.folder))
     return {"status": outcome.status, "folder": str(outcome.folder)}
 
 
 def _remember(folder: Path, job: dict[str, Any]) -> None:
-    from imagenetd.store import write_text_atomic
+    from imagenetd.store import write_record
 
-    write_text_atomic(folder / JOB_FILE, json.dumps(job, indent=1))
+    write_record(folder / JOB_FILE, job)

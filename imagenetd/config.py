@@ -122,6 +122,14 @@ class TrainerConfig:
     timeout_s: Annotated[float, Range(0, 31_536_000)] = MISSING
 
 
+class Readers(enum.Enum):
+    """Who may read what a run writes."""
+
+    owner = "owner"
+    group = "group"
+    umask = "umask"
+
+
 @dataclass(slots=True)
 class PathsConfig:
     """Where things lie."""
@@ -130,6 +138,8 @@ class PathsConfig:
     """Runs, pools and predictions."""
     run_dir: str | None = None
     """Folder of this run; null: output_dir/<name>-<key>."""
+    readable_by: Readers = Readers.owner
+    """Who may read new files: `owner`; `group`, who may also write, to share pools; `umask`: as the shell says."""
 
 
 @dataclass(slots=True)

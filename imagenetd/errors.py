@@ -27,6 +27,10 @@ class StoreError(UserError):
     """A file of a run is damaged, belongs to another run, or cannot be written."""
 
 
+class DamagedError(StoreError):
+    """A file of a run does not hold what was written into it, or is of another model, pool or stage."""
+
+
 class WorkerError(UserError):
     """A process of the run failed, was lost, or never came."""
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from PIL import Image
 
 from imagenetd.decode import Decoding, UndecodableError, decode
-from imagenetd.errors import StoreError
+from imagenetd.errors import DamagedError, StoreError
 from imagenetd.prompt_table import PromptTable, arrow_schema
 from imagenetd.records import ImageRow, Prompt
 from imagenetd.shards import read_member, shard_name
-from imagenetd.store import read_table
+from imagenetd.store import STAGE_FILE, is_sealed, read_listed, read_table
 
+PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
 NUM_SHARDS_AIMED_AT = 16
 """Small pools are cut into about so many shards, so that several processes can share them."""
 
@@ -76,7 +77,7 @@ def image_table(rows: Sequence[ImageRow]) -> pa.Table:
 
 def read_prompts(path: Path) -> PromptTable:
     """Read a prompt table."""
-    return PromptTable(checked(read_table(path), Prompt, path))
+    return PromptTable(checked(read_listed(path.parent, path.name), Prompt, path))
 
 
 def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
@@ -95,7 +96,13 @@ def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
             f"{path} lacks the columns {', '.join(lacking)}: it is damaged or of another version. "
             "Delete it and run again."
         )
-    return table.select([field.name for field in fields(record)])
+    try:
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise DamagedError(
+            f"{path} has columns of other types than {record.__name__} ({str(error).splitlines()[0][:120]}). "
+            "Delete it and run again."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -147,8 +154,12 @@ class Pool:
 
 def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
     """Open a finished pool; what does not add up is a StoreError."""
-    path = folder / "manifest.parquet"
-    table = checked(read_table(path), ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
+    path = folder / MANIFEST_FILE
+    if is_sealed(folder / STAGE_FILE):
+        stored = read_listed(folder, path.name, of=key)
+    else:  # of a pool that was made before checksums, and has not been adopted since
+        stored = read_table(path, is_older=True)
+    table = checked(stored, ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
     is_complete = np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images))
     if not is_complete or table["image_id"].duplicated().any():
         raise StoreError(

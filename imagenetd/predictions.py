@@ -1,26 +1,66 @@
 """The logits of one model over one pool, read back in the order of the pool."""
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagenetd.errors import StoreError
+from imagenetd.errors import DamagedError, StoreError
 from imagenetd.pool import Pool, part_name
-from imagenetd.store import read_table, write_table_atomic
+from imagenetd.seals import fast_hash
+from imagenetd.store import STAGE_FILE, read_sealed_record, read_table, write_table_atomic
 
 ROWS_AT_A_TIME = 8192
 """Bounds the memory of a softmax over 1,000 classes."""
 
 
+ANSWERS_FILE = "answers.parquet"
+
+
+def subject(model_key: str, pool_key: str) -> str:
+    """Return what a part of a model's predictions is about; it stands in the part itself.
+
+    >>> subject("5168a8be", "d29d5f82")
+    'model 5168a8be on images d29d5f82'
+    """
+    return f"model {model_key} on images {pool_key}"
+
+
+def read_part(folder: Path, shard: int, pool: Pool) -> pa.Table:
+    """Return one part of a finished model's predictions: the one that its record lists, of this model and pool."""
+    return _read_parts(folder, [shard], pool)[0]
+
+
+def _read_parts(folder: Path, shards: Sequence[int], pool: Pool) -> list[pa.Table]:
+    record = _record(folder)
+    of = subject(record["key"], pool.key)
+    return [
+        read_table(folder / part_name(n), of=of, seal=_listed_seal(folder, record, part_name(n)))
+        for n in shards
+    ]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return read_sealed_record(folder / STAGE_FILE, {"key": str, "files": dict})
+
+
+def _listed_seal(folder: Path, record: Mapping[str, Any], name: str) -> str:
+    if name not in record["files"]:
+        raise StoreError(f"{folder / STAGE_FILE} does not list {name}. Delete it and run again.")
+    return str(record["files"][name][1])
+
+
 def read_logits(folder: Path, pool: Pool) -> np.ndarray:
-    """Return float32 "images classes"; parts that do not belong to the pool are a StoreError."""
-    tables = [read_table(folder / part_name(shard)) for shard in range(pool.layout.num_shards)]
+    """Return float32 "images classes"; parts that do not belong to the model and the pool are a DamagedError."""
+    tables = _read_parts(folder, range(pool.layout.num_shards), pool)
     for shard, table in enumerate(tables):
         lacking = {"image_id", "logits", "seconds"} - set(table.column_names)
         if lacking or table["image_id"].to_pylist() != pool.shard_rows(shard)["image_id"].tolist():
-            raise StoreError(
+            raise DamagedError(
                 f"{folder / part_name(shard)} is damaged: it does not hold the images of its shard. "
                 "Delete it and run again: only its images are predicted anew."
             )
@@ -29,11 +69,25 @@ def read_logits(folder: Path, pool: Pool) -> np.ndarray:
     return table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
-def read_seconds(folder: Path, num_shards: int) -> float:
-    """Return the time that the model took over all images."""
-    return float(
-        sum(sum(read_table(folder / part_name(shard))["seconds"].to_pylist()) for shard in range(num_shards))
-    )
+def read_seconds(folder: Path, num_shards: int, *, of: str) -> float:
+    """Return the time that the model took over all images; every part must be about `of`."""
+    parts = [read_table(folder / part_name(shard), of=of)["seconds"] for shard in range(num_shards)]
+    return float(sum(sum(part.to_pylist()) for part in parts))
+
+
+def unsound_parts(folder: Path, num_shards: int, *, of: str) -> dict[int, str]:
+    """Return the parts that are missing, damaged or not about `of` -> what is wrong with each; empty when missing."""
+    found = {}
+    for shard in range(num_shards):
+        path = folder / part_name(shard)
+        if not path.is_file():
+            found[shard] = ""
+            continue
+        try:
+            read_table(path, of=of)
+        except DamagedError as error:
+            found[shard] = str(error)
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,19 +103,19 @@ class Answers:
 def read_answers(folder: Path, pool: Pool) -> Answers:
     """Return the best class of every image; the logits are read once, the answers are kept in `answers.parquet`.
 
-    The file names the size and time of every part that it was made from, so that answers to other logits are
-    never used.
+    The file names the seal of every part that it was made from, so that answers to other logits are never used; a
+    damaged one is made anew.
     """
-    path = folder / "answers.parquet"
-    parts = [(folder / part_name(shard)).stat() for shard in range(pool.layout.num_shards)]
-    stamp = repr([(part.st_size, part.st_mtime_ns) for part in parts]).encode()
+    path, record = folder / ANSWERS_FILE, _record(folder)
+    names = [part_name(shard) for shard in range(pool.layout.num_shards)]
+    of = f"{subject(record['key'], pool.key)}: {fast_hash(*(_listed_seal(folder, record, n).encode() for n in names))}"
     if path.is_file():
-        table = read_table(path)
-        if (table.schema.metadata or {}).get(b"parts") == stamp and len(table) == pool.layout.num_images:
+        with contextlib.suppress(DamagedError):  # it holds nothing that the logits do not say
+            table = read_table(path, of=of)
             return Answers(table["predicted"].to_numpy(), table["confidence"].to_numpy())
     answers = _answers(folder, read_logits(folder, pool))
     table = pa.table({"predicted": answers.predicted, "confidence": answers.confidence})
-    write_table_atomic(path, table.replace_schema_metadata({b"parts": stamp}))
+    write_table_atomic(path, table, of=of)
     return answers
 
 

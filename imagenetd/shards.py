@@ -9,14 +9,15 @@ import io
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from imagenetd.errors import StoreError
-from imagenetd.store import explained
+from imagenetd.errors import DamagedError, StoreError
+from imagenetd.system_errors import explained, refusal
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -42,8 +43,8 @@ def shard_name(number: int) -> str:
 
 def members(path: Path) -> Iterator[Member]:
     """Yield the whole members of a tar file, and stop at its end or at the first torn one."""
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
+    with explained(path, verb="read"), open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
         position = 0
         while position + BLOCK <= size:
             stream.seek(position)
@@ -137,8 +138,10 @@ def read_member(path: Path, offset: int, length: int, sha256: str) -> bytes:
         raise StoreError(
             f"{path} is missing. Run with stages=[prompts,generate]: only its images are made anew."
         ) from error
+    except OSError as error:
+        raise refusal(error, path, verb="read") from error
     if len(data) != length or hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreError(
+        raise DamagedError(
             f"{path} is damaged: {length} bytes at {offset} do not have the recorded hash {sha256[:12]}. "
             "Delete this file and run again: only its images are made anew."
         )
@@ -151,13 +154,37 @@ def sidecars(path: Path, *, num_images: int) -> list[tuple[Member, dict[str, Any
     try:
         if len(found) != 2 * num_images:
             raise ValueError(f"{len(found)} whole files where {2 * num_images} are expected")
-        with open(path, "rb") as stream:
+        with explained(path, verb="read"), open(path, "rb") as stream:
             rows = [json.loads(os.pread(stream.fileno(), row.length, row.offset)) for row in found[1::2]]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a row is no mapping")
     except ValueError as error:
-        raise StoreError(
+        raise DamagedError(
             f"{path} is damaged ({error}). Delete it and run again: only its images are made anew."
         ) from error
     return list(zip(found[0::2], rows, strict=True))
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return height and width of a PNG file after checking every byte of it; ValueError where one is wrong.
+
+    Each chunk of a PNG carries a checksum, which decoders skip for the pixels.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        raise ValueError("is no PNG file")
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + 12 + length
+        if end > len(data):
+            raise ValueError("is cut short")
+        kind = data[position + 4 : position + 8]
+        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError(f"has a wrong checksum in its chunk {kind!r}")
+        position = end
+    if position != len(data):
+        raise ValueError("goes on behind its end")
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
 def _padded(length: int) -> int:

@@ -1,6 +1,5 @@
 """The end of a sweep: a table that compares its jobs."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from imagenetd.commandline import JOB_FILE
+
+JOB_FIELDS = {"number": int, "overrides": list}
 
 
 class ComparisonCallback(Callback):
@@ -38,9 +39,10 @@ def show_comparison(sweep: Path) -> int:
     from imagenetd.reports.comparison import comparison_table, comparison_view
     from imagenetd.reports.tables import write_csv
     from imagenetd.stages.report import read_summary
+    from imagenetd.store import read_sealed_record
 
     jobs = sorted(
-        (json.loads(path.read_text()) for path in sweep.glob(f"*/{JOB_FILE}")),
+        (read_sealed_record(path, JOB_FIELDS) for path in sweep.glob(f"*/{JOB_FILE}")),
         key=lambda job: job["number"],
     )
     common = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs else set()

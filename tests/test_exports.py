@@ -242,7 +242,8 @@ def test_the_datasheet_tells_provenance_licence_and_numbers(exported: Exported) 
     assert "2 of 3 surrogates must be wrong (s0, s1, s2)" in text
     assert f"{count} hard, {count} accepted" in text
     share = 100 * exported.correct("t")[exported.accepted].mean()
-    assert f"{share:.1f} [" in text.split("| t | target |")[1].split("\n")[0]
+    (row,) = (line for line in text.splitlines() if line.startswith("| t | target"))
+    assert f"{share:.1f} [" in row
     assert "Images: Apache-2.0." in text
     assert exported.plan.folders["mine"].key in text
 
@@ -334,6 +335,26 @@ def test_a_second_start_exports_nothing_again(exported: Exported) -> None:
     before = times()
     assert run(exported.config).results[-1].is_skipped
     assert times() == before
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut short", "all deleted"])
+def test_an_export_whose_files_are_not_there_is_written_again(
+    exported: Exported, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = config(exported.folder, "mining.min_failures=2", stages=[StageName.export])
+    made.export = composed(["folder"])
+    made.export["folder"]["to"] = str(tmp_path / "export")
+    run(made)
+    whole = {path: path.read_bytes() for path in (tmp_path / "export").rglob("*/*.png")}
+    first = min(whole)
+    if damage == "cut short":
+        first.write_bytes(whole[first][:9])
+    for path in list(whole) if damage == "all deleted" else [first] if damage == "deleted" else []:
+        path.unlink()
+    assert not run(made).results[-1].is_skipped
+    assert "written again" in " ".join(capsys.readouterr().out.split())
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert run(made).results[-1].is_skipped
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(exported: Exported, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.stages.reporting import report_summaries
+from imagenetd.store import OF, write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.test_pipeline import FAKE, config, run, summary
 
@@ -150,11 +151,11 @@ def test_kept_answers_are_not_used_for_other_logits(finished: tuple[Path, Outcom
     answers = job.plan.folders["t"].path
     read_answers(answers, job.pool)
     table = pq.read_table(answers / "answers.parquet")
-    kept = table.schema.metadata
+    kept = table.schema.metadata[OF].decode()
     forged = table.set_column(0, "predicted", [np.full(len(table), 2, np.int32)])
-    pq.write_table(forged.replace_schema_metadata(kept), answers / "answers.parquet")
+    write_table_atomic(answers / "answers.parquet", forged, of=kept)
     assert (read_answers(answers, job.pool).predicted == 2).all()  # read as kept
-    pq.write_table(forged.replace_schema_metadata({b"parts": b"other"}), answers / "answers.parquet")
+    write_table_atomic(answers / "answers.parquet", forged, of="other logits")
     assert (read_answers(answers, job.pool).predicted == table["predicted"].to_numpy()).all()  # made anew
 
 

@@ -4,10 +4,12 @@ import hashlib
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imagenetd.errors import StoreError
-from imagenetd.shards import ShardWriter, members, read_member, sidecars
+from imagenetd.generators.writer import png
+from imagenetd.shards import ShardWriter, members, png_size, read_member, sidecars
 
 IDS = ["a" * 16, "b" * 16, "c" * 16, "d" * 16, "e" * 16]
 
@@ -87,3 +89,20 @@ def test_a_shard_cut_short_is_refused_when_its_manifest_is_rebuilt(tmp_path: Pat
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(StoreError, match="whole files where 10 are expected"):
         sidecars(path, num_images=5)
+
+
+def test_every_flipped_bit_of_a_png_is_seen_without_knowing_its_hash() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    whole = png(pixels)
+    assert png_size(whole) == (5, 7)
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            with pytest.raises(ValueError, match=r"no PNG|cut short|checksum|behind its end"):
+                png_size(bytes(damaged))
+
+
+def test_bytes_behind_the_end_of_a_png_are_seen() -> None:
+    with pytest.raises(ValueError, match="goes on behind its end"):
+        png_size(png(np.zeros((2, 2, 3), np.uint8)) + b"more")

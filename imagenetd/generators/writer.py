@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from imagenetd.errors import DamagedError
 from imagenetd.generators.generator import Picture, image_id, noise_seed
 from imagenetd.pool import Layout, image_table, part_name
 from imagenetd.records import ImageRow, Prompt
-from imagenetd.shards import Member, ShardWriter, shard_name, sidecars
+from imagenetd.seals import open_record, seal_record
+from imagenetd.shards import Member, ShardWriter, png_size, shard_name, sidecars
 from imagenetd.store import explained, write_table_atomic
 
 
@@ -47,10 +49,12 @@ class PoolWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._pending: list[Future[None]] = []
         self._shard: ShardWriter | None = None
+        self._rows: Sequence[Prompt] = ()
 
     def open(self, shard: int, rows: Sequence[Prompt]) -> int:
         """Begin or continue a shard; return how many of its images an interrupted run has left in it."""
         writer = ShardWriter(self.folder / "shards" / shard_name(shard))
+        self._rows = rows
         if writer.path.is_file():  # closed, but killed before its part of the manifest was written
             self._shard = None
             return len(rows)
@@ -66,8 +70,8 @@ class PoolWriter:
 
     def close_shard(self, shard: int) -> None:
         """Name the shard, then write its part of the manifest."""
-        writer, self._shard = self._shard, None
-        self._submit(lambda: self._finish(shard, writer))
+        writer, self._shard, rows = self._shard, None, self._rows
+        self._submit(lambda: self._finish(shard, writer, rows))
 
     def wait(self) -> None:
         """Return when all is stored, and raise what went wrong."""
@@ -101,45 +105,96 @@ class PoolWriter:
         line = {"first": unit.first, "stop": stop, "seconds_per_image": each}
         path = shard.path.with_name(f"{shard.path.name}.times")
         with explained(path), path.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write(json.dumps(seal_record(line)) + "\n")
 
-    def _finish(self, shard: int, writer: ShardWriter | None) -> None:
-        """Close the archive; what stands in the manifest is read back from the archive itself."""
+    def _finish(self, shard: int, writer: ShardWriter | None, rows: Sequence[Prompt]) -> None:
+        """Close the archive; what stands in the manifest is read back from the archive itself, and checked."""
         if writer is not None:
             writer.finish()
             writer.__exit__(None, None, None)
         path = self.folder / "shards" / shard_name(shard)
         times_path = path.with_name(f"{path.name}.times")
-        times = read_times(times_path)
-        found = sidecars(path, num_images=len(self.layout.images(shard)))
-        with path.open("rb") as stream:
-            rows = [self._row(stream, path.name, member, sidecar, times) for member, sidecar in found]
-        write_table_atomic(self.folder / "manifest" / part_name(shard), image_table(rows))
+        found = stored_rows(path, rows, self.generator_key, read_times(times_path))
+        write_table_atomic(
+            self.folder / "manifest" / part_name(shard), image_table(found), of=self.generator_key
+        )
         times_path.unlink(missing_ok=True)
 
-    def _row(
-        self, stream: Any, name: str, member: Member, sidecar: dict[str, Any], times: dict[int, float]
-    ) -> ImageRow:
-        stream.seek(member.offset)
-        older = {"noise_seed": int(sidecar["image_id"], 16) & (2**63 - 1)}  # shards once did not say it
-        return ImageRow(
-            **(older | sidecar),
-            generator=self.generator_key,
-            sha256=hashlib.sha256(stream.read(member.length)).hexdigest(),
-            shard=name,
-            offset=member.offset,
-            length=member.length,
-            seconds=times.get(sidecar["index"], 0.0),
-        )
+
+SINCE_ADDED = {"noise_seed", "template_index", "pair", "is_flagged"}
+"""Fields that the rows in older shards do not have."""
+
+
+def stored_rows(
+    path: Path, rows: Sequence[Prompt], generator_key: str, times: dict[int, float]
+) -> list[ImageRow]:
+    """Return what a finished shard holds, one row for each image, after checking every byte that counts.
+
+    Nothing but the prompts is taken for granted: the PNG's own checksums, and the row that is stored beside each
+    image, must fit. DamagedError where they do not.
+
+    Args:
+        path: Of the shard.
+        rows: Its prompts.
+        generator_key: Fingerprint of the generator.
+        times: Index of an image -> seconds.
+    """
+    made = []
+    with explained(path, verb="read"), path.open("rb") as stream:
+        for (member, sidecar), row in zip(sidecars(path, num_images=len(rows)), rows, strict=True):
+            stream.seek(member.offset)
+            data = stream.read(member.length)
+            try:
+                _require_own(member, sidecar, row, generator_key, png_size(data))
+            except ValueError as error:
+                raise DamagedError(
+                    f"{path} is damaged: {member.name} {error}. Delete it and run again: only its images are made "
+                    "anew."
+                ) from error
+            older = {"noise_seed": noise_seed(generator_key, row)}
+            made.append(
+                ImageRow(
+                    **(older | sidecar),
+                    generator=generator_key,
+                    sha256=hashlib.sha256(data).hexdigest(),
+                    shard=path.name,
+                    offset=member.offset,
+                    length=member.length,
+                    seconds=times.get(row.index, 0.0),
+                )
+            )
+    return made
+
+
+def _require_own(
+    member: Member, sidecar: dict[str, Any], row: Prompt, generator_key: str, size: tuple[int, int]
+) -> None:
+    """Raise ValueError where the row that is stored beside an image is not the one that was written."""
+    name = image_id(generator_key, row)
+    expected = {"image_id": name, **asdict(row), "noise_seed": noise_seed(generator_key, row)}
+    expected |= {"height_px": size[0], "width_px": size[1]}
+    if member.name != f"{name}.png":
+        raise ValueError(f"stands where {name}.png should be")
+    for field, value in expected.items():
+        if field not in sidecar and field not in SINCE_ADDED:
+            raise ValueError(f"has no {field} in its row")
+        if sidecar.get(field, value) != value:
+            raise ValueError(f"has {field}={sidecar[field]!r:.60} in its row instead of {value!r:.60}")
+    if strange := set(sidecar) - set(expected) - {"is_flagged"}:
+        raise ValueError(f"has {strange.pop()!r:.40} in its row")
+    if not isinstance(sidecar.get("is_flagged", False), bool):
+        raise ValueError("has no truth value for is_flagged in its row")
 
 
 def read_times(path: Path) -> dict[int, float]:
-    """Return image index -> seconds from a shard's time file; a line torn by a kill is left out."""
+    """Return image index -> seconds from a shard's time file; a line torn by a kill, or damaged, is left out."""
     times: dict[int, float] = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    with explained(path, verb="read"):
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+    for line in lines:
         try:
-            unit = json.loads(line)
-        except ValueError:
+            unit = open_record(json.loads(line))
+        except (ValueError, AttributeError, TypeError):
             continue
         times |= dict.fromkeys(range(unit["first"], unit["stop"]), unit["seconds_per_image"])
     return times

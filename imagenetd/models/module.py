@@ -20,7 +20,8 @@ from imagenetd.errors import DataError, ModelError
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.loading import Batch, Chunk, Transform, image_loader, received
 from imagenetd.pool import Pool, part_name
-from imagenetd.store import write_json_atomic, write_table_atomic
+from imagenetd.predictions import subject
+from imagenetd.store import write_record, write_table_atomic
 from imagenetd.vocabulary import Category
 
 CHUNK = 64
@@ -36,6 +37,8 @@ class PendingModel:
     classifier: Classifier
     folder: Path
     shards: frozenset[int]
+    key: str = ""
+    """Of the predictions."""
 
 
 class PredictModule(LightningModule):
@@ -74,7 +77,7 @@ class PredictModule(LightningModule):
             model.classifier.load(self.categories, self.trainer.strategy.root_device)
             speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
             if self.trainer.is_global_zero:
-                write_json_atomic(model.folder / PROVENANCE_FILE, model.classifier.provenance())
+                write_record(model.folder / PROVENANCE_FILE, model.classifier.provenance())
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return this process's chunks, shard by shard."""
@@ -167,7 +170,8 @@ class PredictModule(LightningModule):
         seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
         ids = pa.array(rows["image_id"].tolist(), pa.string())
         table = pa.table({"image_id": ids, "logits": flat, "seconds": seconds} | model.classifier.columns())
-        write_table_atomic(model.folder / part_name(shard), table)
+        of = subject(model.key, self.pool.key)
+        write_table_atomic(model.folder / part_name(shard), table, of=of)
         self._logits[model.name], self._seconds[model.name] = [], 0.0
 
 

@@ -1,11 +1,12 @@
 """What a zero-shot head is made of: its templates, and the place where a finished head is kept."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenetd.errors import ConfigError, StoreError
-from imagenetd.store import content_key, write_bytes_atomic
+from imagenetd.errors import ConfigError, DamagedError
+from imagenetd.store import content_key, read_sealed_bytes, write_sealed_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,15 +59,13 @@ def cached_head(folder: Path | None, identity: dict[str, Any], make: Callable[[]
     """
     if folder is None:
         return make()
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
+    from safetensors.torch import load, save
 
-    path = folder / f"{content_key({'head': identity})}.safetensors"
+    key = content_key({"head": identity})
+    path = folder / f"{key}.safetensors"
     if path.is_file():
-        try:
-            return load_file(path)["head"]
-        except (SafetensorError, KeyError) as error:
-            raise StoreError(f"{path} is damaged. Delete it and run again: it is made anew.") from error
+        with contextlib.suppress(DamagedError):  # the encoder makes it again
+            return load(read_sealed_bytes(path, of=key))["head"]
     head = make().cpu().contiguous()
-    write_bytes_atomic(path, save({"head": head}))
+    write_sealed_bytes(path, save({"head": head}), of=key)
     return head

@@ -1,5 +1,6 @@
 """In place of prompts and generate: a dataset that exists already, listed, hashed and checked."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -15,7 +16,8 @@ import pyarrow as pa
 
 from imagenetd.datasets.dataset import Dataset, Entry, Listing
 from imagenetd.datasets.image_set import ImageSet, dataset_layout, entry_columns
-from imagenetd.errors import DataError
+from imagenetd.errors import DamagedError, DataError
+from imagenetd.pool import MANIFEST_FILE
 from imagenetd.records import StageResult
 from imagenetd.store import StageFolder, content_key, make_folder, read_table, write_table_atomic
 from imagenetd.vocabulary import Category
@@ -80,14 +82,10 @@ def _file_hashes(dataset: Dataset, entries: Sequence[Entry], folder: Path) -> tu
     path = folder / f"{name}.parquet"
     known: dict[bytes, tuple[int, int, str]] = {}
     if path.is_file():
-        stored = read_table(path).to_pydict()
-        known = dict(
-            zip(
-                stored["path"],
-                zip(stored["size"], stored["modified_ns"], stored["sha256"], strict=True),
-                strict=True,
-            )
-        )
+        with contextlib.suppress(DamagedError):  # the files say it themselves: they are read again
+            stored = read_table(path, of=path.stem).to_pydict()
+            columns = [stored[name] for name in HASHES_SCHEMA.names[1:]]
+            known = dict(zip(stored["path"], zip(*columns, strict=True), strict=True))
     statuses = [os.stat(os.path.join(root, entry.path)) for entry in entries]
 
     def one(position: int) -> str:
@@ -104,8 +102,8 @@ def _file_hashes(dataset: Dataset, entries: Sequence[Entry], folder: Path) -> tu
     if any(known.get(path) != value for path, value in fresh.items()):
         make_folder(folder)
         merged = [(path, *value) for path, value in {**known, **fresh}.items()]
-        columns = dict(zip(HASHES_SCHEMA.names, zip(*merged, strict=True), strict=True))
-        write_table_atomic(path, pa.table({k: list(v) for k, v in columns.items()}, schema=HASHES_SCHEMA))
+        made = dict(zip(HASHES_SCHEMA.names, map(list, zip(*merged, strict=True)), strict=True))
+        write_table_atomic(path, pa.table(made, schema=HASHES_SCHEMA), of=path.stem)
     return sizes, hashes
 
 
@@ -126,23 +124,23 @@ def write_manifest(folder: StageFolder, adopted: Adopted, *, waiting: Callable[[
     """Write `manifest.parquet` (one row an image) and `problems.parquet`, unless they are there."""
     started = time.perf_counter()
     with folder.locked(waiting):
-        record = folder.done()
-        skipped = record is not None and (folder.path / "manifest.parquet").is_file()
+        record, remark = folder.sound()
+        skipped = record is not None
         # Files that are not evaluated may come and go under the same key.
         problems = [dataclasses.asdict(problem) for problem in adopted.listing.problems]
         names = ("file", "category", "problem", "reason")
         schema = pa.schema([(name, pa.string()) for name in names])
         write_table_atomic(folder.path / "problems.parquet", pa.Table.from_pylist(problems, schema=schema))
-        if record is None or not skipped:
+        if record is None:
             table = pa.Table.from_pandas(adopted.table, preserve_index=False)
-            write_table_atomic(folder.path / "manifest.parquet", table)
+            write_table_atomic(folder.path / MANIFEST_FILE, table, of=folder.key)
             record = {
                 "num_images": len(adopted.table),
                 "root": str(Path(adopted.dataset.root).resolve()),
                 "options": adopted.dataset.identity(),
                 "seconds": time.perf_counter() - started,
             }
-            folder.finish(record)
+            folder.finish(record, [MANIFEST_FILE])
     return StageResult(
         "data",
         folder.key,
@@ -151,7 +149,7 @@ def write_manifest(folder: StageFolder, adopted: Adopted, *, waiting: Callable[[
         "images",
         record["seconds"],
         skipped,
-        _note(adopted.listing),
+        "; ".join(part for part in (_note(adopted.listing), remark) if part),
         counts={"problems": len(problems)},
     )
 

@@ -12,8 +12,10 @@ import pyarrow as pa
 from imagenetd.metrics import score_rows
 from imagenetd.pool import checked
 from imagenetd.records import Score, StageResult
-from imagenetd.stages.record import has_record
-from imagenetd.store import StageFolder, read_table, write_table_atomic
+from imagenetd.stages.record import RECORD_FILE, REGIMES_FILE
+from imagenetd.store import StageFolder, read_listed, write_table_atomic
+
+SCORES_FILE = "scores.parquet"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def evaluate_models(
         waiting: Called when another process works on this folder.
     """
     with folder.locked(waiting):
-        done = folder.done()
-        skipped = done is not None and (folder.path / "scores.parquet").is_file() and has_record(folder.path)
-        if done is None or not skipped:
+        done, remark = folder.sound()
+        skipped = done is not None
+        if done is None:
             started = time.perf_counter()
             given = scored()
             scores = score_rows(
@@ -62,15 +64,15 @@ def evaluate_models(
                 counted=given.counted,
             )
             columns = {field.name: [getattr(row, field.name) for row in scores] for field in fields(Score)}
-            write_table_atomic(folder.path / "scores.parquet", pa.table(columns))
+            write_table_atomic(folder.path / SCORES_FILE, pa.table(columns), of=folder.key)
             record(folder.path)
             done = {"num_scores": len(scores), "seconds": time.perf_counter() - started}
-            folder.finish(done)
+            folder.finish(done, [SCORES_FILE, RECORD_FILE, REGIMES_FILE])
     path, seconds = str(folder.path), done["seconds"]
-    return StageResult("evaluate", folder.key, path, done["num_scores"], "scores", seconds, skipped)
+    return StageResult("evaluate", folder.key, path, done["num_scores"], "scores", seconds, skipped, remark)
 
 
 def read_scores(folder: Path) -> list[Score]:
     """Read the scores back."""
-    path = folder / "scores.parquet"
-    return [Score(**row) for row in checked(read_table(path), Score, path).to_pylist()]
+    table = checked(read_listed(folder, SCORES_FILE), Score, folder / SCORES_FILE)
+    return [Score(**row) for row in table.to_pylist()]

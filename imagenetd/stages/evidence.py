@@ -9,13 +9,13 @@ import pandas as pd
 
 from imagenetd.correctness import labels
 from imagenetd.csv_files import from_csv_frame
-from imagenetd.errors import ConfigError, StoreError
+from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.mining import accepted_classes
 from imagenetd.pool import Pool
 from imagenetd.predictions import read_answers
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.store import STAGE_FILE, read_stage_file
+from imagenetd.store import STAGE_FILE, file_seal, is_sealed, read_stage_file
 from imagenetd.wordnet import NUM_CLASSES, imagenet_names
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
@@ -100,7 +100,12 @@ def other_models(folder: Path, categories: Sequence[str], known: Sequence[Stored
         name = path.parent.name.rpartition("-")[0]
         if path.parent.name in taken or "label_space" not in record or record.get("family") == "judge":
             continue  # a judge is the truth of studies, never a target
-        space = _space(record["label_space"])
+        if not is_sealed(path):
+            raise StoreError(
+                f"{path.parent} was made before checksums, so report.models=all cannot check it. Delete it, or run "
+                "its model again."
+            )
+        space = _space(path, record["label_space"])
         if set(categories) <= set(space.accepted):
             unique = name if name not in names else path.parent.name
             names.add(unique)
@@ -109,7 +114,17 @@ def other_models(folder: Path, categories: Sequence[str], known: Sequence[Stored
     return found
 
 
-def _space(record: Mapping[str, object]) -> LabelSpace:
+def _space(path: Path, record: object) -> LabelSpace:
+    try:
+        return _label_space(dict(record))  # type: ignore[call-overload]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} has no usable label_space ({error}): it is of another version. Delete {path.parent} and run its "
+            "model again."
+        ) from error
+
+
+def _label_space(record: Mapping[str, object]) -> LabelSpace:
     fields = dict(record)
     fields["accepted"] = {name: tuple(ids) for name, ids in dict(fields["accepted"]).items()}  # type: ignore[call-overload]
     names = fields.get("class_names")
@@ -126,7 +141,15 @@ def read_baseline(run_dir: Path) -> pd.DataFrame:
             f"report.baseline={run_dir} holds no {BASELINE_TABLE}. Name the folder of a finished run with "
             "report=standard."
         )
-    table = from_csv_frame(pd.read_csv(path))
+    seal = (read_stage_file(run_dir / STAGE_FILE) or {}).get("baseline")
+    if seal is not None and file_seal(path) != seal:
+        raise DamagedError(
+            f"{path} is not as its run wrote it. Run the baseline again: its tables are made anew."
+        )
+    try:
+        table = from_csv_frame(pd.read_csv(path))
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). Run the baseline again.") from error
     if lacking := {*BASELINE_COLUMNS, "set"} - set(table):
         raise StoreError(f"{path} lacks the columns {', '.join(sorted(lacking))}. Run the baseline again.")
     return table.loc[table["set"] == "pool", BASELINE_COLUMNS].reset_index(drop=True)

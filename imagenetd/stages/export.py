@@ -5,13 +5,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagenetd.errors import ConfigError
+import pyarrow as pa
+
+from imagenetd.errors import ConfigError, DamagedError
 from imagenetd.exports.benchmark import Benchmark
 from imagenetd.exports.export import Export
+from imagenetd.locks import WORKERS
 from imagenetd.records import StageResult
-from imagenetd.store import STAGE_FILE, StageFolder, require_space
+from imagenetd.store import (
+    LOCK_FILE,
+    STAGE_FILE,
+    StageFolder,
+    read_listed,
+    require_space,
+    size_of,
+    write_table_atomic,
+)
 
-LOCK_FILE = ".lock"
+FILES_FILE = ".files.parquet"
+"""Lists every file of an export with its size."""
 OVERHEAD = 1.2
 """Space that an export needs, in sizes of its images."""
 
@@ -39,14 +51,42 @@ def write_exports(
     for name, (export, folder) in exports.items():
         _refuse_foreign(folder.path, name)
         with folder.locked(waiting):
-            record = folder.done()
+            record, remark = _done(folder)
             if record is None:
                 skipped = False
                 record = _write(export, benchmark(export.set), folder)
-        say(f"  {name:<10} {record['num_images']:,} {export.set} images -> {folder.path}")
+        say(f"  {name:<10} {record['num_images']:,} {export.set} images -> {folder.path}{remark}")
         say(f"  {'':<10} read it with {record['read']}")
         total, seconds = total + record["num_images"], seconds + record["seconds"]
     return StageResult("export", key, str(run_folder), total, "exported images", seconds, skipped)
+
+
+def _done(folder: StageFolder) -> tuple[dict[str, Any] | None, str]:
+    """Return the record of a whole export, else None and why it is written again: every file must have its size."""
+    record = folder.done()
+    if record is None:
+        return None, ""
+    path = folder.path / FILES_FILE
+    try:
+        listed = read_listed(folder.path, FILES_FILE)
+        columns = (listed["file"].to_pylist(), listed["size"].to_pylist())
+    except (DamagedError, KeyError):
+        return None, f" ({path.name} was damaged: written again)"
+    lost = [name for name, size in zip(*columns, strict=True) if size_of(folder.path / name) != size]
+    if not lost:
+        return record, ""
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return None, f" ({lost[0]}{more} was gone or of another size: written again)"
+
+
+def _list_files(folder: Path) -> None:
+    """Write the sizes of all files of an export, so that a lost one is noticed."""
+    own = {STAGE_FILE, FILES_FILE, LOCK_FILE, WORKERS}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in paths if str(path.relative_to(folder)) not in own]
+    names = [str(path.relative_to(folder)) for path in files]
+    sizes = [size_of(path) for path in files]
+    write_table_atomic(folder / FILES_FILE, pa.table({"file": pa.array(names, pa.string()), "size": sizes}))
 
 
 def _write(export: Export, benchmark: Benchmark, folder: StageFolder) -> dict[str, Any]:
@@ -62,7 +102,8 @@ def _write(export: Export, benchmark: Benchmark, folder: StageFolder) -> dict[st
         "read": read,
         "seconds": time.perf_counter() - started,
     }
-    folder.finish(record)
+    _list_files(folder.path)
+    folder.finish(record, [FILES_FILE])
     return record
 
 

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imagenetd.config import StoreConfig, TrainerConfig
-from imagenetd.errors import StoreError
+from imagenetd.errors import DamagedError, StoreError
 from imagenetd.generators.generator import Generator
-from imagenetd.pool import Layout, checked, make_layout, missing_numbers, missing_shards, part_name
-from imagenetd.prompt_table import PromptTable
-from imagenetd.records import ImageRow, StageResult
+from imagenetd.generators.writer import stored_rows
+from imagenetd.pool import MANIFEST_FILE, Layout, checked, image_table, make_layout, missing_shards, part_name
+from imagenetd.prompt_table import PromptTable, arrow_schema
+from imagenetd.records import ImageRow, Prompt, StageResult
 from imagenetd.shards import shard_name
 from imagenetd.store import (
     STAGE_FILE,
     StageFolder,
+    carried_seal,
     content_key,
+    is_sealed,
     make_folder,
     read_stage_file,
     read_table,
+    require_fields,
     require_space,
-    write_json_atomic,
+    size_of,
+    write_record,
     write_table_atomic,
 )
+from imagenetd.system_errors import explained
 
 BYTES_PER_PIXEL = 2.5
 """Upper estimate for a lossless PNG of a photograph, for the check of free space."""
@@ -51,21 +57,87 @@ def generate_pool(
     """
     with folder.locked(waiting):
         layout = _fixed_layout(folder.path, len(rows), generator.unit_size, store.images_per_shard)
-        record = folder.done()
-        lost = missing_shards(folder.path, layout) if record else []
-        if record is not None and not lost and (folder.path / "manifest.parquet").is_file():
+        record, remark = folder.sound()
+        if record is not None:
             return _result(folder, record, is_skipped=True)
+        _forget_lost(folder, layout)
         folder.reopen()
-        for shard in lost:
-            (folder.path / "manifest" / part_name(shard)).unlink(missing_ok=True)
-        pending = missing_numbers(folder.path / "manifest", part_name, layout.num_shards)
+        key = content_key(generator_identity)
+        pending, told = _parts_to_make(folder.path, rows, layout, key)
+        remark = told or remark
         if pending:
             _make(folder.path, rows, pending, layout, generator, generator_identity, trainer)
-        record = _finish(folder, layout, content_key(generator_identity))
-        note = f"; in units of {layout.unit_size} images, as it was begun"
-        return _result(
-            folder, record, is_skipped=False, note=note if layout.unit_size != generator.unit_size else ""
+        record = _finish(folder, rows, layout, key)
+        note = f"; {remark}" if remark else ""
+        if layout.unit_size != generator.unit_size:
+            note += f"; in units of {layout.unit_size} images, as it was begun"
+        return _result(folder, record, is_skipped=False, note=note)
+
+
+def _forget_lost(folder: StageFolder, layout: Layout) -> None:
+    """Delete the shards that have another size than when they were finished: their images are made anew."""
+    lost = set(folder.lost())
+    for shard in range(layout.num_shards):
+        if f"shards/{shard_name(shard)}" in lost:
+            with explained(folder.path):
+                (folder.path / "shards" / shard_name(shard)).unlink(missing_ok=True)
+
+
+def _parts_to_make(
+    folder: Path, rows: PromptTable, layout: Layout, generator_key: str
+) -> tuple[list[int], str]:
+    """Return the shards that must be made or read back anew, and what was found besides.
+
+    A part of the manifest without a seal is older than seals: it is compared with its shard, image by image, and
+    sealed. A damaged part is forgotten: it is written anew from its shard.
+    """
+    missing = set(missing_shards(folder, layout))
+    pending, num_adopted, damaged = [], 0, []
+    for shard in range(layout.num_shards):
+        part = folder / "manifest" / part_name(shard)
+        if shard in missing:
+            with explained(part):
+                part.unlink(missing_ok=True)
+        if not part.is_file():
+            pending.append(shard)
+            continue
+        try:
+            read_table(part, of=generator_key)
+        except DamagedError:
+            if carried_seal(part):
+                part.unlink(missing_ok=True)
+                pending.append(shard)
+                damaged.append(part.name)
+            else:
+                num_adopted += _adopt(folder, rows, layout, shard, generator_key)
+    notes = [f"{damaged[0]} was damaged: made anew"] if damaged else []
+    if num_adopted:
+        notes.append(
+            f"made before checksums: {num_adopted} images compared with their hashes, prompts and the manifest, which "
+            "has checksums now"
         )
+    return pending, "; ".join(notes)
+
+
+def _adopt(folder: Path, rows: PromptTable, layout: Layout, shard: int, generator_key: str) -> int:
+    """Seal a part of the manifest from before seals, if its shard says the same; return the number of its images."""
+    path, part = folder / "shards" / shard_name(shard), folder / "manifest" / part_name(shard)
+    images = layout.images(shard)
+    stored = checked(read_table(part, is_older=True), ImageRow, part)
+    seconds = dict(zip(stored["index"].to_pylist(), stored["seconds"].to_pylist(), strict=True))
+    found = image_table(stored_rows(path, rows[images.start : images.stop], generator_key, seconds))
+    whole = folder / MANIFEST_FILE
+    is_same = found.equals(stored)
+    if is_same and whole.is_file() and not carried_seal(whole):
+        merged = checked(read_table(whole, is_older=True), ImageRow, whole)
+        is_same = merged.slice(images.start, len(images)).combine_chunks().equals(found.combine_chunks())
+    if not is_same:
+        raise DamagedError(
+            f"{part} and {path.name} were made before checksums and contradict each other: one is damaged. Delete both "
+            "and run again: only their images are made anew."
+        )
+    write_table_atomic(part, found, of=generator_key)
+    return len(images)
 
 
 def _make(
@@ -94,12 +166,11 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
     record = read_stage_file(path)
     if record is None or not _has_images(folder):
         layout = make_layout(num_images, unit_size=unit_size, max_images_per_shard=images_per_shard)
-        write_json_atomic(path, asdict(layout))
+        write_record(path, asdict(layout))
         return layout
-    try:
-        layout = Layout(**record)
-    except TypeError as error:
-        raise StoreError(f"{path} is damaged. Delete the folder {folder} and run again.") from error
+    layout = _layout(path, record)
+    if not is_sealed(path):
+        write_record(path, asdict(layout))
     if layout.num_images != num_images:
         raise StoreError(
             f"{path} is of a pool of {layout.num_images} images, not {num_images}. Delete {folder}."
@@ -120,20 +191,40 @@ def read_layout(folder: Path) -> Layout:
     record = read_stage_file(folder / "layout.json")
     if record is None:
         raise StoreError(f"{folder}/layout.json is missing. Delete {folder} and run again.")
-    return Layout(**record)
+    return _layout(folder / "layout.json", record)
 
 
-def _finish(folder: StageFolder, layout: Layout, generator_key: str) -> dict[str, Any]:
+def _layout(path: Path, record: dict[str, Any]) -> Layout:
+    names = [field.name for field in fields(Layout)]
+    require_fields(path, record, dict.fromkeys(names, int))
+    layout = Layout(**{name: record[name] for name in names})
+    if min(record[name] for name in names) < 1 or layout.images_per_shard % layout.unit_size:
+        raise DamagedError(
+            f"{path} is damaged: it says {record}. Delete the folder {path.parent} and run again."
+        )
+    return layout
+
+
+def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> dict[str, Any]:
     """Join the parts of the manifest, check that every image is there once, and mark the pool as done."""
     started = time.perf_counter()
     paths = [folder.path / "manifest" / part_name(shard) for shard in range(layout.num_shards)]
-    table = pa.concat_tables(checked(read_table(path), ImageRow, path) for path in paths).sort_by("index")
+    parts = [checked(read_table(path, of=generator_key), ImageRow, path) for path in paths]
+    table = pa.concat_tables(parts).sort_by("index")
     if not np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images)):
         raise StoreError(
             f"{folder.path}/manifest does not list every image once. Delete that folder and run again: it is rebuilt."
         )
-    write_table_atomic(folder.path / "manifest.parquet", table)
-    num_bytes = sum((folder.path / "shards" / shard_name(n)).stat().st_size for n in range(layout.num_shards))
+    prompts = rows.table.cast(arrow_schema(Prompt)).combine_chunks()
+    for name in ("text", "category", "kind", "nuisance", "seed", "seed_index"):
+        if not table[name].combine_chunks().equals(prompts[name].combine_chunks()):
+            raise DamagedError(
+                f"{folder.path}/manifest has another {name} than the prompts. Delete that folder and run again: it is "
+                "rebuilt."
+            )
+    write_table_atomic(folder.path / MANIFEST_FILE, table, of=folder.key)
+    shards = [f"shards/{shard_name(number)}" for number in range(layout.num_shards)]
+    num_bytes = sum(size_of(folder.path / name) for name in shards)
     record = {
         "num_images": layout.num_images,
         "num_shards": layout.num_shards,
@@ -143,7 +234,7 @@ def _finish(folder: StageFolder, layout: Layout, generator_key: str) -> dict[str
         "seconds": float(pc.sum(table["seconds"]).as_py()),
         "merge_seconds": time.perf_counter() - started,
     }
-    folder.finish(record)
+    folder.finish(record, [MANIFEST_FILE], only_sizes=shards)  # each image has its hash in the manifest
     return record
 
 

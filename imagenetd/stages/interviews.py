@@ -13,10 +13,12 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer, answer_logits
 from imagenetd.models.released_questions import released_rivals
 from imagenetd.pool import Pool, part_name
+from imagenetd.predictions import read_part, subject
 from imagenetd.questions import rival_categories
 from imagenetd.store import (
     STAGE_FILE,
     StageFolder,
+    is_sealed,
     make_folder,
     read_stage_file,
     read_table,
@@ -54,7 +56,7 @@ def _rivals(
     category_of = dict(zip(pool.table["image_id"], pool.table["category"], strict=True))
     rivals: dict[str, str] = {}
     for shard in range(pool.layout.num_shards):
-        table = read_table(folder.path / part_name(shard))
+        table = read_table(folder.path / part_name(shard), of=subject(folder.key, pool.key))
         image_ids = table["image_id"].to_pylist()
         label = np.array([names.index(category_of[image_id]) for image_id in image_ids], dtype=np.int64)
         best = rival_categories(_logits(table), label, accepted)
@@ -78,26 +80,34 @@ def _reread_from_siblings(
     wanted = _without_scoring(model.identity(categories))
     for path in sorted(folder.path.parent.glob(f"*/{STAGE_FILE}")):
         identity = (read_stage_file(path) or {}).get("identity")
-        if path.parent == folder.path or not identity or _without_scoring(identity) != wanted:
+        if path.parent == folder.path or not is_sealed(path) or not isinstance(identity, dict):
+            continue
+        if _without_scoring(identity) != wanted:
             continue
         make_folder(folder.path)
         for shard in range(pool.layout.num_shards):
             if not (folder.path / part_name(shard)).is_file():
-                _reread(model, path.parent, folder.path, shard=shard, categories=categories)
+                _reread(model, path.parent, folder, shard=shard, pool=pool, categories=categories)
         return
 
 
 def _reread(
-    model: Interviewer, source: Path, target: Path, *, shard: int, categories: Sequence[Category]
+    model: Interviewer,
+    source: Path,
+    target: StageFolder,
+    *,
+    shard: int,
+    pool: Pool,
+    categories: Sequence[Category],
 ) -> None:
-    table = read_table(source / part_name(shard))
+    table = read_part(source, shard, pool)
     pairs = zip(table["answer"].to_pylist(), table["options"].to_pylist(), strict=True)
     outcomes = [model.read(text, options) for text, options in pairs]
     logits = answer_logits(outcomes, model.label_space(categories).class_names or ()).numpy()
     flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), logits.shape[1])
     table = table.set_column(table.column_names.index("logits"), "logits", flat)
     table = table.set_column(table.column_names.index("outcome"), "outcome", pa.array(outcomes, pa.string()))
-    write_table_atomic(target / part_name(shard), table)
+    write_table_atomic(target.path / part_name(shard), table, of=subject(target.key, pool.key))
 
 
 def _without_scoring(identity: Mapping[str, Any]) -> dict[str, Any]:

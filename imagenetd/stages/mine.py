@@ -11,7 +11,9 @@ import pyarrow as pa
 from imagenetd.mining import easy_images, num_failures, shared_failures
 from imagenetd.pool import Pool, checked
 from imagenetd.records import Failure, Kind, StageResult
-from imagenetd.store import StageFolder, read_table, write_table_atomic
+from imagenetd.store import StageFolder, read_listed, write_table_atomic
+
+FAILURES_FILE = "failures.parquet"
 
 
 def mine_failures(
@@ -36,9 +38,9 @@ def mine_failures(
         waiting: Called when another process works on this folder.
     """
     with folder.locked(waiting):
-        record = folder.done()
-        skipped = record is not None and (folder.path / "failures.parquet").is_file()
-        if record is None or not skipped:
+        record, remark = folder.sound()
+        skipped = record is not None
+        if record is None:
             started = time.perf_counter()
             matrix = correct()
             is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
@@ -50,7 +52,7 @@ def mine_failures(
                 "is_shared": pa.array(mined),
                 "is_easy": pa.array(easy),
             }
-            write_table_atomic(folder.path / "failures.parquet", pa.table(columns))
+            write_table_atomic(folder.path / FAILURES_FILE, pa.table(columns), of=folder.key)
             record = {
                 "num_mined": int(mined.sum()),
                 "num_easy": int(easy.sum()),
@@ -59,12 +61,13 @@ def mine_failures(
                 "surrogates": list(surrogates),
                 "seconds": time.perf_counter() - started,
             }
-            folder.finish(record)
+            folder.finish(record, [FAILURES_FILE])
     note = (
         f"{record['min_failures']} of {record['num_surrogates']} surrogates wrong on "
         f"{record['num_mined'] / max(1, pool.layout.num_images):.1%} of {pool.layout.num_images} images; "
         f"{record['num_easy']} easy images kept beside them"
     )
+    note += f"; {remark}" if remark else ""
     counts = {"mined": record["num_mined"], "easy": record["num_easy"]}
     path, seconds = str(folder.path), record["seconds"]
     return StageResult(
@@ -79,7 +82,7 @@ def read_failures(folder: Path, pool: Pool) -> np.ndarray:
 
 def read_mining(folder: Path, pool: Pool) -> pd.DataFrame:
     """Return the outcome of mining, one row for each image of the pool with the columns of Failure."""
-    path = folder / "failures.parquet"
-    table = checked(read_table(path), Failure, path)
+    path = folder / FAILURES_FILE
+    table = checked(read_listed(folder, FAILURES_FILE), Failure, path)
     pool.require_same_images(table["image_id"].to_pylist(), path)
     return table.to_pandas()

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from imagenetd.decode import UndecodableError, decode
 from imagenetd.errors import StoreError
-from imagenetd.pool import POOL_DECODING, Layout, checked, missing_numbers, part_name
+from imagenetd.pool import MANIFEST_FILE, POOL_DECODING, Layout, checked, missing_numbers, part_name
 from imagenetd.records import ImageRow
-from imagenetd.shards import shard_name
+from imagenetd.shards import shard_name, sidecars
 from imagenetd.stages.generate import read_layout
-from imagenetd.store import STAGE_FILE, read_stage_file, read_table
+from imagenetd.store import STAGE_FILE, carried_seal, read_stage_file, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,14 @@ def _check_shard(folder: Path, layout: Layout, shard: int) -> tuple[ShardFinding
     """Return what is wrong with a shard, and the ids that its part of the manifest lists."""
     path, part = folder / "shards" / shard_name(shard), folder / "manifest" / part_name(shard)
     try:
-        table = checked(read_table(part), ImageRow, part)
+        # of a pool from before checksums the rows stand beside the images, too: they are compared below
+        table = checked(read_table(part, is_older=not carried_seal(part)), ImageRow, part)
     except StoreError as error:
         return ShardFinding(shard, 0, 0, (str(error),)), []
     problems = []
     if not np.array_equal(table["index"].to_numpy(), np.asarray(layout.images(shard))):
         problems.append(f"{part.name} does not list the images of its shard")
+    problems += _strange_rows(path, table)
     num_whole = 0
     with path.open("rb") as stream:
         for row in table.to_pylist():
@@ -102,6 +105,20 @@ def _check_shard(folder: Path, layout: Layout, shard: int) -> tuple[ShardFinding
             if trouble:
                 problems.append(f"{row['image_id']} {trouble}")
     return ShardFinding(shard, num_whole, path.stat().st_size, tuple(problems)), table["image_id"].to_pylist()
+
+
+def _strange_rows(path: Path, table: pa.Table) -> list[str]:
+    """Return what the rows beside the images say otherwise than the manifest."""
+    try:
+        found = sidecars(path, num_images=table.num_rows)
+    except StoreError as error:
+        return [str(error)]
+    return [
+        f"{row['image_id']} has another {name} beside it than in the manifest"
+        for (member, sidecar), row in zip(found, table.to_pylist(), strict=True)
+        for name in [next((name for name in sidecar if sidecar[name] != row.get(name)), None)]
+        if name is not None or member.name != f"{row['image_id']}.png"
+    ]
 
 
 def _trouble(data: bytes, row: dict[str, Any]) -> str:
@@ -121,5 +138,5 @@ def forget_shard(folder: Path, shard: int) -> None:
     """Delete a damaged shard, so that the next run makes its images anew."""
     (folder / "shards" / shard_name(shard)).unlink(missing_ok=True)
     (folder / "manifest" / part_name(shard)).unlink(missing_ok=True)
-    (folder / "manifest.parquet").unlink(missing_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
     (folder / STAGE_FILE).unlink(missing_ok=True)

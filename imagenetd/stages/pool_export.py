@@ -9,7 +9,14 @@ from imagenetd.csv_files import csv_text
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pool import Pool, read_pool
 from imagenetd.stages.generate import read_layout
-from imagenetd.store import STAGE_FILE, make_folder, read_stage_file, write_bytes_atomic, write_text_atomic
+from imagenetd.store import (
+    STAGE_FILE,
+    make_folder,
+    read_stage_file,
+    require_fields,
+    write_bytes_atomic,
+    write_text_atomic,
+)
 
 FIRST_COLUMNS = ["file", "category", "kind", "nuisance", "prompt", "seed", "seed_index"]
 """What `generator=folder` reads back."""
@@ -23,7 +30,8 @@ def open_pool(folder: Path) -> Pool:
             f"{folder} is no finished pool: it has no {STAGE_FILE}. Name a folder below pools/, or finish it with the "
             "command that began it."
         )
-    return read_pool(folder, str(record["key"]), read_layout(folder))
+    require_fields(folder / STAGE_FILE, record, {"key": str})
+    return read_pool(folder, record["key"], read_layout(folder))
 
 
 def choose_rows(table: pd.DataFrame, wanted: Mapping[str, str], *, limit: int | None) -> pd.DataFrame:

@@ -9,10 +9,10 @@ from imagenetd.config import TrainerConfig
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.pool import Pool, part_name
-from imagenetd.predictions import read_seconds
+from imagenetd.predictions import read_seconds, subject, unsound_parts
 from imagenetd.records import StageResult
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
-from imagenetd.store import StageFolder, make_folder, read_stage_file
+from imagenetd.store import StageFolder, carried_seal, make_folder, read_stage_file
 from imagenetd.versions import library_versions
 from imagenetd.vocabulary import Category
 
@@ -37,7 +37,8 @@ def predict_pool(
     lock = StageFolder(next(iter(models.values()))[1].path.parent, "predict", pool.key)
     with lock.locked(waiting):
         reread_answers(models, pool, categories)
-        unseen = {name: _unseen(folder, pool) for name, (_, folder) in models.items()}
+        checked = {name: _unseen(folder, pool) for name, (_, folder) in models.items()}
+        unseen = {name: shards for name, (shards, _) in checked.items()}
         pending = [name for name, shards in unseen.items() if shards is not None]
         for are_asked in (False, True):  # questions depend on other models' predictions
             now = {
@@ -54,19 +55,31 @@ def predict_pool(
     note = f"{', '.join(pending)} predicted now" if pending else ""
     if pending and len(pending) < len(models):
         note += f"; {', '.join(name for name in models if name not in pending)} already done"
+    for remark in dict.fromkeys(remark for _, remark in checked.values() if remark):
+        note += f"; {remark}: {', '.join(name for name, (_, told) in checked.items() if told == remark)}"
     seconds = sum(record["seconds"] for record in records.values())
     num_images = pool.layout.num_images * len(models)
     folder = str(lock.path)
     return StageResult("predict", pool.key, folder, num_images, "predictions", seconds, not pending, note)
 
 
-def _unseen(folder: StageFolder, pool: Pool) -> frozenset[int] | None:
-    """Return the shards that a model has not seen; None when it is done."""
-    shards = frozenset(n for n in range(pool.layout.num_shards) if not (folder.path / part_name(n)).is_file())
-    if folder.done() is not None and not shards:
-        return None
+def _unseen(folder: StageFolder, pool: Pool) -> tuple[frozenset[int] | None, str]:
+    """Return the shards that a model has not seen, None when it is done; and what was wrong with stored parts.
+
+    Every part is read through: a damaged one, and one of another model or pool, is made anew.
+    """
+    record, _ = folder.sound()
+    if record is not None:
+        return None, ""
     folder.reopen()
-    return shards
+    found = unsound_parts(folder.path, pool.layout.num_shards, of=subject(folder.key, pool.key))
+    bad = [part_name(shard) for shard, reason in found.items() if reason]
+    if not bad:
+        return frozenset(found), ""
+    if not any(carried_seal(folder.path / name) for name in bad):
+        return frozenset(found), "made before checksums, so predicted anew"
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return frozenset(found), f"{bad[0]}{more} damaged or of another model or pool, so predicted anew"
 
 
 def _run(
@@ -83,7 +96,7 @@ def _run(
     for name, (classifier, folder) in models.items():
         make_folder(folder.path)
         classifier.cache_dir = folder.path.parents[1] / "heads"
-        pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset()))
+        pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset(), folder.key))
     shards = frozenset[int]().union(*(model.shards for model in pending))
     num_items = sum(len(pool.layout.images(shard)) for shard in shards)
     module = PredictModule(
@@ -107,15 +120,18 @@ def _run(
 
 def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]) -> None:
     space = classifier.label_space(categories)
+    of = subject(folder.key, pool.key)
+    parts = [part_name(shard) for shard in range(pool.layout.num_shards)]
     folder.finish(
         {
             "num_images": pool.layout.num_images,
-            "seconds": read_seconds(folder.path, pool.layout.num_shards),
+            "seconds": read_seconds(folder.path, pool.layout.num_shards, of=of),
             "identity": classifier.identity(categories),
             "label_space": asdict(space),
             "family": classifier.family,
             "training_data": list(classifier.training_data),
             "provenance": read_stage_file(folder.path / "provenance.json"),
             "versions": library_versions(),
-        }
+        },
+        files=parts,
     )

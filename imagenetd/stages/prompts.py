@@ -7,7 +7,7 @@ from pathlib import Path
 from imagenetd.config import Config
 from imagenetd.estimate import cost_lines, known_speed
 from imagenetd.generators.generator import Generator
-from imagenetd.pool import read_prompts
+from imagenetd.pool import PROMPTS_FILE, read_prompts
 from imagenetd.prompt_table import PromptTable, arrow_schema
 from imagenetd.records import Prompt, StageResult
 from imagenetd.store import STAGE_FILE, StageFolder, content_key, read_stage_file, write_table_atomic
@@ -16,14 +16,16 @@ from imagenetd.store import STAGE_FILE, StageFolder, content_key, read_stage_fil
 def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) -> StageResult:
     """Write `prompts.parquet`, one row for each image to be made, unless it is there."""
     with folder.locked(waiting):
-        record = folder.done()
-        skipped = record is not None and (folder.path / "prompts.parquet").is_file()
-        if record is None or not skipped:
+        record, remark = folder.sound()
+        skipped = record is not None
+        if record is None:
             started = time.perf_counter()
-            write_table_atomic(folder.path / "prompts.parquet", rows.table.cast(arrow_schema(Prompt)))
+            write_table_atomic(
+                folder.path / PROMPTS_FILE, rows.table.cast(arrow_schema(Prompt)), of=folder.key
+            )
             record = {"num_prompts": len(rows), "seconds": time.perf_counter() - started}
-            folder.finish(record)
-        stored = read_prompts(folder.path / "prompts.parquet")
+            folder.finish(record, [PROMPTS_FILE])
+        stored = read_prompts(folder.path / PROMPTS_FILE)
     return StageResult(
         "prompts",
         folder.key,
@@ -32,6 +34,7 @@ def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) ->
         "prompts",
         record["seconds"],
         skipped,
+        remark,
         counts=stored.counts("kind"),
     )
 
@@ -44,7 +47,7 @@ def estimate_cost(result: StageResult, generator: Generator, config: Config) -> 
         generator: Not loaded, and not going to be.
         config: Says where the pools are, and over how many processes the work will be divided.
     """
-    table = read_prompts(Path(result.folder) / "prompts.parquet")
+    table = read_prompts(Path(result.folder) / PROMPTS_FILE)
     pools = Path(config.paths.output_dir) / "pools"
     records = {path.parent.name: read_stage_file(path) or {} for path in pools.glob(f"*/{STAGE_FILE}")}
     key = content_key(generator.identity()) if records else ""

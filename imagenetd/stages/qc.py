@@ -17,13 +17,13 @@ from imagenetd.records import StageResult
 from imagenetd.store import (
     STAGE_FILE,
     StageFolder,
+    read_listed,
     read_stage_file,
-    read_table,
     write_table_atomic,
     write_text_atomic,
 )
 
-VOTES_FILE = "votes.parquet"
+VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
 
 VOTE_SCHEMA = pa.schema(
     [
@@ -72,9 +72,9 @@ def control_quality(
         waiting: Called when another process works on this folder.
     """
     with folder.locked(waiting):
-        record = folder.done()
-        skipped = record is not None and (folder.path / "decisions.parquet").is_file()
-        if record is None or not skipped:
+        record, remark = folder.sound()
+        skipped = record is not None
+        if record is None:
             started = time.perf_counter()
             cast = ballot()
             if cast is not None and cast.waiting_for:
@@ -88,8 +88,10 @@ def control_quality(
             summary = {"method": facts["method"]} | numbers | truth(accepted)
             summary |= dict(cast.summary) if cast is not None else {}
             record |= facts | {"summary": summary, "seconds": time.perf_counter() - started}
-            folder.finish(record)
+            tables = [f"{name}.csv" for name in (cast.tables if cast is not None else {})]
+            folder.finish(record, [VOTES_FILE, DECISIONS_FILE, *tables])
     note = f"{record['num_accepted'] / max(1, record['num_mined']):.1%} of {record['num_mined']} mined images pass"
+    note += f"; {remark}" if remark else ""
     counts = {"accepted": record["num_accepted"], "rejected": record["num_mined"] - record["num_accepted"]}
     path, seconds = str(folder.path), record["seconds"]
     return StageResult(
@@ -119,7 +121,7 @@ def _write(
         "is_accepted": pa.array(accepted),
         "reason": pa.array(reasons.tolist(), pa.string()),
     }
-    write_table_atomic(folder.path / "decisions.parquet", pa.table(decisions))
+    write_table_atomic(folder.path / DECISIONS_FILE, pa.table(decisions))
     record = {
         "num_mined": int(mined.sum()),
         "num_accepted": int(accepted.sum()),
@@ -149,16 +151,16 @@ def voters(folder: Path) -> str:
 
 def read_human_decisions(folder: Path) -> dict[str, bool]:
     """Return, for every image that people judged in a finished folder of quality control, whether they accept it."""
-    judged = set(read_table(folder / VOTES_FILE)["image_id"].to_pylist())
-    table = read_table(folder / "decisions.parquet")
+    judged = set(read_listed(folder, VOTES_FILE)["image_id"].to_pylist())
+    table = read_listed(folder, DECISIONS_FILE)
     columns = (table["image_id"].to_pylist(), table["is_valid"].to_pylist())
     return {image_id: valid for image_id, valid in zip(*columns, strict=True) if image_id in judged}
 
 
 def read_decisions(folder: StageFolder, pool: Pool) -> Decisions:
     """Return what quality control decided."""
-    path = folder.path / "decisions.parquet"
-    table = read_table(path)
+    path = folder.path / DECISIONS_FILE
+    table = read_listed(folder.path, DECISIONS_FILE)
     pool.require_same_images(table["image_id"].to_pylist(), path)
     record = folder.done() or {}
     valid = table["is_valid"].to_numpy(zero_copy_only=False) if record.get("judges_pool") else None

@@ -11,7 +11,7 @@ import pyarrow as pa
 from imagenetd.csv_files import csv_text
 from imagenetd.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
 from imagenetd.near_synonyms import load_near_synonyms
-from imagenetd.store import read_table, write_table_atomic, write_text_atomic
+from imagenetd.store import read_listed, write_table_atomic, write_text_atomic
 
 RECORD_FILE, REGIMES_FILE = "per_image.parquet", "regimes.parquet"
 PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"
@@ -35,19 +35,14 @@ def write_record(folder: Path, images: pd.DataFrame, models: Iterable[Callable[[
     write_table_atomic(folder / REGIMES_FILE, pa.Table.from_pandas(regimes_table, preserve_index=False))
 
 
-def has_record(folder: Path) -> bool:
-    """Tell whether the record is there."""
-    return (folder / RECORD_FILE).is_file() and (folder / REGIMES_FILE).is_file()
-
-
 def read_regimes(folder: Path) -> pd.DataFrame:
     """Return the accuracies under each regime, one row for each model, regime and kind."""
-    return read_table(folder / REGIMES_FILE).to_pandas()[list(REGIME_COLUMNS)]
+    return read_listed(folder, REGIMES_FILE).to_pandas()[list(REGIME_COLUMNS)]
 
 
 def read_record(folder: Path) -> pd.DataFrame:
     """Return one row for each model and image."""
-    return read_table(folder / RECORD_FILE).to_pandas()
+    return read_listed(folder, RECORD_FILE).to_pandas()
 
 
 def judged(record: pd.DataFrame, regimes: Mapping[str, str]) -> pd.DataFrame:

@@ -19,10 +19,18 @@ from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
 from imagenetd.reports.tracked import artifacts, confusions, curves
+from imagenetd.stages.evidence import BASELINE_TABLE
 from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
-from imagenetd.store import StageFolder, make_folder, read_stage_file, write_json_atomic, write_text_atomic
+from imagenetd.store import (
+    StageFolder,
+    file_seal,
+    make_folder,
+    read_stage_file,
+    write_record,
+    write_text_atomic,
+)
 from imagenetd.versions import library_versions
 
 HTML_FILE = "report.html"
@@ -57,7 +65,7 @@ def write_report(
         given = functools.cache(evidence)
         results = run_reports(chosen.reports, given, folder.path / "tables")
         summary = summarise(facts, scores, seconds) | own | {"reports": report_summaries(results)}
-        write_json_atomic(folder.path / "summary.json", summary)
+        write_record(folder.path / "summary.json", summary)
         page = folder.path / HTML_FILE
         if chosen.html is not None and not (skipped and page.is_file()):
             write_text_atomic(page, chosen.html.page(summary, given(), results, picture))
@@ -70,7 +78,8 @@ def write_report(
                 _tracked(run, facts, results, given(), folder.path, level), folder.path
             )
         record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
-        folder.finish(record)
+        table = folder.path / BASELINE_TABLE  # another run may read it back
+        folder.finish(record | ({"baseline": file_seal(table)} if table.is_file() else {}))
     for renderable in [*shown, *findings_view(results)]:
         show(renderable)
     path = str(folder.path)

@@ -12,7 +12,7 @@ from imagenetd.config import TrainerConfig
 from imagenetd.console import say
 from imagenetd.distributed import make_trainer, predict
 from imagenetd.errors import ConfigError, UserError, WorkerError
-from imagenetd.store import working_in
+from imagenetd.locks import working_in
 from imagenetd.team.follower import Follower, StoppedError
 from imagenetd.team.leader import Leader
 from imagenetd.team.meeting import join_leader

@@ -1,0 +1,100 @@
+"""Seals: every byte counts, other readers do not mind them."""
+
+import io
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imagenetd.seals import (
+    BrokenSealError,
+    UnsealedError,
+    check_parquet,
+    open_bytes,
+    open_record,
+    parquet_seal,
+    seal_bytes,
+    seal_parquet,
+    seal_record,
+)
+
+
+def plain_parquet() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"image_id": ["a", "b"], "right": [True, False]}), sink)
+    return sink.getvalue()
+
+
+def flips(data: bytes) -> list[bytes]:
+    made = []
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << (place % 8)
+        made.append(bytes(changed))
+    return made
+
+
+def test_a_sealed_parquet_file_is_an_ordinary_one_for_other_readers() -> None:
+    sealed = seal_parquet(plain_parquet())
+    assert len(sealed) == len(plain_parquet()) + 24
+    assert pd.read_parquet(io.BytesIO(sealed)).to_dict("list") == {
+        "image_id": ["a", "b"],
+        "right": [True, False],
+    }
+
+
+def test_the_seal_that_a_file_carries_is_the_one_that_is_checked() -> None:
+    sealed = seal_parquet(plain_parquet())
+    assert check_parquet(sealed) == parquet_seal(sealed) == parquet_seal(sealed[-600:])
+
+
+def test_a_change_of_any_byte_of_a_parquet_file_is_seen() -> None:
+    for changed in flips(seal_parquet(plain_parquet())):
+        with pytest.raises((BrokenSealError, UnsealedError)):
+            check_parquet(changed)
+
+
+def test_every_length_to_which_a_parquet_file_is_cut_is_seen() -> None:
+    sealed = seal_parquet(plain_parquet())
+    for length in range(len(sealed)):
+        with pytest.raises((BrokenSealError, UnsealedError)):
+            check_parquet(sealed[:length])
+
+
+def test_a_parquet_file_of_another_program_has_no_seal() -> None:
+    with pytest.raises(UnsealedError):
+        check_parquet(plain_parquet())
+
+
+def test_a_change_of_any_byte_of_a_cache_is_seen() -> None:
+    assert open_bytes(seal_bytes(b"features")) == b"features"
+    for changed in flips(seal_bytes(b"features")):
+        with pytest.raises((BrokenSealError, UnsealedError)):
+            open_bytes(changed)
+
+
+def test_a_record_with_another_value_or_without_a_field_is_seen() -> None:
+    stored = seal_record({"num_mined": 7, "share": 0.1, "names": ["s0"], "nothing": None})
+    assert open_record(json.loads(json.dumps(stored))) == {
+        "num_mined": 7,
+        "share": 0.1,
+        "names": ["s0"],
+        "nothing": None,
+    }
+    for changed in (
+        stored | {"num_mined": 8},
+        {k: v for k, v in stored.items() if k != "share"},
+        stored | {"x": 1},
+    ):
+        with pytest.raises(BrokenSealError):
+            open_record(changed)
+
+
+def test_a_record_of_a_later_format_says_so() -> None:
+    from imagenetd import seals
+
+    later = {"num_mined": 7, "format": 2}
+    with pytest.raises(BrokenSealError, match="it is of format 2, and this version of imagenetd reads 1"):
+        open_record({**later, "seal": seals._record_hash(later)})
