@@ -1,6 +1,6 @@
 # `make` alone prints this list. `make run` and `make test` install what they need into .venv by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help install run test slow check format smoke bench lock clean
+.PHONY: help install run test slow mutants check format smoke bench lock clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -44,8 +44,11 @@ smoke: $(INSTALLED)  ## the whole loop with one image a cell, in a folder that i
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(BIN)/python run.py num_images_per_cell=1 logger=csv paths.output_dir="$$folder" $(ARGS)
 
+mutants: $(INSTALLED)  ## small random mistakes in the core, and how many of them its tests notice
+	@$(BIN)/python -m benchmarks.mutants $(ARGS)
+
 bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run
-	@for script in benchmarks/[a-z]*.py; do name=$$(basename "$$script" .py); \
+	@for script in $(filter-out benchmarks/mutants.py,$(wildcard benchmarks/[a-z]*.py)); do name=$$(basename "$$script" .py); \
 	echo "== python -m benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
 
 lock: $(INSTALLED)  ## resolve pyproject.toml again into requirements.lock, on every platform, without registry addresses

@@ -1,0 +1,232 @@
+"""Would the tests of the core notice a mistake? Random small changes of its modules, each against its tests.
+
+`python -m benchmarks.mutants` or `make mutants`; the last line is one JSON object with the score. Changes that no test
+notices are printed as diffs: a missing test, or a change that changes nothing. Those that were looked at and change
+nothing stand in `benchmarks/equal_mutants.json` and do not count.
+
+The mutations are cosmic-ray's (operators, numbers, conditions, booleans, loops, exceptions); annotations and decorators
+are left alone, since their changes do not run.
+"""
+
+import argparse
+import ast
+import concurrent.futures
+import difflib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.ast import get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).resolve().parent.parent
+EQUAL_FILE = Path(__file__).with_name("equal_mutants.json")
+TIMEOUT_S = 180
+"""A mutant whose tests take longer loops for ever: it is noticed."""
+
+CORE: dict[str, tuple[str, ...]] = {
+    "mining": ("mining",),
+    "metrics": ("metrics",),
+    "labelspaces": ("labelspaces",),
+    "qc/counting": ("qc_counting",),
+    "qc/design": ("qc_design", "qc_sentinels"),
+    "statistics/bootstrap": ("statistics",),
+    "statistics/intervals": ("statistics",),
+    "statistics/paired": ("statistics",),
+    "statistics/strata": ("statistics",),
+    "statistics/shrinkage": ("statistics",),
+    "statistics/subsets": ("subsets",),
+    "statistics/variance": ("causes",),
+    "statistics/slices": ("causes",),
+    "statistics/calibration": ("causes",),
+    "shards": ("shards",),
+    "store": ("store",),
+    "vocabulary": ("vocabulary",),
+    "annotate/tokens": ("annotate_app",),
+    "datasets/imagenet_d": ("benchmark_datasets",),
+}
+"""Module of the core -> its test files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change to one module."""
+
+    module: str
+    operator: str
+    occurrence: int
+    code: str
+    """Of the whole module."""
+    diff: str
+    """Removed and added lines, without their numbers."""
+
+
+def mutants_of(module: str, *, most: int, seed: int) -> list[Mutant]:
+    """Return a random sample of the changes of a module that can run.
+
+    Args:
+        module: Path in the package, without `.py`.
+        most: Size of the sample.
+        seed: Of the sample.
+    """
+    source = (ROOT / "imagenetd" / f"{module}.py").read_text()
+    choice = random.Random(f"{seed}/{module}")
+    places = list(_places(source).values())
+    choice.shuffle(places)
+    found: list[Mutant] = []
+    for changes in places:
+        if len(found) == most:
+            break
+        operator, occurrence = choice.choice(changes)
+        code = mutate_code(source, get_operator(operator)(), occurrence)
+        if code is not None and code != source and _compiles(code):
+            found.append(Mutant(module, operator, occurrence, code, _diff(source, code)))
+    return found
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "mutant", "exec")
+    except SyntaxError:  # a star before keyword-only arguments is no product
+        return False
+    return True
+
+
+def _places(source: str) -> dict[tuple[int, int], list[tuple[str, int]]]:
+    """Return for each place outside annotations and decorators the changes there, as operator and occurrence."""
+    quiet, nodes = _quiet_spans(source), list(_walk(get_ast(source)))
+    found: dict[tuple[int, int], list[tuple[str, int]]] = {}
+    for name in sorted(operator_names()):
+        operator = get_operator(name)
+        if operator.arguments():
+            continue  # needs a name to be chosen
+        positions = [place for node in nodes for place, _ in operator().mutation_positions(node)]
+        for occurrence, place in enumerate(positions):
+            if not any(first <= place < last for first, last in quiet):
+                found.setdefault(place, []).append((name, occurrence))
+    return found
+
+
+def _walk(node: object) -> Iterator[object]:
+    yield node
+    for child in getattr(node, "children", ()):
+        yield from _walk(child)
+
+
+def _quiet_spans(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return where annotations and decorators stand: line and column of their begin and end."""
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        found += getattr(node, "decorator_list", [])
+        found += [
+            part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part
+        ]
+    return [((n.lineno, n.col_offset), (n.end_lineno or 0, n.end_col_offset or 0)) for n in found]
+
+
+def _diff(source: str, code: str) -> str:
+    lines = difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm="", n=0)
+    return "\n".join(line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+
+
+def is_noticed(mutant: Mutant, copy: Path) -> bool:
+    """Tell whether the module's tests fail on a mutant.
+
+    Args:
+        mutant: It stands in the copy while the tests run.
+        copy: A copy of the repository that nobody else uses.
+    """
+    path = copy / "imagenetd" / f"{mutant.module}.py"
+    kept = path.read_text()
+    path.write_text(mutant.code)
+    tests = [f"tests/test_{name}.py" for name in CORE[mutant.module]]
+    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},  # a stale .pyc is no mutant
+            capture_output=True,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        path.write_text(kept)
+    return done.returncode != 0
+
+
+def _copy(folder: Path, number: int) -> Path:
+    copy = folder / str(number)
+    parts = ("imagenetd", "tests", "conf", "experiments", "benchmarks")
+    for part in parts:
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "run.py", "Makefile", "README.md"):
+        shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def main() -> None:
+    """Measure the score of the core's tests."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "modules", nargs="*", default=list(CORE), help="e.g. mining qc/counting; none: the core"
+    )
+    parser.add_argument("--each", type=int, default=8, help="mutants of each module, at most")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--processes", type=int, default=2, help="that run tests at the same time")
+    asked = parser.parse_args()
+    unknown = set(asked.modules) - set(CORE)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: no module of the core. Choose from {', '.join(CORE)}.")
+    equal = {(entry["module"], entry["diff"]) for entry in json.loads(EQUAL_FILE.read_text())}
+    chosen: list[Mutant] = []
+    for module in asked.modules:
+        chosen += mutants_of(module, most=asked.each, seed=asked.seed)
+    counted = [mutant for mutant in chosen if (mutant.module, mutant.diff) not in equal]
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        outcomes = _try_all(counted, Path(name), asked.processes)
+    for mutant in (m for m, noticed in zip(counted, outcomes, strict=True) if not noticed):
+        print(f"not noticed: {mutant.module} ({mutant.operator}, {mutant.occurrence})\n{mutant.diff}\n")
+    killed = sum(outcomes)
+    result = {
+        "mutants": len(counted),
+        "killed": killed,
+        "equal": len(chosen) - len(counted),
+        "score": round(killed / len(counted), 3) if counted else None,
+        "seconds": round(time.perf_counter() - started),
+    }
+    print(json.dumps(result))
+
+
+def _try_all(mutants: list[Mutant], folder: Path, processes: int) -> list[bool]:
+    copies = [_copy(folder, number) for number in range(processes)]
+    for module in dict.fromkeys(mutant.module for mutant in mutants):
+        source = (ROOT / "imagenetd" / f"{module}.py").read_text()
+        if is_noticed(Mutant(module, "none", 0, source, ""), copies[0]):
+            raise SystemExit(f"The tests of {module} fail without any change. Mend them first.")
+    free = list(copies)
+
+    def attempt(mutant: Mutant) -> bool:
+        copy = free.pop()
+        try:
+            return is_noticed(mutant, copy)
+        finally:
+            free.append(copy)
+
+    with concurrent.futures.ThreadPoolExecutor(processes) as threads:
+        return list(threads.map(attempt, mutants))
+
+
+if __name__ == "__main__":
+    main()
