@@ -154,7 +154,8 @@ def is_noticed(mutant: Mutant, copy: Path) -> bool:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
             cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},  # a stale .pyc is no mutant
+            env=os.environ
+            | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},  # a stale .pyc is no mutant
             capture_output=True,
             timeout=TIMEOUT_S,
         )
