@@ -168,7 +168,7 @@ def test_released_questions_that_do_not_fit_are_told(line: str, message: str, tm
 
 def test_a_file_that_is_no_question_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigError, match="lacks image_dir"):
+    with pytest.raises(ConfigError, match="lacks the columns image_dir"):
         released_rivals(str(tmp_path / "x.csv"), images("mug/1.png"))
     with pytest.raises(ConfigError, match="neither a file nor a folder"):
         released_rivals(str(tmp_path / "nowhere"), images("mug/1.png"))
