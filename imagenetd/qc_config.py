@@ -91,8 +91,6 @@ class AggregationConfig:
     method: AggregationMethod = MISSING
     min_share: Annotated[float, Range(0, 1, open_high=True)] = MISSING
     """An image is accepted when more than this share of its votes (or its probability) says so."""
-    num_bootstrap: Draws = MISSING
-    """Resamples of the images for the intervals of agreement and alpha."""
     confidence: OpenShare = MISSING
     """Of the intervals."""
 

@@ -18,7 +18,7 @@ from imagenetd.store import STAGE_FILE, content_key, file_sha256, read_stage_fil
 
 VOTES_FILE = "votes.parquet"
 
-QC_VERSION = 3
+QC_VERSION = 4
 """Part of every key of quality control: raise it when the same votes give other results or other files."""
 
 

@@ -34,6 +34,6 @@ def test_a_run_waits_for_the_page_and_goes_on_when_the_votes_are_there(tmp_path:
     assert done.status == "done"
     found = summary(done)
     assert found["num_images"]["accepted"] == found["num_images"]["mined"] > 0
-    assert (found["qc"]["agreement"], found["qc"]["responses_dropped"]) == (1.0, 0)
+    assert (found["qc"]["acceptance"], found["qc"]["responses_dropped"]) == (1.0, 0)
     workers = {json.loads(path.read_text())["worker"] for path in (votes / "responses").iterdir()}
     assert workers == {"anna", "ben"}

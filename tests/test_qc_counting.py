@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from imagenetd.errors import ConfigError
-from imagenetd.qc.agreement import measure_agreement
+from imagenetd.qc.agreement import krippendorff, measure_agreement
 from imagenetd.qc.counting import count_votes
+from imagenetd.qc.crowd import crowd_probability
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, pass_chance
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.simulate import answer_task, hire
@@ -30,7 +31,7 @@ MIXED = {"careful": 0.6, "careless": 0.2, "always_yes": 0.1, "coin": 0.1}
 
 
 def counting(method: AggregationMethod = AggregationMethod.majority) -> AggregationConfig:
-    return AggregationConfig(method, 0.5, 500, 0.95)
+    return AggregationConfig(method, 0.5, 0.95)
 
 
 def crew(num_workers: int = 60, seed: int = 0, **shares: float) -> WorkersConfig:
@@ -68,37 +69,73 @@ def collect(tasks: list[Task], shown: dict[str, str], rules: Rules, workers: Wor
     return responses
 
 
-def test_agreement_is_the_mean_share_of_accepting_votes_by_hand() -> None:
-    # 3 of 3, 2 of 3 and 0 of 2 votes accept: (1 + 2/3 + 0) / 3; an image without votes does not count.
-    yes, votes = np.array([3, 2, 0, 0]), np.array([3, 3, 2, 0])
-    found = measure_agreement(yes, votes, num_bootstrap=200, confidence=0.95, seed=0)
-    assert found.share.value == pytest.approx(5 / 9)
-    assert found.share.low <= 5 / 9 <= found.share.high
+def ballots(num_yes: list[int], num_votes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, worker and answer of every vote; every image has the first workers of one crew."""
+    image = np.repeat(np.arange(len(num_votes)), num_votes)
+    worker = np.concatenate([np.arange(n) for n in num_votes])
+    return image, worker, worker < np.repeat(num_yes, num_votes)
+
+
+def test_acceptance_pairwise_and_majority_agreement_by_hand() -> None:
+    # 3 of 3, 2 of 3 and 0 of 2 votes accept: acceptance (1 + 2/3 + 0) / 3. Pairs that agree: 3 of 3, 1 of 3, 1 of 1.
+    # With the majority: 3 of 3, 2 of 3, 2 of 2. So a rejected image lowers acceptance alone.
+    found = measure_agreement(*ballots([3, 2, 0], [3, 3, 2]), confidence=0.95)
+    assert found.acceptance.value == pytest.approx(5 / 9)
+    assert found.pairwise.value == pytest.approx(7 / 9)
+    assert found.majority.value == pytest.approx(8 / 9)
+    assert found.acceptance.low < 5 / 9 < found.acceptance.high
 
 
 def test_alpha_by_hand() -> None:
     # Two votes on each of three images: yes yes, no no, yes no. Observed disagreement: 2 of 6 values stand beside
     # another one. Expected: 2 * 3 * 3 / (6 * 5) = 0.6. alpha = 1 - (1/3) / 0.6 = 4/9.
-    found = measure_agreement(
-        np.array([2, 0, 1]), np.array([2, 2, 2]), num_bootstrap=10, confidence=0.9, seed=0
-    )
-    assert found.alpha.value == pytest.approx(4 / 9)
+    assert krippendorff(np.array([2, 0, 1]), np.array([2, 2, 2])) == pytest.approx(4 / 9)
+    assert np.isnan(krippendorff(np.array([3, 3]), np.array([3, 3])))  # all votes equal: not defined
 
 
-def test_alpha_is_not_defined_when_all_votes_are_equal() -> None:
-    found = measure_agreement(np.array([3, 3]), np.array([3, 3]), num_bootstrap=20, confidence=0.9, seed=0)
-    assert found.share.value == 1 and np.isnan(found.alpha.value)
+def test_alpha_is_withheld_below_ten_images_of_the_rarer_kind() -> None:
+    few = measure_agreement(*ballots([5] * 100 + [0] * 9, [5] * 109), confidence=0.95)
+    assert few.num_minority == 9 and np.isnan(few.alpha.value)
+    enough = measure_agreement(*ballots([5] * 100 + [0] * 9 + [1], [5] * 110), confidence=0.95)
+    assert enough.num_minority == 10 and 0.85 < enough.alpha.low < enough.alpha.value < enough.alpha.high <= 1
 
 
-def test_the_interval_of_the_agreement_covers_as_often_as_it_says() -> None:
-    rng, covered = np.random.default_rng(1), 0
-    for seed in range(300):
-        chance = rng.choice([0.1, 0.95], size=150, p=[0.2, 0.8])
-        found = measure_agreement(
-            rng.binomial(10, chance), np.full(150, 10), num_bootstrap=300, confidence=0.9, seed=seed
-        )
-        covered += found.share.low <= 0.2 * 0.1 + 0.8 * 0.95 <= found.share.high
-    assert 0.85 <= covered / 300 <= 0.95
+def test_no_interval_of_agreement_has_zero_width_where_everybody_agrees() -> None:
+    # 122 of 122 accepted: Jeffreys' lower end is 0.9797, an unmet image may be one that everybody rejects.
+    found = measure_agreement(*ballots([10] * 122, [10] * 122), confidence=0.95)
+    assert found.acceptance.value == 1
+    assert (found.acceptance.low, found.acceptance.high) == (pytest.approx(0.9797, abs=1e-4), 1.0)
+    assert found.pairwise.low == pytest.approx(
+        1 - 0.5 * (1 - 0.9797), abs=1e-4
+    )  # such pairs agree in half at least
+
+
+def test_the_intervals_of_agreement_hold_where_one_image_in_a_hundred_is_invalid() -> None:
+    rng, covered = np.random.default_rng(1), []
+    for _ in range(200):
+        valid = rng.random(122) >= 0.01
+        image = np.repeat(np.arange(122), 10)
+        worker = rng.random((122, 60)).argsort(axis=1)[:, :10].ravel()
+        accepts = (rng.random(1220) < 0.98) == valid[image]
+        found = measure_agreement(image, worker, accepts, confidence=0.95)
+        covered.append(found.acceptance.low <= 0.99 * 0.98 + 0.01 * 0.02 <= found.acceptance.high)
+        assert np.isnan(found.alpha.value)
+    assert np.mean(covered) >= 0.93
+
+
+@pytest.mark.parametrize("method", list(AggregationMethod))
+@pytest.mark.parametrize(("accuracy", "num_invalid"), [(0.95, 0), (0.95, 6), (1.0, 0), (1.0, 1)])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_no_way_to_count_rejects_valid_images_of_a_nearly_pure_set(
+    method: AggregationMethod, accuracy: float, num_invalid: int
+) -> None:
+    rng = np.random.default_rng(3)
+    image = np.repeat(np.arange(122), 10)
+    worker = rng.random((122, 60)).argsort(axis=1)[:, :10].ravel()
+    valid = np.arange(122) >= num_invalid
+    accepts = (rng.random(1220) < accuracy) == valid[image]
+    probability = crowd_probability(image, worker, accepts, num_images=122, method=method)
+    assert ((probability > 0.5) == valid).all()
 
 
 def test_ten_careful_workers_find_the_truth_in_99_percent() -> None:
@@ -205,8 +242,8 @@ def test_the_bias_of_stopping_is_reported_and_removed() -> None:
             says = next(votes)
             responses.append(Response(task_id, f"w{len(responses)}", (Answer(0, says, says, 1.0),)))
     found = count_votes(tasks, responses, early, counting()).summary
-    assert found["agreement_all_votes"] > 0.80 and found["alpha_all_votes"] > 0.04
-    assert found["agreement"] == pytest.approx(0.75, abs=0.02)
+    assert found["acceptance_all_votes"] > 0.80 and found["alpha_all_votes"] > 0.04
+    assert found["acceptance"] == pytest.approx(0.75, abs=0.02)
     assert found["alpha"] == pytest.approx(0.0, abs=0.03)
 
 

@@ -65,14 +65,15 @@ def test_simulated_people_raise_the_share_of_valid_images_to_97_percent(simulate
     assert 0.4 < qc["valid_share_mined"] < 0.8
     assert qc["valid_share_accepted"] >= 0.97 and qc["valid_kept"] >= 0.97
     assert qc["responses_dropped"] > 0
-    assert 0 < qc["agreement"] < 1 and 0.5 < qc["alpha"] <= 1
+    assert 0 < qc["acceptance"] < qc["pairwise_agreement"] < 1 and 0.5 < qc["alpha"] <= 1
 
 
 def test_the_numbers_are_printed_below_the_stage(simulated: Outcome) -> None:
     qc = next(result for result in simulated.results if result.stage == "qc")
     assert "of the mined" in qc.details[0] and "truth exact" in qc.details[0]
-    assert qc.details[1].strip().startswith("agreement ") and "alpha" in qc.details[1]
-    assert "dropped by sentinels" in qc.details[2]
+    assert qc.details[1].strip().startswith("acceptance ") and "pairwise agreement" in qc.details[1]
+    assert "alpha" in qc.details[2]
+    assert "dropped by sentinels" in qc.details[3]
 
 
 def test_dropped_responses_and_workers_are_listed_with_reasons(simulated: Outcome) -> None:
@@ -261,7 +262,7 @@ def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:
     made = people(tmp_path, method="simulated", stages=stages)
     made.surrogates = {f"s{n}": {"_target_": FAKE, "name": f"s{n}", "seed": n} for n in range(12)}
     qc = run(made).results[-1]
-    assert (qc.stage, qc.num_items, qc.details[1].strip()[:11]) == ("qc", 0, "agreement -")
+    assert (qc.stage, qc.num_items, qc.details[1].strip()[:11]) == ("qc", 0, "acceptance ")
 
 
 @pytest.mark.parametrize(

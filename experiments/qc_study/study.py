@@ -48,7 +48,14 @@ SENTINELS = {
     "bind acceptance": ["qc.tasks.sentinel_rule=accepted"],
     "none": ["qc.tasks.num_positive=0", "qc.tasks.num_negative=0", "qc.tasks.num_consistency=0"],
 }
-KEPT = ("valid_share_mined", "valid_share_accepted", "valid_kept", "agreement", "alpha")
+KEPT = (
+    "valid_share_mined",
+    "valid_share_accepted",
+    "valid_kept",
+    "acceptance",
+    "pairwise_agreement",
+    "alpha",
+)
 COUNTED = ("responses", "responses_dropped", "judgements", "judged")
 
 

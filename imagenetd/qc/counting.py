@@ -15,16 +15,14 @@ from imagenetd.qc.tasks import Response, Task
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc_config import AggregationConfig
 
-BOOTSTRAP_SEED = 0
-
 
 def count_votes(
     tasks: Sequence[Task], responses: Sequence[Response], rules: Rules, config: AggregationConfig
 ) -> Ballot:
     """Return votes and decisions from all responses, the earliest first.
 
-    Tables: `dropped` (task, worker, reason) and `workers` (how each did). Summary: agreement and alpha with intervals,
-    numbers of responses and judgements.
+    Tables: `dropped` (task, worker, reason) and `workers` (how each did). Summary: acceptance, agreement and alpha with
+    intervals, numbers of responses and judgements.
     """
     table = answer_table(tasks, responses)
     failures = sentinel_failures(table, rules.sentinel_rule)
@@ -59,25 +57,31 @@ def _summary(
     """Return the plain numbers of the ballot.
 
     With sequential stopping the images on which workers agree get few votes and the others many, which biases
-    agreement and alpha. Then both are given from the first `min_votes` votes on each image, which are asked for
-    whatever they say and so are not biased; `agreement_all_votes` and `alpha_all_votes` show the biased ones.
+    agreement and alpha. Then all are given from the first `min_votes` votes on each image, which are asked for
+    whatever they say and so are not biased; `acceptance_all_votes` and `alpha_all_votes` show the biased ones.
     """
     agreement = _agreement(table, counted, config)
     found: dict[str, Any] = {}
     if rules.stopping.enabled:
         found = {
-            "agreement_all_votes": agreement.share.value,
+            "acceptance_all_votes": _plain(agreement.acceptance.value),
             "alpha_all_votes": _plain(agreement.alpha.value),
         }
         first = counted & (_vote_number(table, counted) < rules.stopping.min_votes)
         agreement = _agreement(table, first, config)
+    measures = {
+        "acceptance": agreement.acceptance,
+        "pairwise_agreement": agreement.pairwise,
+        "majority_agreement": agreement.majority,
+        "alpha": agreement.alpha,
+    }
+    for name, estimate in measures.items():
+        found[name] = _plain(estimate.value)
+        found[f"{name}_interval"] = [_plain(estimate.low), _plain(estimate.high)]
     num_qualified = int(failures.is_qualified.sum())
     return {
         "aggregation": config.method.value,
-        "agreement": _plain(agreement.share.value),
-        "agreement_interval": [_plain(agreement.share.low), _plain(agreement.share.high)],
-        "alpha": _plain(agreement.alpha.value),
-        "alpha_interval": [_plain(agreement.alpha.low), _plain(agreement.alpha.high)],
+        "minority_images": agreement.num_minority,
         "responses": len(table.responses),
         "responses_dropped": len(table.responses) - num_qualified,
         "workers": len(table.workers),
@@ -93,14 +97,8 @@ def _plain(number: float) -> float | None:
 def _agreement(
     table: AnswerTable, rows: Bool[np.ndarray, " answers"], config: AggregationConfig
 ) -> Agreement:
-    yes, votes = _tally(table.image[rows], table.accepts[rows], len(table.image_ids))
-    judged = votes > 0
     return measure_agreement(
-        yes[judged],
-        votes[judged],
-        num_bootstrap=config.num_bootstrap,
-        confidence=config.confidence,
-        seed=BOOTSTRAP_SEED,
+        table.image[rows], table.worker[rows], table.accepts[rows], confidence=config.confidence
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from imagenetd.qc.agreement import MIN_MINORITY_IMAGES
+
 
 def qc_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the lines: validity before and after where the truth is known, agreement, dropped responses, the gate."""
@@ -16,11 +18,16 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
             f"valid images: {shares[0]} of the pool, {shares[1]} of the mined, {shares[2]} of the accepted "
             f"({percent(summary['valid_kept'])} of the valid mined ones are kept; truth {summary['truth']})"
         )
-    if "agreement" in summary:
+    if "acceptance" in summary:
+        found = {
+            name: f"{percent(summary[name])} {interval(summary[f'{name}_interval'])}"
+            for name in ("acceptance", "pairwise_agreement", "majority_agreement")
+        }
         yield (
-            f"agreement {percent(summary['agreement'])} {interval(summary['agreement_interval'])}, "
-            f"Krippendorff's alpha {number(summary['alpha'])} {interval(summary['alpha_interval'], scale=1)}"
+            f"acceptance {found['acceptance']}, pairwise agreement {found['pairwise_agreement']}, "
+            f"with the majority {found['majority_agreement']}"
         )
+        yield _alpha_line(summary)
         yield (
             f"{summary['responses']} responses of {summary['workers']} workers to {summary['tasks']} tasks, "
             f"{summary['responses_dropped']} dropped by sentinels; {summary['votes']} votes on "
@@ -28,6 +35,16 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         )
     if "gate" in summary:
         yield from _gate_lines(summary)
+
+
+def _alpha_line(summary: Mapping[str, Any]) -> str:
+    if summary["alpha"] is None:
+        return (
+            f"Krippendorff's alpha: not measurable, {summary['minority_images']} images are of the rarer kind (most "
+            f"votes reject, or accept); it needs {MIN_MINORITY_IMAGES}"
+        )
+    ends = interval(summary["alpha_interval"], scale=1)
+    return f"Krippendorff's alpha {number(summary['alpha'])} {ends}"
 
 
 def _gate_lines(summary: Mapping[str, Any]) -> Iterator[str]:
