@@ -1,5 +1,6 @@
 """Who says whether an image shows its object: people or simulated workers; and what the truth is, if known."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,14 @@ from imagenetd.qc.counting import count_votes
 from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
 from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.gate import confidence_of
+from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.progress import missing_responses
+from imagenetd.qc.sampling import arms_of, sample, sampling_of
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc_config import PEOPLE, QcMethod
 from imagenetd.qc_plan import rules_of
 from imagenetd.records import Kind
-from imagenetd.stages.votes import prepare_tasks, simulate_responses
+from imagenetd.stages.votes import asked_images, prepare_tasks, simulate_responses
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,17 @@ def people_ballot(job: Job) -> Ballot:
     passes = np.ones(len(job.mined), bool) if confidence is None else confidence >= config.min_confidence
     display = {category.name: category.display for category in job.plan.categories}
     title = job.plan.config.name
+    others = unmined_images(job)
+    arm = arms_of(job.mined, passes, others)
+    spared = sample(job.mined & ~passes, config.tasks.num_rejected, seed=config.tasks.seed)
     tasks = prepare_tasks(
-        votes.folder, job.pool, lambda: _design(job, job.mined & passes), display, rules, title=title
+        votes.folder,
+        job.pool,
+        lambda: _design(job, job.mined & passes | spared, others),
+        display,
+        rules,
+        title=title,
+        arm=arm,
     )
     if config.method in PEOPLE:
         write_options(votes.folder, {"page": config.page, "mturk": config.mturk})
@@ -102,8 +114,21 @@ def people_ballot(job: Job) -> Ballot:
     judged = {slot.image_id for task in tasks.tasks for slot in task.items}
     facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
     facts |= _unmined_facts(job, ballot, judged)
+    sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
+    chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
+    if confidence is not None:
+        valid = np.isin(image_ids, list(ballot.accepted or ()))
+        asked = np.isin(image_ids, list(judged))
+        facts |= {"gate_before_people": job.plan.of_role("gate")[0].name, "arms": sampling.sizes()}
+        facts |= gate_shares(sampling, passes, asked, valid, confidence, mined=job.mined, others=others)
     return Ballot(
-        ballot.votes,
+        tuple(
+            dataclasses.replace(
+                vote, arm=chance[vote.image_id][0], inclusion_probability=chance[vote.image_id][1]
+            )
+            for vote in ballot.votes
+        ),
+        sampling=sampling,
         accepted=ballot.accepted,
         not_asked=not_asked,
         summary=facts | dict(ballot.summary),
@@ -119,7 +144,13 @@ def _unmined_facts(job: Job, ballot: Ballot, judged: set[str]) -> dict[str, Any]
     return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
 
 
-def _design(job: Job, judged: np.ndarray) -> Design:
+def unmined_images(job: Job) -> np.ndarray:
+    """Return bool "images": with a nuisance, not hard, not flagged: people may be asked about them."""
+    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    return is_nuisance & ~job.mined & ~job.pool.is_flagged
+
+
+def _design(job: Job, judged: np.ndarray, others: np.ndarray) -> Design:
     categories, label = labels(job.pool)
     surrogates = job.plan.of_role("surrogate")
     pool = DesignPool(
@@ -129,8 +160,6 @@ def _design(job: Job, judged: np.ndarray) -> Design:
         predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
         correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
     )
-    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    others = is_nuisance & ~job.mined & ~job.pool.is_flagged
     return design_tasks(pool, judged, others, job.plan.config.qc.tasks)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from omegaconf import MISSING
 
 from imagenetd.annotate_config import MturkConfig, PageConfig
-from imagenetd.ranges import Accuracy, AnyCount, Count, Draws, OpenShare, Range, Seed, Share
+from imagenetd.ranges import Accuracy, AnyCount, Count, OpenShare, Range, Seed, Share
 
 Weight = Annotated[float, Range(0, 1_000_000)]
 """Of a kind of worker; only its share of the sum matters."""
@@ -73,6 +73,8 @@ class TaskDesignConfig:
     """Two categories are confused when the surrogates take more than this share of one for the other."""
     num_unmined: AnyCount = MISSING
     """Random images that mining did not choose, judged as well: so validity is known apart from difficulty."""
+    num_rejected: AnyCount = MISSING
+    """Random hard images that the gate before people rejects, judged as well: so what it loses is known."""
     seed: Seed = MISSING
 
 

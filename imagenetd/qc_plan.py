@@ -16,10 +16,14 @@ from imagenetd.qc.progress import Rules
 from imagenetd.qc_config import PEOPLE, QcConfig, QcMethod
 from imagenetd.store import STAGE_FILE, content_key, file_sha256, read_stage_file
 
-VOTES_FILE = "votes.parquet"
+VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
 
 QC_VERSION = 4
 """Part of every key of quality control: raise it when the same votes give other results or other files."""
+
+
+ARMS_VERSION = 1
+"""Raise it when the same images would fall into other sampling arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,15 @@ def plan_votes(
     tasks = plain(config.tasks)
     counting = {name: tasks.pop(name) for name in ("workers_per_image", "sentinel_rule")}
     counting["min_share"] = config.aggregation.min_share
-    identity: dict[str, Any] = {"stage": "votes", "design": DESIGN_VERSION, "mine": mine, "tasks": tasks}
+    if not gate:
+        tasks.pop("num_rejected")  # nothing is rejected
+    identity: dict[str, Any] = {
+        "stage": "votes",
+        "arms": ARMS_VERSION,
+        "design": DESIGN_VERSION,
+        "mine": mine,
+        "tasks": tasks,
+    }
     identity |= {"wording": WORDING_VERSION}
     identity |= {"gate": list(gate), "min_confidence": config.min_confidence if gate else None}
     if config.method is QcMethod.simulated:
@@ -130,7 +142,10 @@ def qc_identity(
     identity |= {"method": config.method.value, "gate": list(gate)}
     identity |= {"min_confidence": config.min_confidence if gate else None}
     if config.method is QcMethod.auto:
-        votes_used = {str(number): file_sha256(path / VOTES_FILE) for number, path in enumerate(calibration)}
+        votes_used = {
+            str(number): [file_sha256(path / name) for name in (VOTES_FILE, DECISIONS_FILE)]
+            for number, path in enumerate(calibration)
+        }
         settings = plain(config.calibration) | {"votes": votes_used}
         identity |= {"calibration": settings}
     if votes is not None:
@@ -164,7 +179,8 @@ def calibration_folders(config: QcConfig, root: Path, *, pool: str) -> tuple[Pat
         return ()
     if named != "auto":
         folder = Path(named)
-        if not (folder / VOTES_FILE).is_file() or read_stage_file(folder / STAGE_FILE) is None:
+        is_there = all((folder / name).is_file() for name in (VOTES_FILE, DECISIONS_FILE))
+        if not is_there or read_stage_file(folder / STAGE_FILE) is None:
             raise ConfigError(
                 f"qc.calibration.votes={named} is no finished folder of quality control: it holds no {VOTES_FILE} and "
                 f"{STAGE_FILE}. Name the folder that the qc stage printed, auto, or null."

@@ -145,6 +145,10 @@ class Vote:
     can_use: bool
     confidence: float
     """Probability that the worker gives to the prompted category; 1 for people."""
+    arm: str = ""
+    """Why this image was judged, see `qc.sampling.Arm`."""
+    inclusion_probability: float | None = None
+    """That images of this arm were judged; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

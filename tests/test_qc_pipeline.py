@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagenetd.commandline import CONF_DIR
 from imagenetd.config import Config, StageName
-from imagenetd.errors import ConfigError
+from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome
 from imagenetd.plan import make_plan
 from imagenetd.qc.exchange import image_bytes, read_tasks, write_response
@@ -128,7 +128,7 @@ def test_votes_outlive_a_change_of_counting_and_more_votes_make_a_new_result(tmp
 
 
 def test_a_gate_before_people_shows_them_less(tmp_path: Path) -> None:
-    made = people(tmp_path, "qc.min_confidence=0.3")
+    made = people(tmp_path, "qc.min_confidence=0.3", "qc.tasks.num_rejected=0")
     made.qc.gate = GATE
     waiting = run(made)
     items = [slot.image_id for task in read_tasks(waiting.folder).tasks for slot in task.items]
@@ -151,9 +151,13 @@ def test_the_gate_reports_a_random_slice_and_claims_no_precision_without_people(
     made = config(tmp_path, "qc=auto", "qc.calibration.num_unmined=10")
     made.qc.gate = GATE
     qc = summary(run(made))["qc"]
-    assert (qc["precision_pool_accepted"], qc["human_votes_on"]) == (None, 0)
-    assert qc["unmined_slice"]["images"] == 10 and qc["mined_slice"]["images"] == qc["num_mined"]
-    assert 0 < qc["gate_claims_pool_accepted"] < 1
+    assert (qc["precision_pool"], qc["human_votes_on"]) == (None, 0)
+    mined, others = qc["gate_accepts_mined"], qc["gate_accepts_unmined"]
+    assert (
+        mined["images"] == qc["num_mined"] and "interval" not in others
+    )  # the gate has judged them all: a count
+    assert others["share"] == others["accepted"] / others["images"]
+    assert 0 < qc["gate_claims_pool"] < 1
 
 
 def test_human_votes_calibrate_the_gate_and_measure_its_precision(tmp_path: Path) -> None:
@@ -164,8 +168,63 @@ def test_human_votes_calibrate_the_gate_and_measure_its_precision(tmp_path: Path
     made.qc.gate = GATE
     qc = summary(run(made))["qc"]
     assert (qc["human_votes_on"], qc["votes_from"], qc["calibration"]) == (judged, ["local"], "platt")
-    low, high = qc["precision_pool_accepted"]["interval"]
-    assert low <= qc["precision_pool_accepted"]["value"] <= high
+    assert (
+        qc["gate_accepts_unmined"]["share"] == 1.0 and qc["recall_pool"]["interval"] is None
+    )  # it rejects none
+    for name in ("precision_pool", "valid_pool"):
+        low, high = qc[name]["interval"]
+        assert low <= qc[name]["value"] <= high and low < high and qc[name]["for"] == "these images"
+    for name in ("precision_mined", "recall_mined", "valid_mined"):  # people have judged all mined images
+        assert qc[name]["interval"] is None and qc[name]["num_judged"] == qc[name]["num_images"]
+    wrong = sum(name == "umbrella" for name in shown(tmp_path).values())
+    assert qc["valid_mined"]["value"] == pytest.approx(1 - wrong / qc["num_mined"], abs=1e-6)
+
+
+def test_votes_of_other_surrogates_count_by_their_own_arms_and_edited_probabilities_are_refused(
+    tmp_path: Path,
+) -> None:
+    waiting = run(people(tmp_path, "qc.tasks.num_unmined=8"))
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    outcome = run(people(tmp_path, "qc.tasks.num_unmined=8"))
+    folder = Path(next(result for result in outcome.results if result.stage == "qc").folder)
+    decisions = pd.read_parquet(folder / "decisions.parquet")
+    chances = decisions.groupby("arm")["inclusion_probability"].unique().map(list).to_dict()
+    sizes = decisions["arm"].value_counts()
+    assert chances["mined"] == [1.0] and chances["unmined"] == [8 / sizes["unmined"]]
+    votes = pd.read_parquet(folder / "votes.parquet")
+    assert set(votes["arm"]) == {"mined", "unmined"} and votes["inclusion_probability"].between(0, 1).all()
+    tasks = json.loads((waiting.folder / "tasks.json").read_text())
+    assert {one["arm"] for one in tasks["sampling"].values()} == {"mined", "unmined", "sentinel"}
+
+    made = config(tmp_path, "qc=auto", "qc.calibration.min_images=10", num_surrogates=2)  # another mined set
+    made.qc.gate = GATE
+    qc = summary(run(made))["qc"]
+    assert qc["num_mined"] < sizes["mined"]
+    assert qc["precision_pool"]["interval"] is not None and qc["votes_left_out"] == []
+
+    first = decisions.index[decisions["arm"] == "unmined"][0]
+    decisions.loc[first, "inclusion_probability"] = 0.9
+    decisions.to_parquet(folder / "decisions.parquet")
+    with pytest.raises(StoreError, match=r"decisions\.parquet"):
+        run(made)
+
+
+def test_people_see_a_sample_of_what_the_gate_rejects_and_its_recall_is_estimated(tmp_path: Path) -> None:
+    made = people(tmp_path, "qc.min_confidence=0.3", "qc.tasks.num_rejected=4", "qc.tasks.num_unmined=6")
+    made.qc.gate = GATE
+    waiting = run(made)
+    arms = collections.Counter(one.arm for one in read_tasks(waiting.folder).sampling.values())
+    assert (arms["rejected_by_gate"], arms["unmined"]) == (4, 6) and arms["mined"] > 0
+    answer_all(waiting, truth=shown(tmp_path), num_workers=5)
+    done = run(made)
+    qc = summary(done)["qc"]
+    assert qc["precision_mined"]["interval"] is None  # people have judged all that the gate keeps
+    low, high = qc["recall_mined"]["interval"]
+    assert 0 < low < high <= 1  # 4 of those that it rejects are judged
+    assert qc["recall_pool"]["num_judged"] == arms["mined"] + 10
+    folder = Path(next(result for result in done.results if result.stage == "qc").folder)
+    decisions = pd.read_parquet(folder / "decisions.parquet")
+    assert not decisions["is_accepted"][decisions["arm"] == "rejected_by_gate"].any()
 
 
 def test_a_gate_of_the_family_of_a_surrogate_or_target_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
-"""What human votes say about a gate: its probabilities made honest, and the precision of what it accepts. Pure."""
+"""What human votes say about a gate: its probabilities made honest. Pure."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from imagenetd.qc_config import CalibrationMethod
-from imagenetd.statistics.intervals import wilson_interval
 
 CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their log-odds are finite."""
@@ -81,34 +80,38 @@ def calibrate(
     return Calibration(method, np.zeros(0), np.zeros(0), float(slope), float(intercept))
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """Share of valid images among those that the gate accepts."""
+def cross_fit(
+    probability: Float[np.ndarray, " images"],
+    judged: Bool[np.ndarray, " images"],
+    is_valid: Bool[np.ndarray, " images"],
+    weight: Float[np.ndarray, " images"],
+    fold: Int[np.ndarray, " images"],
+    *,
+    method: CalibrationMethod,
+    min_images: int,
+) -> tuple[CalibrationMethod, Float[np.ndarray, " images"]]:
+    """Return the method that was used and calibrated probabilities, each fitted on the votes of the other folds only.
 
-    value: float
-    low: float
-    high: float
-    num_judged: int
-
-
-def stratified_precision(strata: list[tuple[int, int, int]], *, confidence: float = 0.95) -> Precision:
-    """Return the share of valid images in a union of strata, each known from a random sample of it.
-
-    The interval joins Wilson's intervals of the strata by the squares of their distances (Zou and Donner 2008,
-    Statistics in Medicine 27, 1693-1702). A stratum without a sample leaves its whole share unknown.
+    So no image's own votes, and no votes of its fold, decide about it: the precision of what passes is measured out
+    of sample, and a threshold is too. Where one fold's rest is too little to calibrate, nothing is calibrated.
 
     Args:
-        strata: For each: images, judged images, valid ones among the judged.
-        confidence: Of the interval.
+        probability: The gate's, of every image.
+        judged: People have judged it.
+        is_valid: They accept it.
+        weight: 1 / the probability that the image was judged.
+        fold: Of every image.
+        method: See `calibrate`.
+        min_images: See `calibrate`; it counts all judged images.
     """
-    sizes, judged, valid = (np.array(column, dtype=np.int64) for column in zip(*strata, strict=True))
-    total = sizes.sum()
-    if total == 0 or not (judged > 0).any():
-        return Precision(float("nan"), 0.0, 1.0, 0)
-    share = np.where(judged > 0, valid / np.maximum(judged, 1), 0.5)
-    low, high = wilson_interval(valid, judged, confidence=confidence)
-    weight = sizes / total
-    value = float((weight * share).sum())
-    below = float(np.sqrt(((weight * (share - low)) ** 2).sum()))
-    above = float(np.sqrt(((weight * (high - share)) ** 2).sum()))
-    return Precision(value, max(0.0, value - below), min(1.0, value + above), int(judged.sum()))
+    fitted = np.array(probability, dtype=np.float64)
+    if int(judged.sum()) < min_images:
+        return CalibrationMethod.none, fitted
+    for number in np.unique(fold).tolist():
+        rest = judged & (fold != number)
+        found = calibrate(probability[rest], is_valid[rest], weight[rest], method=method, min_images=1)
+        if found.method is CalibrationMethod.none:
+            return CalibrationMethod.none, np.array(probability, dtype=np.float64)
+        here = fold == number
+        fitted[here] = found(probability[here])
+    return method, fitted

@@ -74,6 +74,16 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """Why an image stands in a task; never shown to the worker."""
+
+    arm: str
+    """See `sampling.Arm`; `sentinel` for an image that is no item."""
+    inclusion_probability: float | None
+    """Of the images of this arm; None for a sentinel, whose answers are no votes."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSet:
     """The content of `tasks.json`."""
 
@@ -81,6 +91,8 @@ class TaskSet:
     images: Mapping[str, ImageFacts]
     """Image id -> facts; every image of a slot or an example."""
     settings: TaskSettings
+    sampling: Mapping[str, Sampled] = field(default_factory=dict)
+    """Image id of each slot -> why it is asked about."""
 
     def task(self, task_id: str) -> Task:
         """Return a task; StoreError when there is none of this id."""
@@ -100,7 +112,11 @@ class Received:
 
 
 def write_tasks(
-    folder: Path, tasks: Sequence[Task], images: Mapping[str, ImageFacts], settings: TaskSettings
+    folder: Path,
+    tasks: Sequence[Task],
+    images: Mapping[str, ImageFacts],
+    settings: TaskSettings,
+    sampling: Mapping[str, Sampled] | None = None,
 ) -> None:
     """Write `tasks.json` atomically and make the folder for responses."""
     content = {
@@ -108,6 +124,7 @@ def write_tasks(
         "tasks": [dataclasses.asdict(task) for task in tasks],
         "images": {image_id: dataclasses.asdict(facts) for image_id, facts in images.items()},
         "settings": dataclasses.asdict(settings),
+        "sampling": {image_id: dataclasses.asdict(one) for image_id, one in (sampling or {}).items()},
     }
     close_to_others(folder)
     write_private_json(folder / TASKS_FILE, content)
@@ -138,6 +155,7 @@ def read_tasks(folder: Path) -> TaskSet:
             tuple(_task(entry) for entry in content["tasks"]),
             {image_id: ImageFacts(**facts) for image_id, facts in content["images"].items()},
             TaskSettings(**settings | {"training": training}),
+            {image_id: Sampled(**one) for image_id, one in content.get("sampling", {}).items()},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder / TASKS_FILE} is damaged ({error}). Delete it and run again.") from error

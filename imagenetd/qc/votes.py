@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagenetd.qc.sampling import Sampling
 from imagenetd.records import Vote
 
 
@@ -24,7 +25,9 @@ class Ballot:
     accepted: frozenset[str] | None = None
     """Ids of the images that are valid, when something else than the majority of the votes decides."""
     not_asked: frozenset[str] = frozenset()
-    """Ids of mined images that a gate rejected before anybody was asked."""
+    """Ids of mined images that a gate rejected before people; they are not accepted, even where a sample is judged."""
+    sampling: Sampling | None = None
+    """With what probability each image of the pool was judged; None: nobody judges."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Plain numbers for `summary.json`, under `qc`."""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)

@@ -33,6 +33,9 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
             f"{summary['responses_dropped']} dropped by sentinels; {summary['votes']} votes on "
             f"{summary['judged']} images, {summary['unmined_judged']} of them unmined"
         )
+    if "gate_before_people" in summary:
+        yield f"gate {summary['gate_before_people']}, before people:"
+        yield from _measured_lines(summary)
     if "gate" in summary:
         yield from _gate_lines(summary)
 
@@ -48,23 +51,50 @@ def _alpha_line(summary: Mapping[str, Any]) -> str:
 
 
 def _gate_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    mined, unmined = summary["mined_slice"], summary["unmined_slice"]
+    mined, unmined = summary["gate_accepts_mined"], summary["gate_accepts_unmined"]
     yield (
-        f"gate {summary['gate']} accepts {percent(mined['share'])} {interval(mined['interval'])} of the mined images, "
-        f"{percent(unmined['share'])} {interval(unmined['interval'])} of {unmined['images']} random others"
+        f"gate {summary['gate']} accepts {mined['accepted']} of the {mined['images']} mined images "
+        f"({percent(mined['share'])}), {unmined['accepted']} of the {unmined['images']} others "
+        f"({percent(unmined['share'])})"
     )
-    found = summary["precision_pool_accepted"]
-    if found is None:
+    if summary["precision_pool"] is None:
         yield (
-            "precision of the pool that passes: not measured, nobody has judged images of this pool; the gate itself "
-            f"claims {percent(summary['gate_claims_pool_accepted'])}. Measure it with qc=local qc.tasks.num_unmined=200"
+            "precision and recall: not measured, nobody has judged images of this pool in a known way; the gate itself "
+            f"claims {percent(summary['gate_claims_pool'])} valid images among those that pass. "
+            "Measure it with qc=local qc.tasks.num_unmined=200"
         )
     else:
+        yield from _measured_lines(summary)
+        voters = ", ".join(summary["votes_from"])
         yield (
-            f"precision of the pool that passes: {percent(found['value'])} {interval(found['interval'])} "
-            f"by votes ({', '.join(summary['votes_from'])}) on {found['num_judged']} of its images; "
-            f"calibration: {summary['calibration']}"
+            f"by votes ({voters}) on {summary['human_votes_on']} images, each weighed by its chance to be asked; "
+            f"calibration: {summary['calibration']}, on the votes of other images"
         )
+    for line in summary["votes_left_out"]:
+        yield f"votes left out: {line}"
+
+
+MEASURED = {
+    "mined": ("of the mined images that pass", "of the valid mined images"),
+    "pool": ("of all images that pass", "of all valid images"),
+}
+
+
+def _measured_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield precision and recall, on the mined images and on the pool, or why there is none."""
+    for name, (passing, valid) in MEASURED.items():
+        precision, recall = summary[f"precision_{name}"], summary[f"recall_{name}"]
+        yield f"precision: {_estimate(precision)} {passing} are valid"
+        yield f"recall: {_estimate(recall)} {valid} pass"
+
+
+def _estimate(found: Mapping[str, Any]) -> str:
+    if found["value"] is None:
+        return f"not measured ({found.get('why', 'no valid image')}): what share"
+    count = f"{found['num_judged']} of {found['num_images']} judged, these images"
+    if found["interval"] is None:
+        return f"{percent(found['value'])} (all {found['num_images']} judged, these images)"
+    return f"{percent(found['value'])} {interval(found['interval'])} ({count})"
 
 
 def percent(share: float | None) -> str:

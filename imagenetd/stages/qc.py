@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from imagenetd.csv_files import csv_text
 from imagenetd.pool import Pool
+from imagenetd.qc.sampling import Arm, Sampling, digest, require_sound, sampling_of
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
 from imagenetd.store import (
@@ -32,6 +33,8 @@ VOTE_SCHEMA = pa.schema(
         ("can_recognise", pa.bool_()),
         ("can_use", pa.bool_()),
         ("confidence", pa.float64()),
+        ("arm", pa.string()),
+        ("inclusion_probability", pa.float64()),
     ]
 )
 
@@ -105,10 +108,11 @@ def _write(
     image_ids = pool.table["image_id"].tolist()
     votes = ballot.votes if ballot is not None else ()
     passes = _passes(ballot, image_ids)
-    accepted = mined & passes
+    kept_out = np.isin(np.array(image_ids), list(ballot.not_asked) if ballot is not None else [])
+    accepted = mined & passes & ~kept_out
+    sampling = _sampling(ballot, len(image_ids))
     reasons = np.where(accepted, "accepted", np.where(mined, "rejected by vote", "not mined"))
-    if ballot is not None and ballot.not_asked:
-        reasons[np.isin(np.array(image_ids), list(ballot.not_asked)) & mined] = "rejected by gate"
+    reasons[kept_out & mined] = "rejected by gate"
     write_table_atomic(
         folder.path / VOTES_FILE, pa.Table.from_pylist([asdict(v) for v in votes], schema=VOTE_SCHEMA)
     )
@@ -120,6 +124,8 @@ def _write(
         "is_valid": pa.array(passes),
         "is_accepted": pa.array(accepted),
         "reason": pa.array(reasons.tolist(), pa.string()),
+        "arm": pa.array(sampling.arm, pa.string()),
+        "inclusion_probability": pa.array(sampling.probability),
     }
     write_table_atomic(folder.path / DECISIONS_FILE, pa.table(decisions))
     record = {
@@ -127,8 +133,16 @@ def _write(
         "num_accepted": int(accepted.sum()),
         "num_votes": len(votes),
         "judges_pool": judges_pool and ballot is not None,
+        "arms": sampling.sizes(),
+        "sampling_sha256": digest(image_ids, sampling),
     }
     return record, accepted
+
+
+def _sampling(ballot: Ballot | None, num_images: int) -> Sampling:
+    if ballot is not None and ballot.sampling is not None:
+        return ballot.sampling
+    return sampling_of((str(Arm.NOT_ASKED),) * num_images, np.zeros(num_images, dtype=bool))
 
 
 def _passes(ballot: Ballot | None, image_ids: list[str]) -> np.ndarray:
@@ -149,12 +163,34 @@ def voters(folder: Path) -> str:
     return str((read_stage_file(folder / STAGE_FILE) or {}).get("method"))
 
 
-def read_human_decisions(folder: Path) -> dict[str, bool]:
-    """Return, for every image that people judged in a finished folder of quality control, whether they accept it."""
+@dataclass(frozen=True)
+class HumanVotes:
+    """What people decided in a finished folder of quality control, and how its images were chosen."""
+
+    folder: Path
+    decided: dict[str, bool]
+    """Judged image -> whether people accept it."""
+    sampling: dict[str, tuple[str, float]] | None
+    """Image of the pool -> its arm and probability; None: made by a version that did not record them."""
+
+
+def read_human_votes(folder: Path) -> HumanVotes:
+    """Return the decisions and the sampling; StoreError for probabilities that do not follow from the votes."""
+    path = folder / DECISIONS_FILE
     judged = set(read_listed(folder, VOTES_FILE)["image_id"].to_pylist())
     table = read_listed(folder, DECISIONS_FILE)
-    columns = (table["image_id"].to_pylist(), table["is_valid"].to_pylist())
-    return {image_id: valid for image_id, valid in zip(*columns, strict=True) if image_id in judged}
+    image_ids = table["image_id"].to_pylist()
+    valid = dict(zip(image_ids, table["is_valid"].to_pylist(), strict=True))
+    decided = {name: valid[name] for name in image_ids if name in judged}
+    if "arm" not in table.column_names:
+        return HumanVotes(folder, decided, None)
+    arms, chances = table["arm"].to_pylist(), table["inclusion_probability"].to_numpy(zero_copy_only=False)
+    record = read_stage_file(folder / STAGE_FILE) or {}
+    sampling = Sampling(tuple(map(str, arms)), chances.astype(np.float64))
+    require_sound(image_ids, sampling, judged, recorded=record.get("sampling_sha256"), where=str(path))
+    return HumanVotes(
+        folder, decided, dict(zip(image_ids, zip(arms, chances.tolist(), strict=True), strict=True))
+    )
 
 
 def read_decisions(folder: StageFolder, pool: Pool) -> Decisions:

@@ -2,14 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from imagenetd.errors import StoreError
 from imagenetd.pool import Pool
 from imagenetd.qc.design import Design
 from imagenetd.qc.exchange import (
     TASKS_FILE,
     ImageFacts,
+    Sampled,
     TaskSet,
     TaskSettings,
     TrainingExample,
@@ -19,8 +23,9 @@ from imagenetd.qc.exchange import (
     write_tasks,
 )
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
+from imagenetd.qc.sampling import sampling_of
 from imagenetd.qc.simulate import answer_task, hire, require_enough
-from imagenetd.qc.tasks import Response, Slot, SlotRole
+from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
 from imagenetd.qc_config import WorkersConfig
 from imagenetd.store import make_folder, write_bytes_atomic
 
@@ -38,6 +43,7 @@ def prepare_tasks(
     rules: Rules,
     *,
     title: str,
+    arm: tuple[str, ...],
 ) -> TaskSet:
     """Return what is asked; write `tasks.json` when there is none yet, or when the rules have changed.
 
@@ -48,22 +54,47 @@ def prepare_tasks(
         display: Category key -> its name in words.
         rules: When a task is complete.
         title: Of the run, for headings.
+        arm: Sampling arm of each image of the pool.
+
+    Raises:
+        StoreError: When `tasks.json` gives other arms or probabilities than those that follow from its items.
     """
+    image_ids = pool.table["image_id"].tolist()
     if not (folder / TASKS_FILE).is_file():
         made = design()
         training = tuple(_example(slot, display) for slot in made.training)
         settings = TaskSettings(dict(display), training, rules.workers_per_image, title, plain_rules(rules))
         shown = {slot.image_id for task in made.tasks for slot in task.slots}
         shown |= {example.image_id for example in training}
-        write_tasks(folder, made.tasks, _image_facts(folder, pool, shown), settings)
+        facts = _image_facts(folder, pool, shown)
+        write_tasks(folder, made.tasks, facts, settings, _sampled(made.tasks, image_ids, arm))
     close_to_others(folder)
     tasks = read_tasks(folder)
+    if dict(tasks.sampling) != _sampled(tasks.tasks, image_ids, arm):
+        raise StoreError(
+            f"{folder / TASKS_FILE} gives sampling arms or inclusion probabilities that do not follow from its items: "
+            "it was damaged or edited. Restore it, or delete it and run again: the same tasks are made, and votes stay."
+        )
     if tasks.settings.rules == plain_rules(rules):
         return tasks
     old = tasks.settings
     settings = TaskSettings(old.display, old.training, rules.workers_per_image, old.title, plain_rules(rules))
-    write_tasks(folder, tasks.tasks, tasks.images, settings)
+    write_tasks(folder, tasks.tasks, tasks.images, settings, tasks.sampling)
     return read_tasks(folder)
+
+
+def asked_images(tasks: Sequence[Task], image_ids: Sequence[str]) -> np.ndarray:
+    """Return bool "images": items of a task."""
+    items = {slot.image_id for task in tasks for slot in task.items}
+    return np.array([name in items for name in image_ids], dtype=bool)
+
+
+def _sampled(tasks: Sequence[Task], image_ids: Sequence[str], arm: tuple[str, ...]) -> dict[str, Sampled]:
+    sampling = sampling_of(arm, asked_images(tasks, image_ids))
+    known = dict(zip(image_ids, zip(arm, sampling.probability.tolist(), strict=True), strict=True))
+    items = {slot.image_id for task in tasks for slot in task.items}
+    shown = dict.fromkeys(slot.image_id for task in tasks for slot in task.slots)
+    return {name: Sampled(*known[name]) if name in items else Sampled("sentinel", None) for name in shown}
 
 
 def _example(slot: Slot, display: Mapping[str, str]) -> TrainingExample:
