@@ -119,12 +119,20 @@ class Job:
         return data_summary(self.left_out(), sorted(adopted.listing.ignored.items()), adopted.dataset.root)
 
     def findings(self) -> tuple[dict[str, pd.DataFrame], list[str]]:
-        """Return the tables and numbers that a dataset itself defines, e.g. mCE; nothing for a pool of our own."""
-        adopted = self.plan.adopted
+        """Return the tables and numbers that a dataset itself defines, e.g. mCE, and remarks on the models."""
+        adopted, remarks = self.plan.adopted, self.remarks()
         if adopted is None:
-            return {}, []
+            return {}, remarks
         regimes = {model.name: self.space(model).regime for model in self.plan.of_role("target")}
-        return adopted.dataset.findings(judged(read_record(self.plan.folders["evaluate"].path), regimes))
+        tables, found = adopted.dataset.findings(
+            judged(read_record(self.plan.folders["evaluate"].path), regimes)
+        )
+        return tables, [*found, *remarks]
+
+    def remarks(self) -> list[str]:
+        """Return what is to be said of the models' predictions: classes that can never win, ties at the top."""
+        records = (self.plan.folders[model.name].done() or {} for model in self.plan.models)
+        return [remark for record in records for remark in record.get("remarks", [])]
 
     @property
     def mined(self) -> np.ndarray:

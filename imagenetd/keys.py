@@ -45,7 +45,8 @@ def prediction_folder(config: Config, pool: str, model: PlannedModel) -> StageFo
         pool: Key of the pool.
         model: Named in the folder, for people.
     """
-    precision = {"precision": config.trainer.precision} if config.trainer.precision else {}
+    half = config.trainer.precision  # 2: the last features, head and logits are computed in float32
+    precision = {"precision": [half, 2]} if half not in (None, "32", "32-true") else {}
     key = content_key({"stage": "predict", "pool": pool, "model": model.identity, **precision})
     folder = f"{model.name.replace('/', '_')}-{key[:8]}"
     path = Path(config.paths.output_dir) / "predictions" / pool / folder

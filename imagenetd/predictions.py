@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.pool import Pool, part_name
@@ -69,12 +70,6 @@ def read_logits(folder: Path, pool: Pool) -> np.ndarray:
     return table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
-def read_seconds(folder: Path, num_shards: int, *, of: str) -> float:
-    """Return the time that the model took over all images; every part must be about `of`."""
-    parts = [read_table(folder / part_name(shard), of=of)["seconds"] for shard in range(num_shards)]
-    return float(sum(sum(part.to_pylist()) for part in parts))
-
-
 def unsound_parts(folder: Path, num_shards: int, *, of: str) -> dict[int, str]:
     """Return the parts that are missing, damaged or not about `of` -> what is wrong with each; empty when missing."""
     found = {}
@@ -88,6 +83,39 @@ def unsound_parts(folder: Path, num_shards: int, *, of: str) -> dict[int, str]:
         except DamagedError as error:
             found[shard] = str(error)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PartTotals:
+    """What all parts of a model's predictions add up to."""
+
+    seconds: float
+    """Time that the model took."""
+    num_tied: int
+    """Images whose largest logit several classes have; the first of them counts as the answer, everywhere."""
+
+
+def read_totals(folder: Path, num_shards: int, *, of: str) -> PartTotals:
+    """Return time and ties of the stored predictions of a model; every part must be about `of`."""
+    seconds, num_tied = 0.0, 0
+    for shard in range(num_shards):
+        table = read_table(folder / part_name(shard), of=of)
+        seconds += sum(table["seconds"].to_pylist())
+        width = table["logits"].type.list_size
+        flat = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        num_tied += count_ties(flat.reshape(-1, width))
+    return PartTotals(float(seconds), num_tied)
+
+
+def count_ties(logits: Float[np.ndarray, "images classes"]) -> int:
+    """Return the number of images with two or more best classes.
+
+    >>> count_ties(np.array([[1.0, 3.0, 3.0], [0.0, 1.0, 0.0]]))
+    1
+    """
+    if logits.shape[1] < 2 or not len(logits):
+        return 0
+    return int(((logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ConfigError, ModelError
+from imagenetd.models.hub import refuse_remote_code
+from imagenetd.models.tensors import check_numbers
 
 OFFLOADS = ("none", "model", "sequential")
 COMPILES = ("none", "blocks", "whole")
@@ -44,6 +46,7 @@ def read_pipeline(
         options["variant"] = variant
     if revision:
         options["revision"] = revision
+    refuse_remote_code()  # a component of transformers would ask on the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,7 +56,17 @@ def read_pipeline(
     ) as error:  # the libraries raise OSError, ValueError, KeyError, TypeError and their own for a bad folder
         raise ModelError(_reason(shown, error)) from error
     pipeline.set_progress_bar_config(disable=True)
+    check_components(pipeline, shown=shown)
     return pipeline
+
+
+def check_components(pipeline: Any, *, shown: str) -> None:
+    """Refuse a pipeline with a network whose weights are not finite, all zero, or of another kind."""
+    import torch
+
+    for part, network in pipeline.components.items():
+        if isinstance(network, torch.nn.Module):
+            check_numbers(network.named_parameters(), place=f"generator.model={shown}: {part}")
 
 
 def _reason(shown: str, error: Exception) -> str:
@@ -66,7 +79,7 @@ def _reason(shown: str, error: Exception) -> str:
             "Only safetensors are read, never pickles (.bin, .pt): convert it once with "
             "pipeline.save_pretrained(FOLDER, safe_serialization=True), then generator.model=FOLDER."
         )
-    elif "trust_remote_code" in text or "custom" in text:
+    elif "trust_remote_code" in text or "custom" in text or "execute" in text:
         advice = "It wants to run code of its own, which is never done. Use a pipeline of diffusers itself."
     return f"generator.model={shown} cannot be loaded: {text} {advice}"
 

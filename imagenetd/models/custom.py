@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, final
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.imagenet import NUM_CLASSES
 from imagenetd.models.class_order import IMAGENET, read_class_order
-from imagenetd.models.classifier import Classifier, closed_label_space
-from imagenetd.models.hub import resolve_local
-from imagenetd.models.preprocessing import check_preprocessing
-from imagenetd.models.state_dicts import read_state_dict
-from imagenetd.models.weights import find_weights, load_error
+from imagenetd.models.classifier import closed_label_space
+from imagenetd.models.network import (
+    Checkpoint,
+    NetworkClassifier,
+    Preprocessing,
+    check_label_offset,
+    resized_and_cropped,
+)
 from imagenetd.ranges import Batch, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
@@ -23,14 +26,13 @@ from imagenetd.vocabulary import Category
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
-    from PIL import Image
     from torch import Tensor
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 @final
-class CustomClassifier(Classifier):
+class CustomClassifier(NetworkClassifier):
     """Whatever `module` makes, called on batches of preprocessed images.
 
     Args:
@@ -38,6 +40,8 @@ class CustomClassifier(Classifier):
             "images classes": a torch module, or any callable.
         kwargs: Arguments of `module`.
         checkpoint: State dict for the torch module (safetensors, or a torch file of plain tensors).
+        checkpoint_entry: Which part of a checkpoint to read, e.g. `state_dict`; null: averaged weights first.
+        label_offset: 1 for outputs with a background class before the first, as TensorFlow's; it is cut off.
         loads_own_weights: True: `module` returns a trained model, and no checkpoint is needed.
         version: Change it when the model changes and neither its source file, kwargs nor checkpoint does.
         classes: `imagenet` (1,000 outputs, WordNet ids sorted), a file that names the 1,000 outputs one a line (WordNet
@@ -60,6 +64,8 @@ class CustomClassifier(Classifier):
         module: str,
         kwargs: dict[str, Any] | None = None,
         checkpoint: str | None = None,
+        checkpoint_entry: str | None = None,
+        label_offset: Annotated[int, Range(0, 1)] = 0,
         loads_own_weights: bool = False,
         version: str | None = None,
         classes: str | list[str] = IMAGENET,
@@ -75,24 +81,21 @@ class CustomClassifier(Classifier):
         name: str | None = None,
     ) -> None:
         self.name = name or module
-        self.module, self.kwargs, self.checkpoint = module, dict(kwargs or {}), checkpoint
+        self.module, self.kwargs = module, dict(kwargs or {})
+        self.checkpoint = Checkpoint(checkpoint, checkpoint_entry, self.name)
+        self.label_offset = check_label_offset(label_offset, name=self.name)
         self.loads_own_weights, self.version, self.classes = loads_own_weights, version, classes
         self.transform_path, self.batch_size, self.family = transform, batch_size, family
         self.training_data = data_names(training_data)
-        self._preprocessing = {
+        self._preprocessing: dict[str, Any] = {
             "input_size_px": input_size_px,
-            "resize_px": int(input_size_px / crop_pct),
+            "resize_px": int(input_size_px / crop_pct) if crop_pct > 0 else 0,
             "interpolation": interpolation,
             "mean": list(mean or MEAN),
             "std": list(std or STD),
         }
-        check_preprocessing(
-            self._preprocessing | {"crop_pct": crop_pct, "input_size": [input_size_px]}, name=self.name
-        )
-        self._model: Any = None
-        self._transform: Any = None
+        Preprocessing(input_size_px, crop_pct, interpolation, mean, std).asked(name=self.name)
         self._order: Tensor | None = None
-        self._provenance: dict[str, Any] = {}
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return nothing: the code and the weights are local, and `identity` refuses a model without them."""
@@ -105,11 +108,11 @@ class CustomClassifier(Classifier):
         return {
             "adapter": "custom",
             "module": [self.module, self.kwargs, _source_sha256(self._found(self.module))],
-            "weights": f"sha256:{file_sha256(path)}" if path else "its own",
+            **self.checkpoint.identity(path, otherwise="its own"),
             "version": self.version,
             "classes": list(order) if order else self.classes,
             "preprocessing": self._described(),
-        }
+        } | ({"label_offset": self.label_offset} if self.label_offset else {})
 
     def label_space(self, categories: Sequence[Category]) -> LabelSpace:
         """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
@@ -127,29 +130,36 @@ class CustomClassifier(Classifier):
             model = self._found(self.module)(**self.kwargs)
         except Exception as error:  # code of the user
             self._refuse(error, f"{self.module}({self.kwargs}) cannot be made")
+        order = read_class_order(self.classes, name=self.name)
+        self._order = torch.tensor(order, device=device).argsort() if order else None
+        self._transform = self._make_transform()
+        read: dict[str, Any] = {"label_offset": self.label_offset} if self.label_offset else {}
         if isinstance(model, torch.nn.Module):
-            self._fill(model, path)
-            model = model.to(device).eval().requires_grad_(False)
+            if path is not None:
+                read |= self.fill(path, model, architecture=self.module).told()
+            self.settle(model, device, place=f"{self.name}: {path or self.module}")
+            self.try_out(device, place=f"{self.name}: {path or self.module}")
         elif path is not None or not callable(model):
             what = f"a {type(model).__name__}, which is no torch module"
             raise ModelError(f"{self.name}: {self.module} gives {what}. Return one, or leave checkpoint out.")
-        order = read_class_order(self.classes, name=self.name)
-        self._order = torch.tensor(order, device=device).argsort() if order else None
-        self._model, self._transform = model, self._make_transform()
+        else:
+            self._model, self._tail = model, None
         self._provenance = {
             "file": str(path) if path else self.module,
             "sha256": file_sha256(path) if path else _source_sha256(self._found(self.module)),
+            **read,
             "preprocessing": self._described(),
             "library": f"torch {torch.__version__}",
         }
 
-    def provenance(self) -> dict[str, Any]:
-        """Return what was loaded."""
-        return dict(self._provenance)
-
-    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
-        """Apply the user's own function, or resize the shorter side, crop the centre and normalise."""
-        return self._transform(image.convert("RGB"))
+    def try_out(self, device: "torch.device", *, place: str) -> None:
+        """Show the network a few pictures; what the user's code ends with is one line."""
+        try:
+            super().try_out(device, place=place)
+        except ModelError:
+            raise
+        except Exception as error:  # code of the user
+            self._refuse(error, f"{self.module} fails on images of its own transform")
 
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return the outputs in the order of the label space."""
@@ -157,15 +167,22 @@ class CustomClassifier(Classifier):
 
         try:
             with torch.inference_mode():
-                output = self._model(batch)
+                output = self._model(batch) if self._tail is None else self._tail.run(batch)
         except Exception as error:  # code of the user
             self._refuse(error, f"{self.module} fails on images of shape {list(batch.shape)}")
+        return self.as_logits(output, len(batch))
+
+    def as_logits(self, output: Any, num_images: int) -> 'Float[Tensor, "images classes"]':
+        """Return the logits in what the user's code gives, in the order of the label space."""
+        import torch
+
         output = getattr(output, "logits", output)
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != len(batch):
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != num_images:
             found = (
                 f"shape {list(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
             )
             raise ModelError(f"{self.name}: {self.module} gives {found} where images x classes is needed.")
+        output = output[:, self.label_offset :]
         if self._order is not None and output.shape[1] == len(self._order):
             output = output[:, self._order]
         return output.float()
@@ -178,43 +195,16 @@ class CustomClassifier(Classifier):
     def _make_transform(self) -> Any:
         if self.transform_path is not None:
             return self._found(self.transform_path)
-        from torchvision import transforms
-
-        options = self._preprocessing
-        mode = transforms.InterpolationMode(options["interpolation"])
-        return transforms.Compose(
-            [
-                transforms.Resize(options["resize_px"], mode, antialias=True),
-                transforms.CenterCrop(options["input_size_px"]),
-                transforms.ToTensor(),
-                transforms.Normalize(options["mean"], options["std"]),
-            ]
-        )
+        return resized_and_cropped(**self._preprocessing)
 
     def _path(self) -> Path | None:
-        if self.checkpoint is None:
-            if self.loads_own_weights:
-                return None
+        path = self.checkpoint.path()
+        if path is None and not self.loads_own_weights:
             raise ModelError(
                 f"{self.name}: no checkpoint: the network would be random. Set checkpoint=PATH, or "
                 f"loads_own_weights=true when {self.module} returns a trained model."
             )
-        path = resolve_local(self.checkpoint)
-        if path is None:
-            raise ModelError(
-                f"{self.name}: checkpoint={self.checkpoint} does not exist (read from {Path.cwd()})."
-            )
-        return find_weights(path, preferred=("model.safetensors",), name=self.name)
-
-    def _fill(self, model: "torch.nn.Module", path: Path | None) -> None:
-        if path is None:
-            return
-        try:
-            model.load_state_dict(read_state_dict(path))
-        except ModelError:
-            raise
-        except Exception as error:  # each format has its own errors
-            raise load_error(error, name=self.name, path=path, architecture=self.module) from error
+        return path
 
     def _found(self, dotted: str) -> Callable[..., Any]:
         from hydra.utils import get_object

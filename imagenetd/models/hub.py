@@ -56,6 +56,17 @@ def resolve_local(spec: str) -> Path | None:
     return None
 
 
+def refuse_remote_code() -> None:
+    """Make transformers refuse code that comes with a model, and never ask on the terminal whether to run it.
+
+    `trust_remote_code=False` says the same wherever we call it; open_clip and diffusers call it, too, and pass nothing
+    on, and then it asks. Without time for an answer it does not.
+    """
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+
+
 def cached_path(file: HubFile) -> Path | None:
     """Return the file in the local cache of the hub (`HF_HOME` and its kin), without asking the hub."""
     from huggingface_hub import try_to_load_from_cache

@@ -19,9 +19,10 @@ from imagenetd.distributed import tasks_of
 from imagenetd.errors import DataError, ModelError
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.loading import Batch, Chunk, Transform, image_loader, received
+from imagenetd.models.precision import computed_with
 from imagenetd.pool import Pool, part_name
 from imagenetd.predictions import subject
-from imagenetd.store import write_record, write_table_atomic
+from imagenetd.store import read_stage_file, write_record, write_table_atomic
 from imagenetd.vocabulary import Category
 
 CHUNK = 64
@@ -76,8 +77,24 @@ class PredictModule(LightningModule):
         for model in self.models:
             model.classifier.load(self.categories, self.trainer.strategy.root_device)
             speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
-            if self.trainer.is_global_zero:
-                write_record(model.folder / PROVENANCE_FILE, model.classifier.provenance())
+        self._record()
+
+    def on_predict_end(self) -> None:
+        """Record once more what was computed with: a network may have fallen back to float32 as a whole."""
+        self._record()
+
+    def _record(self) -> None:
+        """Write what was loaded, and every way in which its logits were computed: a resumed run may have another."""
+        if not self.trainer.is_global_zero:
+            return
+        for model in self.models:
+            path = model.folder / PROVENANCE_FILE
+            device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+            now = computed_with(model.classifier, device, precision=precision)
+            now |= {"channels_last": self.channels_last, "compiled": self.compiles}
+            before = (read_stage_file(path) or {}).get("computed", [])
+            computed = [*before, *([] if now in before else [now])]
+            write_record(path, model.classifier.provenance() | {"computed": computed})
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return this process's chunks, shard by shard."""

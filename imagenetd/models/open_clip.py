@@ -4,10 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
-from imagenetd.errors import ModelError
-from imagenetd.models.classifier import Classifier
-from imagenetd.models.hub import HubFile, fetch, missing_file, resolve_local
+from imagenetd.errors import ConfigError, ModelError
+from imagenetd.models.hub import HubFile, fetch, missing_file, refuse_remote_code, resolve_local
+from imagenetd.models.network import Checkpoint, NetworkClassifier
 from imagenetd.models.open_clip_weights import OpenClipWeights
+from imagenetd.models.prompts_read import (
+    LIST,
+    REFUSE,
+    alike_encodings,
+    alike_prompts,
+    read_prompts,
+    refuse_alike,
+    told_alike,
+)
+from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
 from imagenetd.ranges import Batch, Megabytes, Range
@@ -19,22 +29,24 @@ from imagenetd.vocabulary import Category, clip_name
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
-    from PIL import Image
     from torch import Tensor
 
 
 @final
-class OpenClipClassifier(Classifier):
+class OpenClipClassifier(NetworkClassifier):
     """A dual encoder whose classes are the chosen categories: cosine similarity to the mean of their prompts.
 
     Args:
         architecture: Name in open_clip, e.g. `ViT-L-14-quickgelu`; null: as the checkpoint folder says.
         weights: Tag in open_clip's table, e.g. `openai`; it also settles preprocessing and quick-GELU.
         checkpoint: Local weights instead of the hub's: a file, a folder as open_clip saves it, `package:...`.
+        checkpoint_entry: Which part of a checkpoint to read, e.g. `state_dict`; null: averaged weights first.
         tokenizer: Folder of a tokenizer; null: the architecture's own, or the one beside the weights.
         revision: Branch, tag or commit of the weights on the hub; null: `main`.
         templates: Sentences with `{category}`, several are averaged; or a file of them, or `ensemble_v1`.
         bare_name: Use the category's name alone instead of the templates.
+        same_prompts: `refuse` categories that the text tower cannot tell apart, of which only the first can win; or
+            `list` them, go on, and say so in provenance and findings.
         force_quick_gelu: For a checkpoint that was trained with it; a tag knows by itself.
         logit_scale: Factor of the cosine similarity; 100 in the reference.
         batch_size: Images of one step.
@@ -50,10 +62,12 @@ class OpenClipClassifier(Classifier):
         architecture: str | None,
         weights: str | None = None,
         checkpoint: str | None = None,
+        checkpoint_entry: str | None = None,
         tokenizer: str | None = None,
         revision: str | None = None,
         templates: list[str] | str | None = None,
         bare_name: bool = False,
+        same_prompts: str = REFUSE,
         force_quick_gelu: bool = False,
         logit_scale: Annotated[float, Range(0, 10_000, open_low=True)] = 100.0,
         batch_size: Batch = 64,
@@ -64,6 +78,7 @@ class OpenClipClassifier(Classifier):
     ) -> None:
         self.name = name or architecture or (Path(checkpoint).name if checkpoint else "open_clip")
         self.weights = OpenClipWeights(architecture, weights, checkpoint, revision, self.name)
+        self.checkpoint = Checkpoint(checkpoint, checkpoint_entry, self.name)
         self.tokenizer, self.force_quick_gelu = tokenizer, force_quick_gelu
         self.templates = ("{category}",) if bare_name else read_templates(templates, name=self.name)
         self.training_data = data_names(training_data)
@@ -73,10 +88,10 @@ class OpenClipClassifier(Classifier):
             family,
             size_mb,
         )
-        self._model: Any = None
-        self._transform: Any = None
+        if same_prompts not in (REFUSE, LIST):
+            raise ConfigError(f"{self.name}: same_prompts={same_prompts} is none of {REFUSE}, {LIST}.")
+        self.same_prompts = same_prompts
         self._head: Tensor | None = None
-        self._provenance: dict[str, Any] = {}
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return weights and tokenizer if neither a local path, nor the cache, nor the hub has them."""
@@ -97,7 +112,7 @@ class OpenClipClassifier(Classifier):
         return {
             "adapter": "open_clip",
             "architecture": self.weights.architecture or self.weights.model_config(),
-            "weights": f"sha256:{file_sha256(path)}" if path else self.weights.hub_file().spelt(),
+            **self.checkpoint.identity(path, otherwise="" if path else self.weights.hub_file().spelt()),
             "tokenizer": f"sha256:{file_sha256(words / 'tokenizer.json')}" if words else None,
             "quick_gelu": self.force_quick_gelu or self.weights.needs_quick_gelu(),
             "preprocessing": self.weights.preprocessing(),
@@ -122,29 +137,37 @@ class OpenClipClassifier(Classifier):
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         path = self.weights.local_path() or fetch(self.weights.hub_file(), option="checkpoint=PATH")
-        self._model = self._build(path).to(device).eval().requires_grad_(False)
-        preprocessing = PreprocessCfg(**self._model.visual.preprocess_cfg)
-        self._transform = image_transform_v2(preprocessing, is_train=False)
+        network, read = self._build(path)
+        self._transform = image_transform_v2(PreprocessCfg(**network.visual.preprocess_cfg), is_train=False)
+        place = f"{self.name}: {path}"
+        self.settle(network, device, place=place)
         made_of = self.identity(categories) | {
             "weights": file_sha256(path),
             "library": f"open_clip {open_clip.__version__}",
+            "prompts_checked": 1,
         }
         head = cached_head(self.cache_dir, made_of, lambda: self._encode_prompts(categories, device))
         self._head = head.to(device)
+        alike = self._alike([category.name for category in categories], self._head)
+        self.try_out(device, place=place)
         self._provenance = {
             "file": str(path),
             "sha256": file_sha256(path),
+            **read,
             "preprocessing": plain(self._model.visual.preprocess_cfg),
             "library": f"open_clip {open_clip.__version__}",
-        }
+        } | ({"remarks": alike} if alike else {})
 
-    def provenance(self) -> dict[str, Any]:
-        """Return what was loaded."""
-        return dict(self._provenance)
+    def seeing(self) -> "torch.nn.Module":
+        """Return the visual tower."""
+        return self._model.visual
 
-    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
-        """Resize, crop and normalise as open_clip evaluates the model."""
-        return self._transform(image.convert("RGB"))
+    def as_logits(self, output: Any, num_images: int) -> 'Float[Tensor, "images classes"]':
+        """Return the scaled cosine similarity of each image to each category's prompts, computed in float32."""
+        import torch
+
+        with torch.autocast(output.device.type, enabled=False):
+            return self.logit_scale * output.float() @ self._head
 
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return the scaled cosine similarity of each image to each category's prompts."""
@@ -152,73 +175,187 @@ class OpenClipClassifier(Classifier):
 
         with torch.inference_mode():
             features: Any = self.features(batch)
-            return self.logit_scale * features @ self._head
+            return self.as_logits(features, len(batch))
 
     def features(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images features"]':
-        """Return the image features of length 1."""
+        """Return the image features of length 1; normalised in float32."""
         import torch
+        from torch.nn.functional import normalize
 
         with torch.inference_mode():
-            return self._model.encode_image(batch, normalize=True).float()
+            found = self._tail.run(batch)
+            found = found[0] if isinstance(found, tuple) else found  # CoCa's tower gives its tokens, too
+            with torch.autocast(batch.device.type, enabled=False):
+                return normalize(found.float(), dim=-1)
 
-    def _build(self, path: Path) -> Any:
-        """Return the network with all weights from the file, or raise ModelError."""
+    def _build(self, path: Path) -> tuple[Any, dict[str, Any]]:
+        """Return the network with all weights from the file, and what was read; or raise ModelError."""
+        import logging
+
         import open_clip
 
         architecture = self.weights.architecture
+        label = architecture or str(self.weights.folder())
+        refuse_remote_code()
+        disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # that the network is random: it is filled below
         try:
-            return open_clip.create_model(
+            network = open_clip.create_model(
                 architecture or f"local-dir:{self.weights.folder()}",
-                pretrained=None if architecture is None else str(path),
+                load_weights=False,
+                pretrained_text=False,
                 precision="fp32",
                 force_quick_gelu=self.force_quick_gelu or self.weights.needs_quick_gelu(),
                 force_preprocess_cfg=self.weights.preprocessing(),
-                require_pretrained=True,
                 weights_only=True,
             )
         except ModelError:
             raise
-        except Exception as error:  # each format has its own errors
-            label = architecture or str(self.weights.folder())
+        except Exception as error:  # each architecture has its own errors
+            if "custom code" in str(error):
+                raise ModelError(
+                    f"{self.name}: {label} wants to run code of its own, which is never done. Choose another model."
+                ) from error
             raise load_error(error, name=self.name, path=path, architecture=label) from error
+        finally:
+            logging.disable(disabled)
+        if path.suffix == ".npz":
+            return network, self._fill_from_big_vision(network, path, label)
+        found = self.read(path, network, architecture=label)
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        held = {name: value.shape for name, value in found.tensors.items()}
+        state = found if held == shapes else self._converted(found, network, path, label)
+        self.put(state, network, path, architecture=label)
+        return network, found.told()
+
+    def _converted(self, found: StateDict, network: Any, path: Path, label: str) -> StateDict:
+        """Return the weights under open_clip's names, as its own loader converts other layouts."""
+        import dataclasses
+
+        from open_clip import factory
+
+        state = {name: value for name, value in found.tensors.items()}
+        try:
+            state = factory.convert_state_dict(network, state)
+            if "positional_embedding" in state and not hasattr(network, "positional_embedding"):
+                state = factory.convert_to_custom_text_state_dict(state)
+            for name in ("logit_scale", "logit_bias"):
+                own = getattr(network, name, None)
+                if name in state and own is not None and state[name].ndim != own.ndim:
+                    state[name] = state[name].reshape(own.shape)
+            if "logit_bias" not in state and getattr(network, "logit_bias", None) is not None:
+                state["logit_bias"] = network.logit_bias.detach() * 0  # of training; no score depends on it
+            for name in ("input_resolution", "context_length", "vocab_size"):  # of OpenAI's own files
+                state.pop(name, None)
+            position_ids = "text.transformer.embeddings.position_ids"
+            if not hasattr(network, position_ids):
+                state.pop(position_ids, None)
+            factory.resize_pos_embed(state, network)
+            factory.resize_text_pos_embed(state, network)
+        except Exception as error:  # its converters look names up
+            raise self.misfit(error, found, path, architecture=label) from error
+        return dataclasses.replace(found, tensors=state)
+
+    def _fill_from_big_vision(self, network: Any, path: Path, label: str) -> dict[str, Any]:
+        """Fill the network from a NumPy archive, as big_vision publishes SigLIP; return what was read."""
+        from open_clip.convert import load_big_vision_weights
+
+        try:
+            load_big_vision_weights(network, str(path))
+        except Exception as error:  # it looks names up
+            raise load_error(error, name=self.name, path=path, architecture=label) from error
+        return {"entry": "big_vision"}
+
+    def _alike(self, names: list[str], head: "Tensor") -> list[str]:
+        """Return what to say about categories that the head cannot tell apart; refuse them unless told to go on."""
+        groups = alike_encodings(names, head)
+        if self.same_prompts == REFUSE:
+            refuse_alike(groups, name=self.name, why=lambda _: "their prompts have the same encoding")
+        losers = [name for group in groups for name in group[1:]]
+        if not losers:
+            return []
+        return [
+            f"{self.name} cannot tell {told_alike(groups)}: {len(losers)} of {len(names)} classes can never win "
+            f"({', '.join(losers[:5])}{', ...' if len(losers) > 5 else ''})."
+        ]
 
     def _encode_prompts(self, categories: Sequence[Category], device: "torch.device") -> "Tensor":
         """Return the zero-shot head, "features classes": the mean of each category's normalised prompts."""
         import torch
         from torch.nn.functional import normalize
 
-        prompts = [self.prompts(category) for category in categories]
-        tokens = self._tokenize([text for texts in prompts for text in texts]).to(device)
+        prompts = {category.name: self.prompts(category) for category in categories}
+        tokens = read_prompts(
+            self._tokenizer(),
+            prompts,
+            empty=[template.replace("{category}", "").strip() for template in self.templates],
+            context_length=self._context_length(),
+            vocabulary=int(getattr(self._model, "vocab_size", 0) or 0),
+            name=self.name,
+        )
+        if self.same_prompts == REFUSE:
+            refuse_alike(
+                alike_prompts(list(prompts), tokens, num_templates=len(self.templates)),
+                name=self.name,
+                why=lambda group: (
+                    f"{prompts[group[0]][0]!r} and {prompts[group[1]][0]!r} are the same tokens"
+                ),
+            )
         with torch.inference_mode():
-            chunks = [self._model.encode_text(chunk, normalize=True).float() for chunk in tokens.split(256)]
+            chunks = [
+                self._model.encode_text(chunk, normalize=True).float()
+                for chunk in tokens.to(device).split(256)
+            ]
             grouped = torch.cat(chunks).unflatten(0, (len(prompts), len(self.templates)))
             return normalize(grouped.mean(dim=1), dim=-1).T
 
-    def _tokenize(self, texts: list[str]) -> "Tensor":
+    def _context_length(self) -> int:
+        """Return how many tokens the text tower reads: what it says itself, and no more than it has positions for."""
+        text = getattr(self._model, "text", self._model)
+        places = getattr(text, "positional_embedding", None)
+        found = [
+            int(length)
+            for length in (
+                getattr(self._model, "context_length", 0),
+                getattr(text, "context_length", 0),
+                len(places) if places is not None and places.ndim == 2 else 0,
+            )
+            if length
+        ]
+        if not found:
+            raise ModelError(f"{self.name}: its text tower does not say how many tokens it reads.")
+        return min(found)
+
+    def _tokenizer(self) -> Any:
+        """Return the tokenizer of a folder, or the architecture's own."""
         import open_clip
         from open_clip.tokenizer import HFTokenizer
 
+        refuse_remote_code()
         folder = self._tokenizer_folder()
-        if folder is not None:
-            text_cfg = self.weights.model_config()["text_cfg"]
-            tokenizer = HFTokenizer(
-                str(folder),
-                context_length=self._model.context_length,
-                tokenizer_mode=text_cfg.get("tokenizer_mode"),
-                **text_cfg.get("tokenizer_kwargs", {}),  # SigLIP's strips punctuation
-            )
-            self._check_lengths(texts, tokenizer.tokenizer(texts)["input_ids"])
-            return tokenizer(texts)
-        return open_clip.get_tokenizer(self.weights.architecture)(texts)
-
-    def _check_lengths(self, texts: list[str], tokens: list[list[int]]) -> None:
-        """Refuse prompts that the text tower would cut off in silence."""
-        text, ids = max(zip(texts, tokens, strict=True), key=lambda pair: len(pair[1]))
-        if len(ids) > self._model.context_length:
+        text_cfg = self.weights.model_config()["text_cfg"]
+        options = dict(text_cfg.get("tokenizer_kwargs", {}))  # SigLIP's strips punctuation
+        if options.get("trust_remote_code"):
             raise ModelError(
-                f"{self.name} reads {self._model.context_length} tokens, but {text!r} has {len(ids)}: these words are "
-                "not in its vocabulary. Choose categories that it knows, or another model."
+                f"{self.name}: its tokenizer wants to run code of its own (trust_remote_code), which is never done."
             )
+        try:
+            if folder is None:
+                return open_clip.get_tokenizer(self.weights.architecture)
+            return HFTokenizer(
+                str(folder),
+                context_length=self._context_length(),
+                tokenizer_mode=text_cfg.get("tokenizer_mode"),
+                **options | {"trust_remote_code": False},
+            )
+        except Exception as error:  # each tokenizer has its own errors
+            reason = " ".join(str(error).split())[:200]
+            if "custom code" in reason or "trust_remote_code" in reason:
+                reason = "it wants to run code of its own, which is never done"
+            raise ModelError(
+                f"{self.name}: the tokenizer {folder or self.weights.architecture} cannot be read: {reason}. Name its "
+                "folder with tokenizer=PATH."
+            ) from error
 
     def _tokenizer_folder(self) -> Path | None:
         """Return the folder of a tokenizer of its own, None for the architecture's."""

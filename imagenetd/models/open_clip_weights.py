@@ -8,7 +8,8 @@ from typing import Any
 
 from imagenetd.errors import ModelError
 from imagenetd.models.hub import HubFile, resolve_local
-from imagenetd.models.weights import find_weights, plain, read_json
+from imagenetd.models.network import Checkpoint
+from imagenetd.models.weights import plain, read_json
 
 CONFIG_FILE = "open_clip_config.json"
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")
@@ -39,12 +40,7 @@ class OpenClipWeights:
                 f"{self.name}: weights=null and no checkpoint: the network would be random. "
                 "Set weights=TAG (open_clip.list_pretrained() has the tags) or checkpoint=PATH."
             )
-        path = resolve_local(self.checkpoint)
-        if path is None:
-            raise ModelError(
-                f"{self.name}: checkpoint={self.checkpoint} does not exist (read from {Path.cwd()})."
-            )
-        return find_weights(path, preferred=_PREFERRED, name=self.name)
+        return Checkpoint(self.checkpoint, None, self.name, _PREFERRED).path()
 
     def folder(self) -> Path | None:
         """Return the checkpoint's folder when it also says which network it holds."""

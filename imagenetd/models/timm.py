@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 from imagenetd.errors import ModelError
-from imagenetd.models.classifier import Classifier, closed_label_space
+from imagenetd.models.classifier import closed_label_space
 from imagenetd.models.hub import fetch, missing_file
-from imagenetd.models.preprocessing import check_preprocessing
-from imagenetd.models.state_dicts import read_state_dict
+from imagenetd.models.network import Checkpoint, NetworkClassifier, Preprocessing, check_label_offset
+from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.timm_weights import TimmWeights, registered
-from imagenetd.models.weights import load_error, plain
+from imagenetd.models.weights import plain
 from imagenetd.ranges import Batch, Megabytes, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
@@ -20,7 +20,6 @@ from imagenetd.vocabulary import Category
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
-    from PIL import Image
     from torch import Tensor
 
 IMAGENET = "imagenet"
@@ -30,18 +29,20 @@ _PREPROCESSING = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean"
 
 
 @final
-class TimmClassifier(Classifier):
+class TimmClassifier(NetworkClassifier):
     """A timm model with its own preprocessing.
 
     Args:
         architecture: Name in timm, with or without the tag of its weights, e.g. `resnet50.a1_in1k`.
         checkpoint: Local weights, instead of the hub's: a file, a folder as timm saves it (config.json and
             weights), or `package:...`.
+        checkpoint_entry: Which part of a checkpoint to read, e.g. `state_dict`; null: averaged weights first.
         checkpoint_source: Where a checkpoint that must be given can be found, for the message without one.
         pretrained: False refuses the hub's weights, so that a checkpoint must be given.
         revision: Branch, tag or commit of the weights on the hub; null: `main`.
         classes: What the outputs mean: `imagenet` (the 1,000 classes), `own` (`label_names` of the checkpoint's
             config.json are category keys), or a list of category keys.
+        label_offset: 1 for a head with a background class before the first, as TensorFlow's; it is cut off.
         model_kwargs: Arguments of timm's constructor, e.g. `pad_type`.
         input_size_px: Side of the square that the network sees; null: the model's own, as below.
         crop_pct: Part of the resized image that is kept.
@@ -60,10 +61,12 @@ class TimmClassifier(Classifier):
         *,
         architecture: str,
         checkpoint: str | None = None,
+        checkpoint_entry: str | None = None,
         checkpoint_source: str | None = None,
         pretrained: bool = True,
         revision: str | None = None,
         classes: str | list[str] = IMAGENET,
+        label_offset: Annotated[int, Range(0, 1)] = 0,
         model_kwargs: dict[str, Any] | None = None,
         input_size_px: Pixels | None = None,
         crop_pct: Annotated[float, Range(0, 2, open_low=True)] | None = None,
@@ -81,21 +84,12 @@ class TimmClassifier(Classifier):
             architecture, checkpoint, pretrained, revision, self.name, checkpoint_source
         )
         self.architecture, self.classes, self.model_kwargs = architecture, classes, dict(model_kwargs or {})
-        size = None if input_size_px is None else [3, input_size_px, input_size_px]
-        asked = {
-            "input_size": size,
-            "crop_pct": crop_pct,
-            "interpolation": interpolation,
-            "mean": mean,
-            "std": std,
-        }
-        self._overrides = {key: value for key, value in asked.items() if value is not None}
-        check_preprocessing(self._overrides, name=self.name)
+        self.checkpoint = Checkpoint(checkpoint, checkpoint_entry, self.name)
+        self.label_offset = check_label_offset(label_offset, name=self.name)
+        asked = Preprocessing(input_size_px, crop_pct, interpolation, mean, std)
+        self._overrides = asked.asked(name=self.name)
         self.batch_size, self.family, self.size_mb = batch_size, family, size_mb
         self.training_data = data_names(training_data)
-        self._model: Any = None
-        self._transform: Any = None
-        self._provenance: dict[str, Any] = {}
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the weights if neither a local checkpoint, nor the cache, nor the hub has them."""
@@ -112,12 +106,12 @@ class TimmClassifier(Classifier):
         return {
             "adapter": "timm",
             "architecture": self.architecture,
-            "weights": f"sha256:{file_sha256(path)}" if path else self.weights.hub_file().spelt(),
+            **self.checkpoint.identity(path, otherwise="" if path else self.weights.hub_file().spelt()),
             "model_kwargs": self._model_args(),
             "preprocessing": self._preprocessing(cfg),
             "classes": IMAGENET if self.classes == IMAGENET else list(self._class_keys()),
             "precision": "float32",
-        }
+        } | ({"label_offset": self.label_offset} if self.label_offset else {})
 
     def label_space(self, categories: Sequence[Category]) -> LabelSpace:
         """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
@@ -133,69 +127,81 @@ class TimmClassifier(Classifier):
         self.label_space(categories)  # refuses unknown categories before the weights are read
         cfg = self._checked_description()
         path = self.weights.local_path() or fetch(self.weights.hub_file(), option="checkpoint=PATH")
-        self._model = self._build(path, cfg).to(device).eval().requires_grad_(False)
+        network, read = self._build(path, cfg)
         data = timm.data.resolve_data_config(args=self._overrides, pretrained_cfg=self._preprocessing(cfg))
         self._transform = timm.data.create_transform(**data, is_training=False)
+        place = f"{self.name}: {path}"
+        self.settle(network, device, place=place)
+        self.try_out(device, place=place)
         self._provenance = {
             "file": str(path),
             "sha256": file_sha256(path),
+            **read,
             "preprocessing": plain(data),
             "library": f"timm {timm.__version__}",
         }
 
-    def provenance(self) -> dict[str, Any]:
-        """Return what was loaded."""
-        return dict(self._provenance)
-
-    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
-        """Resize, crop and normalise as timm evaluates the model."""
-        return self._transform(image.convert("RGB"))
-
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return the outputs of the head."""
-        import torch
-
         try:
-            with torch.inference_mode():
-                return self._model(batch).float()
+            return super().logits(batch)
         except AssertionError as error:  # a transformer with a fixed grid of patches
-            raise ModelError(
-                f"{self.name}: {error} Change input_size_px, or model_kwargs.img_size."
-            ) from error
+            raise self._size_error(error) from error
 
-    def network(self) -> "torch.nn.Module":
-        """Return the loaded network itself, for training it further."""
-        return self._model
+    def try_out(self, device: "torch.device", *, place: str) -> None:
+        """Show the network a few pictures; ModelError for a size that it cannot take, or without an effect."""
+        try:
+            super().try_out(device, place=place)
+        except AssertionError as error:
+            raise self._size_error(error) from error
 
-    def _build(self, path: Path, cfg: dict[str, Any]) -> Any:
-        """Return the network with all weights from the file, or raise ModelError."""
+    def _size_error(self, error: AssertionError) -> ModelError:
+        return ModelError(f"{self.name}: {error} Change input_size_px, or model_kwargs.img_size.")
+
+    def _build(self, path: Path, cfg: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the network with all weights from the file, and what was read; or raise ModelError."""
         import timm
 
+        asked = {"num_classes": self._num_classes() + self.label_offset, **self._model_args()}
         try:
-            state = read_state_dict(path)
-        except ModelError:
-            raise
-        except Exception as error:  # each format has its own errors
-            raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
-        num_classes = self._num_classes()
-        offset = self._check_head(state, cfg, path)
+            network = timm.create_model(self.architecture, pretrained=False, **asked)
+        except Exception as error:  # each architecture has its own errors
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ModelError(
+                f"{self.name}: timm cannot make {self.architecture} with model_kwargs={self._model_args()}: {reason}"
+            ) from error
+        found = self.read(path, network, architecture=self.architecture)
+        offset = self._check_head(found.tensors, cfg, path)
+        told = found.told() | (
+            {"label_offset": offset + self.label_offset} if offset + self.label_offset else {}
+        )
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        if offset == 0 and all(
+            name in found.tensors and found.tensors[name].shape == shape
+            for name, shape in shapes.items()
+            if not name.endswith("num_batches_tracked")
+        ):
+            self.put(found, network, path, architecture=self.architecture)
+            return network, told
+        return self._converted(found, path, asked, offset), told
+
+    def _converted(self, found: StateDict, path: Path, asked: dict[str, Any], offset: int) -> Any:
+        """Return a network filled by timm's own loader, which converts other layouts of an architecture."""
+        import timm
+
         # timm drops a head of another size without a word, hence the check before.
         overlay = {
-            "state_dict": state,
-            "num_classes": num_classes,
+            "state_dict": found.tensors,
+            "num_classes": asked["num_classes"],
             "custom_load": False,
             "label_offset": offset,
         }
         try:
             model = timm.create_model(
-                self.architecture,
-                pretrained=True,
-                pretrained_cfg_overlay=overlay,
-                num_classes=num_classes,
-                **self._model_args(),
+                self.architecture, pretrained=True, pretrained_cfg_overlay=overlay, **asked
             )
         except Exception as error:
-            raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
+            raise self.misfit(error, found, path, architecture=self.architecture) from error
         model.pretrained_cfg.pop("state_dict", None)  # else the weights stay in memory twice
         return model
 
@@ -205,13 +211,16 @@ class TimmClassifier(Classifier):
         first = head[0] if isinstance(head, list | tuple) else head
         weight = state.get(f"{first}.weight")
         offset = cfg.get("label_offset") or 0
-        if weight is None or len(weight) == self._num_classes():
+        if weight is None or len(weight) == self._num_classes() + self.label_offset:
             return 0
         if len(weight) == self._num_classes() + offset:
             return offset
+        advice = "Correct `classes`, or choose another file."
+        if len(weight) == self._num_classes() + 1 and not self.label_offset:
+            advice = "If a background class comes first, as in TensorFlow's networks, set label_offset=1."
         raise ModelError(
             f"{self.name}: conf says {self._num_classes()} classes (classes={self.classes}), "
-            f"but {path} holds {len(weight)}. Correct `classes`, or choose another file."
+            f"but {path} holds {len(weight)}. {advice}"
         )
 
     def _checked_description(self) -> dict[str, Any]:
@@ -219,8 +228,8 @@ class TimmClassifier(Classifier):
         cfg = self.weights.description()
         is_bare_file = self.weights.checkpoint is not None and self.weights.folder_config() is None
         found = cfg.get("num_classes", _NUM_IMAGENET)
-        if is_bare_file or found == self._num_classes():  # of a bare file, `load` counts the classes
-            return cfg
+        if is_bare_file or found == self._num_classes() + self.label_offset:
+            return cfg  # of a bare file, `load` counts the classes
         what = "no classifier head" if not found else f"{found} classes"
         raise ModelError(
             f"{self.name}: the weights have {what}, but classes={self.classes} needs {self._num_classes()}. "

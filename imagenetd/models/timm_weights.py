@@ -8,7 +8,8 @@ from typing import Any
 from imagenetd.errors import ModelError
 from imagenetd.models.card import card_preprocessing
 from imagenetd.models.hub import HubFile, resolve_local
-from imagenetd.models.weights import find_weights, read_json
+from imagenetd.models.network import Checkpoint
+from imagenetd.models.weights import read_json
 
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 
@@ -36,12 +37,7 @@ class TimmWeights:
                 f"{self.name}: pretrained=false and no checkpoint: the network would be random. "
                 f"{what} checkpoint=PATH."
             )
-        path = resolve_local(self.checkpoint)
-        if path is None:
-            raise ModelError(
-                f"{self.name}: checkpoint={self.checkpoint} does not exist (read from {Path.cwd()})."
-            )
-        return find_weights(path, preferred=_PREFERRED, name=self.name)
+        return Checkpoint(self.checkpoint, None, self.name, _PREFERRED).path()
 
     def folder_config(self) -> dict[str, Any] | None:
         """Return config.json of a checkpoint folder, after comparing its architecture; None without one."""

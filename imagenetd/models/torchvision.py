@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 from imagenetd.errors import ModelError
 from imagenetd.imagenet import NUM_CLASSES
 from imagenetd.models.card import card_preprocessing
-from imagenetd.models.classifier import Classifier
-from imagenetd.models.hub import resolve_local
-from imagenetd.models.weights import find_weights, load_error
+from imagenetd.models.network import (
+    Checkpoint,
+    NetworkClassifier,
+    Preprocessing,
+    check_label_offset,
+    resized_and_cropped,
+)
 from imagenetd.ranges import Batch, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.relations import data_names
@@ -19,9 +23,6 @@ from imagenetd.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float
-    from PIL import Image
-    from torch import Tensor
 
 REFERENCE = {
     "input_size": [3, 224, 224],
@@ -34,12 +35,14 @@ REFERENCE = {
 
 
 @final
-class TorchvisionClassifier(Classifier):
+class TorchvisionClassifier(NetworkClassifier):
     """An ImageNet-1k classifier of torchvision.
 
     Args:
         architecture: Name in torchvision, e.g. `squeezenet1_1`.
         checkpoint: Local weights: a safetensors file, or a torch file of plain tensors.
+        checkpoint_entry: Which part of a checkpoint to read, e.g. `state_dict`; null: averaged weights first.
+        label_offset: 1 for a head with a background class before the first, as TensorFlow's; it is cut off.
         model_kwargs: Arguments of torchvision's constructor.
         input_size_px: Side of the square that the network sees; null: as the manifest beside the checkpoint says, or
             else 224; likewise for the next four.
@@ -58,6 +61,8 @@ class TorchvisionClassifier(Classifier):
         *,
         architecture: str,
         checkpoint: str | None = None,
+        checkpoint_entry: str | None = None,
+        label_offset: Annotated[int, Range(0, 1)] = 0,
         model_kwargs: dict[str, Any] | None = None,
         input_size_px: Pixels | None = None,
         crop_pct: Annotated[float, Range(0, 2, open_low=True)] | None = None,
@@ -70,21 +75,13 @@ class TorchvisionClassifier(Classifier):
         name: str | None = None,
     ) -> None:
         self.name = name or architecture
-        self.architecture, self.checkpoint = architecture, checkpoint
-        self.model_kwargs = dict(model_kwargs or {})
+        self.architecture, self.model_kwargs = architecture, dict(model_kwargs or {})
+        self.checkpoint = Checkpoint(checkpoint, checkpoint_entry, self.name)
+        self.label_offset = check_label_offset(label_offset, name=self.name)
         self.batch_size, self.family = batch_size, family
         self.training_data = data_names(training_data)
-        asked = {
-            "input_size": None if input_size_px is None else [3, input_size_px, input_size_px],
-            "crop_pct": crop_pct,
-            "interpolation": interpolation,
-            "mean": mean,
-            "std": std,
-        }
-        self._overrides = {key: value for key, value in asked.items() if value is not None}
-        self._model: Any = None
-        self._transform: Any = None
-        self._provenance: dict[str, Any] = {}
+        asked = Preprocessing(input_size_px, crop_pct, interpolation, mean, std)
+        self._overrides = asked.asked(name=self.name)
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return nothing: weights are local, and `identity` refuses a model without them."""
@@ -96,11 +93,11 @@ class TorchvisionClassifier(Classifier):
         return {
             "adapter": "torchvision",
             "architecture": self.architecture,
-            "weights": f"sha256:{file_sha256(self._path())}",
+            **self.checkpoint.identity(self._path(), otherwise=""),
             "model_kwargs": self.model_kwargs,
             "preprocessing": self._preprocessing(),
             "precision": "float32",
-        }
+        } | ({"label_offset": self.label_offset} if self.label_offset else {})
 
     def label_space(self, categories: Sequence[Category]) -> LabelSpace:
         """Return 1,000 classes, any ImageNet id of a category being right."""
@@ -110,57 +107,42 @@ class TorchvisionClassifier(Classifier):
     def load(self, categories: Sequence[Category], device: "torch.device") -> None:
         """Read the weights into a float32 network."""
         import torchvision
-        from torchvision import transforms
 
         path = self._path()
-        self._model = self._build(path).to(device).eval().requires_grad_(False)
+        network = self._made()
+        found = self.fill(path, network, architecture=self.architecture)
         options = self._preprocessing()
         size = options["input_size"][-1]
-        interpolation = transforms.InterpolationMode(options["interpolation"])
-        self._transform = transforms.Compose(
-            [
-                transforms.Resize(int(size / options["crop_pct"]), interpolation, antialias=True),
-                transforms.CenterCrop(size),
-                transforms.ToTensor(),
-                transforms.Normalize(options["mean"], options["std"]),
-            ]
+        self._transform = resized_and_cropped(
+            input_size_px=size,
+            resize_px=int(size / options["crop_pct"]),
+            interpolation=options["interpolation"],
+            mean=options["mean"],
+            std=options["std"],
         )
+        place = f"{self.name}: {path}"
+        self.settle(network, device, place=place)
+        self.try_out(device, place=place)
+        offset = {"label_offset": self.label_offset} if self.label_offset else {}
         self._provenance = {
             "file": str(path),
             "sha256": file_sha256(path),
+            **found.told(),
+            **offset,
             "preprocessing": options,
             "library": f"torchvision {torchvision.__version__}",
         }
-
-    def provenance(self) -> dict[str, Any]:
-        """Return what was loaded."""
-        return dict(self._provenance)
-
-    def transform(self, image: "Image.Image") -> 'Float[Tensor, "3 h w"]':
-        """Resize the shorter side, crop the centre and normalise."""
-        return self._transform(image.convert("RGB"))
-
-    def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
-        """Return the network's outputs."""
-        import torch
-
-        with torch.inference_mode():
-            return self._model(batch).float()
 
     def _preprocessing(self) -> dict[str, Any]:
         return REFERENCE | card_preprocessing(self._path(), name=self.name) | self._overrides
 
     def _path(self) -> Path:
-        if self.checkpoint is None:
+        path = self.checkpoint.path()
+        if path is None:
             raise ModelError(
                 f"{self.name}: a torchvision model needs local weights. Give checkpoint=PATH, or choose a timm model."
             )
-        path = resolve_local(self.checkpoint)
-        if path is None:
-            raise ModelError(
-                f"{self.name}: checkpoint={self.checkpoint} does not exist (read from {Path.cwd()})."
-            )
-        return find_weights(path, preferred=("model.safetensors",), name=self.name)
+        return path
 
     def _check_architecture(self) -> None:
         from torchvision import models
@@ -176,15 +158,16 @@ class TorchvisionClassifier(Classifier):
                 f"{self.name}: interpolation={interpolation} is none of bilinear, bicubic, nearest."
             )
 
-    def _build(self, path: Path) -> Any:
-        """Return the network with all weights from the file, or raise ModelError."""
-        from timm.models import load_state_dict
+    def _made(self) -> Any:
+        """Return the network without weights, with an output for each class; or raise ModelError."""
         from torchvision import models
 
+        size = {"num_classes": NUM_CLASSES + self.label_offset} if self.label_offset else {}
         try:
-            state = load_state_dict(str(path), weights_only=True)
-            model = models.get_model(self.architecture, weights=None, **self.model_kwargs)
-            model.load_state_dict(state)
-        except Exception as error:  # each format has its own errors
-            raise load_error(error, name=self.name, path=path, architecture=self.architecture) from error
-        return model
+            return models.get_model(self.architecture, weights=None, **(size | self.model_kwargs))
+        except Exception as error:  # each architecture has its own errors
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ModelError(
+                f"{self.name}: torchvision cannot make {self.architecture} with model_kwargs={self.model_kwargs}: "
+                f"{reason}"
+            ) from error

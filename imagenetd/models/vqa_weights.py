@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
-from imagenetd.models.hub import HubFile, missing_file, resolve_local
+from imagenetd.models.hub import HubFile, missing_file, refuse_remote_code, resolve_local
+from imagenetd.models.tensors import check_numbers
 from imagenetd.models.weights import read_json
 from imagenetd.records import MissingFile
 from imagenetd.store import folder_sha256
@@ -75,10 +76,11 @@ def load_processor(folder: Path, *, name: str) -> Any:
     """Return the processor of a folder, set to pad on the left as generation in batches needs."""
     from transformers import AutoProcessor
 
+    refuse_remote_code()
     try:
-        processor = AutoProcessor.from_pretrained(folder)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # each processor has its own errors
-        raise ModelError(f"{name}: the processor in {folder} cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"{name}: the processor in {folder} cannot be read: {_reason(error)}") from error
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is None or getattr(processor, "image_processor", None) is None:
         raise ModelError(
@@ -96,12 +98,13 @@ def load_chat_model(folder: Path, *, name: str, dtype: str) -> Any:
 
     kind = read_json(folder / "config.json", name=name).get("model_type")
     logging.disable_progress_bar()
+    refuse_remote_code()
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     except Exception as error:  # each architecture has its own errors
-        reason = _first_line(error)
+        reason = _reason(error)
         if "Unrecognized configuration class" in reason:
             reason = f"model_type={kind} is not a model that writes text about images."
         raise ModelError(f"{name}: {folder} cannot be loaded: {reason}") from error
@@ -113,7 +116,14 @@ def load_chat_model(folder: Path, *, name: str, dtype: str) -> Any:
             f"{name}: {folder} lacks {len(lacking)} weights of model_type={kind}, e.g. {lacking[0]}; they are never "
             "filled with random numbers. Save the whole model again."
         )
+    check_numbers(model.named_parameters(), place=f"{name}: {folder}")
     return model
+
+
+def _reason(error: Exception) -> str:
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        return "it wants to run code of its own, which is never done. Choose a model that transformers itself has."
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

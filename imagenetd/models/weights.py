@@ -58,14 +58,24 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def load_error(error: Exception, *, name: str, path: Path, architecture: str) -> ModelError:
-    """Return the one line that says why a file is not the weights of an architecture."""
+def load_error(
+    error: Exception, *, name: str, path: Path, architecture: str, prefixes: Sequence[str] = ()
+) -> ModelError:
+    """Return the one line that says why a file is not the weights of an architecture.
+
+    Args:
+        error: Of the library.
+        name: Of the model.
+        path: Of the file.
+        architecture: What the weights were to fill.
+        prefixes: First parts of the names in the file.
+    """
     text = str(error)
     if "Error(s) in loading state_dict" in text or isinstance(
         error, KeyError
     ):  # timm's converters look keys up
         return ModelError(
-            f"{name}: {path} does not hold weights of {architecture}: {_mismatch(text)}. "
+            f"{name}: {path} does not hold weights of {architecture}: {_mismatch(text)}{_begins(prefixes)}. "
             "Choose the architecture that the file was saved from, or another file."
         )
     if "weights_only" in text or "Weights only" in text:
@@ -81,13 +91,23 @@ def _mismatch(text: str) -> str:
     size = _SIZE.search(text)
     if size:
         return f"{size[1]} is {size[2]} in the file and {size[3]} in the model"
-    keys = _KEYS.search(text)
-    if keys:
-        names = keys[2].rstrip(". ").split(", ")
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        word = "lacks" if keys[1] == "Missing" else "also has"
-        return f"the file {word} {names[0]}{more}"
+    said = [_listed(keys[1], keys[2]) for keys in _KEYS.finditer(text)]
+    if said:
+        return f"the file {' and '.join(said)}"
     return f"the file lacks {text.splitlines()[0]}"
+
+
+def _listed(word: str, names: str) -> str:
+    found = names.rstrip(". ").split(", ")
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{'lacks' if word == 'Missing' else 'also has'} {found[0]}{more}"
+
+
+def _begins(prefixes: Sequence[str]) -> str:
+    if not prefixes:
+        return ""
+    more = ", ..." if len(prefixes) > 4 else ""
+    return f"; its names begin with {', '.join(prefixes[:4])}{more}"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from imagenetd.config import TrainerConfig
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.pool import Pool, part_name
-from imagenetd.predictions import read_seconds, subject, unsound_parts
+from imagenetd.predictions import read_totals, subject, unsound_parts
 from imagenetd.records import StageResult
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
 from imagenetd.store import StageFolder, carried_seal, make_folder, read_stage_file
@@ -50,13 +50,19 @@ def predict_pool(
                 prepare_interviews(now, models, pool, categories)
                 _run(pool, now, unseen, categories, trainer)
         for name in pending:
-            _finish(*models[name], pool, categories)
+            _finish(name, *models[name], pool, categories, precision=trainer.precision)
         records: dict[str, Any] = {name: folder.done() for name, (_, folder) in models.items()}
     note = f"{', '.join(pending)} predicted now" if pending else ""
     if pending and len(pending) < len(models):
         note += f"; {', '.join(name for name in models if name not in pending)} already done"
     for remark in dict.fromkeys(remark for _, remark in checked.values() if remark):
         note += f"; {remark}: {', '.join(name for name, (_, told) in checked.items() if told == remark)}"
+    tied = {name: record["num_tied"] for name, record in records.items() if record.get("num_tied")}
+    if tied:
+        note += (
+            f"; two best classes, the first counts: {', '.join(f'{n} {name}' for name, n in tied.items())}"
+        )
+    note = note.removeprefix("; ")
     seconds = sum(record["seconds"] for record in records.values())
     num_images = pool.layout.num_images * len(models)
     folder = str(lock.path)
@@ -118,19 +124,39 @@ def _run(
     )
 
 
-def _finish(classifier: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]) -> None:
+def _finish(
+    name: str,
+    classifier: Classifier,
+    folder: StageFolder,
+    pool: Pool,
+    categories: Sequence[Category],
+    *,
+    precision: str | None,
+) -> None:
     space = classifier.label_space(categories)
     of = subject(folder.key, pool.key)
     parts = [part_name(shard) for shard in range(pool.layout.num_shards)]
+    totals = read_totals(folder.path, pool.layout.num_shards, of=of)
+    provenance = read_stage_file(folder.path / "provenance.json") or {}
+    remarks = list(provenance.get("remarks", []))
+    if totals.num_tied:
+        remarks.append(
+            f"{name} gives its largest logit to several classes on {totals.num_tied} of {pool.layout.num_images} "
+            "images: the first of them counts."
+        )
+    half = {"precision": f"{precision} up to the last features, then float32"} if precision else {}
     folder.finish(
         {
             "num_images": pool.layout.num_images,
-            "seconds": read_seconds(folder.path, pool.layout.num_shards, of=of),
-            "identity": classifier.identity(categories),
+            "num_tied": totals.num_tied,
+            "seconds": totals.seconds,
+            "identity": classifier.identity(categories) | half,
             "label_space": asdict(space),
             "family": classifier.family,
             "training_data": list(classifier.training_data),
-            "provenance": read_stage_file(folder.path / "provenance.json"),
+            "computed": provenance.get("computed"),
+            "remarks": remarks,
+            "provenance": provenance,
             "versions": library_versions(),
         },
         files=parts,
