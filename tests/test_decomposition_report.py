@@ -35,7 +35,7 @@ def _given(seed: int, *, baseline: pd.DataFrame | None = None) -> Evidence:
 
 
 def _arrows(given: Evidence) -> pd.DataFrame:
-    return DecompositionReport(num_draws=300).report(given).tables["arrows"].set_index(["start", "end"])
+    return DecompositionReport().report(given).tables["arrows"].set_index(["start", "end"])
 
 
 def test_the_arrows_join_the_steps_and_add_up() -> None:
@@ -45,14 +45,19 @@ def test_the_arrows_join_the_steps_and_add_up() -> None:
     ]  # fmt: skip
     total = arrows["end_accuracy"].iloc[-1] - arrows["start_accuracy"].iloc[0]
     assert arrows["change"].sum() == pytest.approx(total)
-    assert arrows.loc[("mined", "accepted"), ["change", "low", "high"]].tolist() == [0, 0, 0]
+    kept = arrows.loc[("mined", "accepted")]
+    assert (
+        kept["change"] == 0 and -0.2 < kept["low"] < 0 < kept["high"] < 0.2
+    )  # none taken out is not: none ever
+    assert kept["taken_out"].startswith(f"no image was taken out of {kept['num_start']} (at most ")
+    assert (arrows["low"] < arrows["high"]).all() and set(arrows["interval_for"]) == {"other categories"}
 
 
 def test_without_a_control_arm_and_a_baseline_the_chain_is_shorter_and_says_so() -> None:
     given = _given(0)
     images = IMAGES[~IS_NEUTRAL].reset_index(drop=True)
     models = [model(m.name, m.correct[~IS_NEUTRAL], images, role=m.role) for m in given.models]
-    result = DecompositionReport(num_draws=50).report(evidence(images, models))
+    result = DecompositionReport().report(evidence(images, models))
     assert result.tables["arrows"][["start", "end"]].values.tolist() == [
         ["nuisance", "mined"],
         ["mined", "accepted"],
@@ -67,13 +72,13 @@ def test_without_a_control_arm_and_a_baseline_the_chain_is_shorter_and_says_so()
 def test_a_baseline_of_another_regime_or_list_of_answers_is_not_used(
     baseline: pd.DataFrame, is_used: bool
 ) -> None:
-    tables = DecompositionReport(num_draws=50).report(_given(0, baseline=baseline)).tables
+    tables = DecompositionReport().report(_given(0, baseline=baseline)).tables
     assert ("baseline_drop" in tables) is is_used
 
 
 def test_the_drop_is_real_minus_generated_also_at_the_same_mix_of_categories() -> None:
     given = _given(0, baseline=_baseline().assign(num_correct=[50] * 6 + [40] * 6))
-    drops = DecompositionReport(num_draws=50).report(given).tables["baseline_drop"]
+    drops = DecompositionReport().report(given).tables["baseline_drop"]
     row = drops.set_index(["set", "kind"]).loc[("mined", "all")]
     assert row["real_accuracy"] == pytest.approx(0.9)
     assert row["drop"] == pytest.approx(0.9 - row["accuracy"])
@@ -98,12 +103,13 @@ def test_another_mix_of_categories_is_told_from_a_change_within_them() -> None:
 
 def test_each_arrow_covers_its_true_change_at_its_rate() -> None:
     truth = {("neutral", "nuisance"): 0.0, ("nuisance", "mined"): 0.0}
-    runs = [_arrows(_given(seed)).loc[list(truth)] for seed in range(200)]
+    runs = [_arrows(_given(seed)).loc[list(truth)] for seed in range(100)]  # 1,500 in tests/slow
     # The mean over the simulated runs stands for the truth: its own error is a fifteenth of one run's.
     for arrow in truth:
         change = np.array([run.loc[arrow, "change"] for run in runs])
         low, high = (np.array([run.loc[arrow, end] for run in runs]) for end in ("low", "high"))
-        assert 0.91 < ((low <= change.mean()) & (change.mean() <= high)).mean() <= 0.99
+        assert ((low <= change.mean()) & (change.mean() <= high)).mean() >= 0.93
+        assert (high - low).mean() < 6 * change.std()  # 3.9 with the truth known: honest, and of use
 
 
 def test_pairs_of_a_seed_have_an_interval_of_their_own() -> None:
@@ -119,7 +125,8 @@ def test_mistakes_that_a_seed_makes_with_every_prompt_leave_the_paired_interval_
     luck = np.random.default_rng(0).random(10) < 0.5  # of the seed alone: the prompt changes nothing
     correct = luck[images["seed_index"].to_numpy()]
     row = _arrows(evidence(images, [model("t", correct, images)])).loc[("neutral", "nuisance")]
-    assert row[["change", "low_by_seed", "high_by_seed"]].tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+    assert row["change"] == pytest.approx(0, abs=1e-12)
+    assert -0.05 < row["low_by_seed"] < 0 < row["high_by_seed"] < 0.05
 
 
 def test_judged_images_are_compared_with_judged_images() -> None:

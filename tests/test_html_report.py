@@ -222,13 +222,13 @@ def test_the_page_is_one_file_that_fetches_nothing(page_file: Path) -> None:
 def summary_of(target: str, num: int, accuracy: float) -> dict[str, Any]:
     rate = {"accuracy": accuracy, "num_images": 20, "num_correct": round(20 * accuracy)}
     ends = {"wilson_low": max(0.0, accuracy - 0.1), "wilson_high": min(1.0, accuracy + 0.1)}
-    start = {"accuracy": 0.8, "num_images": 50, "num_correct": 40, "wilson_low": 0.7, "wilson_high": 0.9}
+    start = {"accuracy": 0.8, "num_images": 100, "num_correct": 80, "wilson_low": 0.7, "wilson_high": 0.9}
     return {
         "name": f"{num}-{target}",
         "surrogates": [f"s{index}" for index in range(num)],
         "mining": {"min_failures": num},
         "target": target,
-        "num_images": {"pool": 50, "mined": 20},
+        "num_images": {"pool": 100, "mined": 20},
         "models": {target: {"accuracy": {"pool": start, "mined": rate | ends}}},
     }
 
@@ -243,7 +243,11 @@ def comparison_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_comparison_says_the_largest_and_the_smallest_drop(comparison_file: Path) -> None:
     text = comparison_file.read_text()
-    assert "t loses 50.0 points with 2 surrogates, 20.0 with 1." in text
+    # Newcombe (1998), method 10, at 0.95^(1/2), of 74 of 80 and 6 of 20, times 80 / 100; and of 68 of 80 and 12 of 20.
+    assert (
+        "t loses 50.0 points [29, 64] with 2 surrogates (20 hard images), 20.0 points [2, 40] with 1" in text
+    )
+    assert "(95% for all 2 runs at once); intervals are for these categories." in text
     assert '<a href="../0/report.html">job 0</a>' in text
 
 

@@ -16,9 +16,9 @@ from imagenetd.records import Score
 from imagenetd.reports.comparison import comparison_table, comparison_view
 from imagenetd.reports.csv_logger import CsvLogger, NoLogger
 from imagenetd.reports.run_report import FailureCard, RunReport
-from imagenetd.reports.tables import build_tables, cost, write_csv
+from imagenetd.reports.tables import build_tables, cost, extreme, held_together, write_csv
 from imagenetd.reports.tables_report import TablesReport
-from imagenetd.reports.terminal import cost_line, interval_cell
+from imagenetd.reports.terminal import cost_line, drop_cell, interval_cell
 
 MINED = np.array([True, True, False, False, True, False, False, False])
 ACCEPTED = np.array([True, False, False, False, True, False, False, False])
@@ -74,7 +74,8 @@ def test_the_sets_stand_side_by_side_with_their_counts_and_intervals() -> None:
     names = ["accuracy", "num_images", "num_correct", "wilson_low", "wilson_high"]
     expected = [f"{group}_{name}" for group in ("pool", "mined", "accepted") for name in names]
     columns = list(build_tables(_scores())["per_nuisance"].columns)
-    assert columns == ["model", "role", "kind", "nuisance", *expected, "drop_mined", "drop_accepted"]
+    drops = [f"drop_{end}{part}" for end in ("mined", "accepted") for part in ("", "_low", "_high")]
+    assert columns == ["model", "role", "kind", "nuisance", *expected, *drops, "interval_for"]
 
 
 def test_surrogates_and_gate_are_never_in_a_table_with_targets() -> None:
@@ -101,8 +102,43 @@ def test_without_quality_control_there_is_no_accepted_column() -> None:
     tables = build_tables(_scores(("pool", "mined")))
     assert not [name for name in tables["overall"] if "accepted" in name]
     assert list(tables["yields"].columns) == [
-        *("kind", "nuisance", "num_pool", "num_mined", "hard_yield", "hard_yield_low", "hard_yield_high")
+        *("kind", "nuisance", "num_pool", "num_mined", "hard_yield", "hard_yield_low", "hard_yield_high"),
+        "interval_for",
     ]
+    assert (
+        set(tables["yields"]["interval_for"])
+        == set(tables["overall"]["interval_for"])
+        == {"these categories"}
+    )
+
+
+def test_the_highest_of_many_yields_has_an_interval_for_all_of_them_at_once() -> None:
+    cells = pd.DataFrame({"nuisance": list("abcde"), "num_pool": [48] * 5, "num_mined": [3, 19, 5, 0, 6]})
+    cells["hard_yield"] = cells["num_mined"] / cells["num_pool"]
+    highest, lowest = (extreme(cells, highest=is_highest) for is_highest in (True, False))
+    assert (highest["nuisance"], lowest["nuisance"]) == ("b", "d")
+    # Wilson at 0.95^(1/5) = 98.98%, z = 2.569, for 19 and 0 of 48; alone they are [27, 54] and [0, 7.4].
+    assert (highest["low"], highest["high"]) == pytest.approx((0.2379, 0.5789), abs=1e-4)
+    assert (lowest["low"], lowest["high"]) == pytest.approx((0.0, 0.1209), abs=1e-4)
+
+
+def test_rows_that_were_chosen_by_their_numbers_get_wider_intervals() -> None:
+    rows = build_tables(_scores())["per_nuisance"]
+    held = held_together(rows, num_compared=20)
+    assert (held["pool_wilson_low"] <= rows["pool_wilson_low"]).all()
+    assert (held["pool_wilson_high"] >= rows["pool_wilson_high"]).all()
+    assert not held["pool_wilson_low"].equals(rows["pool_wilson_low"])
+
+
+def test_a_drop_on_two_images_is_dim_and_says_how_little_is_known() -> None:
+    row = {
+        "drop_accepted": -0.073,
+        "drop_accepted_low": -0.10,
+        "drop_accepted_high": 0.58,
+        "accepted_num_images": 2,
+    }
+    cell = drop_cell(row, "drop_accepted", min_images=5)
+    assert cell.plain == "-7.3 [-10,58]" and cell.style == "dim"
 
 
 def test_yields_are_shares_of_the_pool_and_of_the_mined_images() -> None:
@@ -161,7 +197,10 @@ def test_the_terminal_shows_every_nuisance_within_100_columns(tmp_path: Path) ->
     assert "net (target) by nuisance" in lines
     assert "beach-s 75.0 [30,95] 4 50.0 [9,91] 2 0.0 [0,79] 1" in lines
     assert "all 75.0 [41,93] 8 71.4 [36,92] 7 33.3 [6,79] 3 0.0 [0,66] 2 71.4" in lines
-    assert "all 8 3 2 37.5 66.7 beach-s 50.0 grid 25.0" in lines
+    assert "[8,92]" in lines
+    assert "all 8 3 2 37.5 [14,69] 66.7 [21,94] beach-s grid" in lines
+    assert "50.0 [13,87] 4 25.0 [4,74] 4" in lines
+    assert "these categories" in text
     assert "cost: 1 s per generated, 2.67 s per mined, 4 s per accepted image" in lines
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from imagenetd.statistics.bootstrap import interval_of, resampled_sums
-from imagenetd.statistics.paired import error_consistency, mcnemar_p_value, pair_sums, rank_bounds
+from imagenetd.statistics.paired import (
+    error_consistency,
+    kappa_interval,
+    mcnemar_p_value,
+    pair_sums,
+    rank_bounds,
+)
 from imagenetd.statistics.power import detectable_difference
 from imagenetd.statistics.shrinkage import shrink
 from imagenetd.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
@@ -140,33 +146,30 @@ def test_pairs_are_counted_in_each_cluster() -> None:
 
 def test_the_interval_of_kappa_covers_at_its_rate() -> None:
     random = np.random.default_rng(6)
-    clusters, per_cluster, covered = 30, 20, 0
-    # Right with 0.7; with probability 0.4 both share one draw: kappa is 0.4.
-    for run in range(300):
-        shape = (clusters, per_cluster)
-        shared, alone = random.random(shape) < 0.7, random.random((2, *shape)) < 0.7
-        is_shared = random.random(shape) < 0.4
-        a, b = np.where(is_shared, shared, alone[0]), np.where(is_shared, shared, alone[1])
-        sums = np.stack([np.full(clusters, per_cluster), a.sum(1), b.sum(1), (a & b).sum(1)], axis=1).astype(
-            float
-        )
-        drawn = resampled_sums(sums, num_draws=300, seed=run)
-        value = error_consistency(*(np.array(total) for total in sums.sum(axis=0)))
-        found = interval_of(value, error_consistency(*drawn.T), num_clusters=clusters, bounds=(-1.0, 1.0))
-        covered += bool(found.low <= 0.4 <= found.high)
-    assert 0.92 < covered / 300 < 0.98
+    shape = (12, 30, 400)
+    # Right with 0.9; with probability 0.4 both share one draw: kappa is 0.4.
+    shared, alone = random.random(shape) < 0.9, random.random((2, *shape)) < 0.9
+    is_shared = random.random(shape) < 0.4
+    a, b = np.where(is_shared, shared, alone[0]), np.where(is_shared, shared, alone[1])
+    found = kappa_interval(np.full(12, 30.0), *(part.sum(1).astype(float) for part in (a, b, a & b)))
+    assert 0.93 <= ((found.low <= 0.4) & (found.high >= 0.4)).mean() <= 0.99
+    assert (found.low < found.value).all() and (found.value < found.high).all()
+
+
+def test_a_kappa_of_four_mistakes_is_not_measured() -> None:
+    images, right = np.full(5, 10.0), np.array([[9.0], [9.0], [9.0], [9.0], [10.0]])
+    found = kappa_interval(images, right, right - 1, right - 1)
+    assert np.isnan(found.value[0]) and np.isnan(found.low[0]) and np.isnan(found.high[0])
 
 
 def test_rank_intervals_hold_together_at_least_at_their_rate() -> None:
     random = np.random.default_rng(7)
     truth, clusters, per_cluster, covered, told = np.array([0.8, 0.7, 0.7, 0.5]), 15, 40, 0, 0
-    for run in range(300):
+    for _ in range(300):
         shift = random.normal(0, 0.1, (clusters, 1))
         right = random.binomial(per_cluster, np.clip(truth + shift, 0, 1))
         sums = np.hstack([np.full((clusters, 1), per_cluster), right]).astype(float)
-        drawn = resampled_sums(sums, num_draws=300, seed=run)
-        value = sums[:, 1:].sum(axis=0) / sums[:, 0].sum()
-        low, high = rank_bounds(value, drawn[:, 1:] / drawn[:, :1], num_clusters=clusters)
+        low, high = rank_bounds(sums[:, 1:], sums[:, 0])
         covered += bool((low <= [1, 2, 2, 4]).all() and (high >= [1, 3, 3, 4]).all())
         told += low[3] == 4
     assert covered / 300 >= 0.93
@@ -174,9 +177,49 @@ def test_rank_intervals_hold_together_at_least_at_their_rate() -> None:
 
 
 def test_models_that_cannot_be_told_apart_share_all_ranks() -> None:
-    value = np.array([0.5, 0.5])
-    low, high = rank_bounds(value, np.full((10, 2), 0.5), num_clusters=5)
+    low, high = rank_bounds(np.full((5, 2), 4.0), np.full(5, 8.0))
     assert (low.tolist(), high.tolist()) == ([1, 1], [2, 2])
+
+
+def test_ten_equal_models_on_three_clusters_are_ranked_wrongly_at_most_at_the_rate() -> None:
+    random, covered = np.random.default_rng(9), 0
+    for _ in range(300):
+        right = random.binomial(30, random.beta(14, 6, (3, 10))).astype(float)
+        low, high = rank_bounds(right, np.full(3, 30.0))
+        covered += bool((low == 1).all() and (high == 10).all())
+    assert covered / 300 >= 0.93
+
+
+def test_few_mistakes_are_tested_exactly() -> None:
+    # Five mistakes of 4 + 4 images, all in the group: two categories with 2 of 2 and 3 of 3, hypergeometric.
+    correct, images = np.array([[0.0, 4.0], [1.0, 4.0]]), np.full((2, 2), 4.0)
+    found = compare_with_rest(correct, images)
+    first, second = 1 / 70, 4 / 56  # C(4,4) / C(8,4) for four mistakes, C(4,3) / C(8,3) for three
+    assert found.p_value[0] == pytest.approx(2 * first * second)
+
+
+def test_false_discoveries_stay_low_also_with_two_mistakes_in_a_hundred() -> None:
+    random = np.random.default_rng(10)
+    correct = random.binomial(4, 0.98, size=(300, 12, 20)).astype(float)
+    found = compare_with_rest(correct, np.full((300, 12, 20), 4.0))
+    for p_value in (found.p_value, found.p_other_categories):
+        q_value = np.stack([adjusted_p_values(p) for p in p_value])
+        assert ((q_value < 0.05) & (found.difference < 0)).any(axis=1).mean() <= 0.05
+
+
+@pytest.mark.parametrize(("categories", "per_cell"), [(12, 4), (12, 20), (40, 20)])
+def test_pairing_effects_make_no_discoveries_for_other_categories(categories: int, per_cell: int) -> None:
+    random = np.random.default_rng(11)
+    log_odds = 1.4 + random.normal(0, 1.5, (100, categories, 20))
+    correct = random.binomial(per_cell, 1 / (1 + np.exp(-log_odds))).astype(float)
+    found = compare_with_rest(correct, np.full(correct.shape, float(per_cell)))
+    here, elsewhere = (
+        np.stack([adjusted_p_values(p) for p in p_value]) < 0.05
+        for p_value in (found.p_value, found.p_other_categories)
+    )
+    is_worse = found.difference < 0
+    assert (elsewhere & is_worse).any(axis=1).mean() <= 0.05
+    assert (here & is_worse).any(axis=1).mean() > 0.15  # true of these categories, not of others
 
 
 def test_the_detectable_difference_is_what_the_power_says() -> None:

@@ -1,5 +1,6 @@
 """The report `accuracy`: every model on every kind, nuisance, category and cell, with what n allows to say."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,13 @@ from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, Design, describe, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import (
+    OTHER_CATEGORIES,
+    THESE_CATEGORIES,
+    Estimate,
+    clustered_share,
+    wilson_interval,
+)
 from imagenetd.statistics.power import detectable_difference
 from imagenetd.statistics.shrinkage import shrink
 from imagenetd.statistics.strata import (
@@ -21,6 +28,18 @@ from imagenetd.statistics.strata import (
     compare_with_rest,
 )
 
+TESTS = {
+    "vs_rest": (True, "difference"),
+    "p_rest": (True, "p_value"),
+    "vs_rest_by_category": (True, "mean_difference"),
+    "vs_rest_by_category_low": (True, "low"),
+    "vs_rest_by_category_high": (True, "high"),
+    "p_rest_other_categories": (True, "p_other_categories"),
+    "vs_neutral": (False, "difference"),
+    "p_neutral": (False, "p_value"),
+}
+"""Column -> compared with the rest of its kind (else with the neutral prompt), and which number of the comparison."""
+SHRUNKEN_FOR = f"{THESE_CATEGORIES}, on average over the rows: not for the row that stands out"
 MODEL_COLUMNS = ["model", "role", "family", "regime", "num_classes"]
 
 
@@ -46,7 +65,13 @@ class AccuracyReport(Report):
             "per_category": self._per_category(design),
             "per_cell": self._per_cell(design),
         }
-        summary = {"num_worse_nuisances": _num_worse(nuisances, design)}
+        summary = {
+            "num_worse_nuisances": _num_worse(nuisances, design, "is_worse"),
+            "num_worse_nuisances_for": THESE_CATEGORIES,
+            "num_worse_nuisances_other_categories": _num_worse(
+                nuisances, design, "is_worse_other_categories"
+            ),
+        }
         return ReportResult(self.name, tables, tuple(_findings(totals, nuisances, design)), summary)
 
     def _totals(self, design: Design) -> pd.DataFrame:
@@ -55,19 +80,38 @@ class AccuracyReport(Report):
         images = np.rint(design.num_images @ inside.T).astype(np.int64)
         correct = np.rint(design.num_correct @ inside.T).astype(np.int64)
         table = self._long(design, correct, images, pd.DataFrame({"kind": kinds}))
-        return table.drop(columns=["shrunken", "shrunken_low", "shrunken_high"])
+        found = [
+            self._over_categories(design, row, design.in_kind(kind))
+            for row in range(len(design.sets))
+            for kind in kinds
+        ]
+        shape = (len(design.sets), len(kinds), -1)
+        for end in ("low", "high"):
+            values = np.stack([getattr(estimate, end) for estimate in found]).reshape(shape)
+            table[f"{end}_other_categories"] = values.transpose(0, 2, 1).ravel()
+        return table.drop(columns=["shrunken", "shrunken_low", "shrunken_high", "shrunken_for"])
+
+    def _over_categories(self, design: Design, row: int, inside: np.ndarray) -> Estimate:
+        """Return the accuracy of each model on a set over whole categories."""
+        images = design.by_category(design.num_images[row] * inside)
+        correct = design.by_category(design.num_correct[row] * inside)
+        return clustered_share(correct.T, np.asarray(images)[:, None])
 
     def _per_nuisance(self, design: Design) -> pd.DataFrame:
         images = design.by_nuisance(design.num_images).astype(np.int64)
         correct = design.by_nuisance(design.num_correct).astype(np.int64)
         table = self._long(design, correct, images, design.nuisances, pools=design.nuisances["kind"])
         table = table.assign(**self._tests(design)).loc[table["kind"] != Kind.NEUTRAL].reset_index(drop=True)
-        for test in ("rest", "neutral"):
+        for test in ("rest", "neutral", "rest_other_categories"):
             table.loc[~table["is_ranked"], f"p_{test}"] = np.nan
             table[f"q_{test}"] = table.groupby(["set", "model"])[f"p_{test}"].transform(
                 lambda p: adjusted_p_values(p.to_numpy(dtype=np.float64))
             )
-        table["is_worse"] = (table["q_rest"] < self.false_discovery_rate) & (table["vs_rest"] < 0)
+        rate = self.false_discovery_rate
+        table["is_worse"] = (table["q_rest"] < rate) & (table["vs_rest"] < 0)
+        table["is_worse_for"] = THESE_CATEGORIES
+        elsewhere = (table["q_rest_other_categories"] < rate) & (table["vs_rest_by_category"] < 0)
+        table["is_worse_other_categories"] = elsewhere
         ranked = table["shrunken"].where(table["is_ranked"])
         table["rank_from_worst"] = ranked.groupby([table["set"], table["model"]]).rank(method="min")
         return table
@@ -75,13 +119,14 @@ class AccuracyReport(Report):
     def _tests(self, design: Design) -> dict[str, np.ndarray]:
         """Return the columns of the comparisons with the rest of the kind and with the neutral prompt."""
         size = (len(design.sets), len(design.evidence.models), len(design.nuisances))
-        found = {name: np.full(size, np.nan) for name in ("vs_rest", "p_rest", "vs_neutral", "p_neutral")}
+        found = {name: np.full(size, np.nan) for name in TESTS}
         for kind in [kind for kind in design.kinds if kind != Kind.NEUTRAL]:
             of_kind = (design.nuisances["kind"] == kind).to_numpy()
             for row in range(len(design.sets)):
                 with_rest, with_neutral = _compare(design, row, kind, of_kind)
-                found["vs_rest"][row][:, of_kind], found["p_rest"][row][:, of_kind] = with_rest
-                found["vs_neutral"][row][:, of_kind], found["p_neutral"][row][:, of_kind] = with_neutral
+                for name, (of_rest, number) in TESTS.items():
+                    compared = with_rest if of_rest else with_neutral
+                    found[name][row][:, of_kind] = getattr(compared, number)
         return {name: values.ravel() for name, values in found.items()}
 
     def _per_category(self, design: Design) -> pd.DataFrame:
@@ -138,10 +183,12 @@ class AccuracyReport(Report):
             "accuracy": accuracy,
             "wilson_low": low,
             "wilson_high": high,
+            "wilson_for": np.full(accuracy.shape, THESE_CATEGORIES, dtype=object),
             "detectable_difference": detectable_difference(accuracy, num_images.astype(np.float64)),
             "shrunken": np.stack([part[0] for part in shrunken]),
             "shrunken_low": np.stack([part[1] for part in shrunken]),
             "shrunken_high": np.stack([part[2] for part in shrunken]),
+            "shrunken_for": np.full(accuracy.shape, SHRUNKEN_FOR, dtype=object),
             "is_ranked": num_images >= self.min_images,
         }
         return table.assign(**{name: values.ravel() for name, values in numbers.items()})
@@ -158,8 +205,8 @@ def _shrink_in(pools: pd.Series, correct: np.ndarray, images: np.ndarray) -> np.
 
 def _compare(
     design: Design, row: int, kind: str, of_kind: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return difference and p-value "models nuisances" against the rest of the kind, and against neutral."""
+) -> tuple[StratifiedDifference, StratifiedDifference]:
+    """Return the comparison "models nuisances" with the rest of the kind, and with neutral."""
     inside = design.in_kind(kind)
     images = design.square(design.num_images[row], inside)[..., of_kind]
     correct = design.square(design.num_correct[row], inside)[..., of_kind]
@@ -168,41 +215,49 @@ def _compare(
     images_control = design.by_category(design.num_images[row] * control)[None, :, None]
     correct_control = design.by_category(design.num_correct[row] * control)[:, :, None]
     neutral = compare_in_strata(correct, images[None], correct_control, images_control)
-    return _pair(rest), _pair(neutral)
+    return rest, neutral
 
 
-def _pair(found: StratifiedDifference) -> tuple[np.ndarray, np.ndarray]:
-    return found.difference, found.p_value
-
-
-def _num_worse(nuisances: pd.DataFrame, design: Design) -> dict[str, int]:
+def _num_worse(nuisances: pd.DataFrame, design: Design, column: str) -> dict[str, int]:
     rows = nuisances[(nuisances["set"] == design.evidence.judged) & (nuisances["role"] == "target")]
-    return {str(model): int(of_model.sum()) for model, of_model in rows.groupby("model")["is_worse"]}
+    return {str(model): int(of_model.sum()) for model, of_model in rows.groupby("model")[column]}
 
 
-def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> list[str]:
-    found = []
+def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> Iterator[str]:
     judged = design.evidence.judged
     worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
     for model_name, of_model in worse.groupby("model", sort=False):
-        if of_model["is_ranked"].sum() < 2:
+        if (num_tested := int(of_model["p_rest"].notna().sum())) < 2:
             continue
-        named = of_model[of_model["is_worse"]].sort_values("shrunken")
-        words = ", ".join(named["nuisance"].head(4)) or "none"
-        found.append(
-            f"{model_name}: {len(named)} of {int(of_model['is_ranked'].sum())} nuisances are worse than the rest of "
-            f"their kind at a false discovery rate of 5%: {words}."
+        yield (
+            f"{model_name}: worse than the rest of their kind at a false discovery rate of 5% are, of {num_tested} "
+            f"nuisances, on {THESE_CATEGORIES} {_named(of_model, 'is_worse')}; for {OTHER_CATEGORIES} "
+            f"{_named(of_model, 'is_worse_other_categories')}."
         )
     rows = totals[(totals["kind"] == ALL) & (totals["role"] == "target")].set_index(["set", "model"])
     for model in design.evidence.of_role("target"):
         pool = rows.loc[(judged, model.name)]
-        text = f"{model.name}: {100 * pool['accuracy']:.1f}% of {pool['num_images']:,} images of the {judged}"
+        text = f"{model.name}: {_with_ends(pool)} of {pool['num_images']:,} images of the {judged}"
         if "accepted" in design.sets and rows.loc[("accepted", model.name), "num_images"]:
             hard = rows.loc[("accepted", model.name)]
-            text += (
-                f", {100 * hard['accuracy']:.1f}% [{100 * hard['wilson_low']:.1f}, {100 * hard['wilson_high']:.1f}] "
-                f"of {hard['num_images']:,} accepted hard ones; two models must differ there by "
-                f"{100 * hard['detectable_difference']:.0f} points to be told apart"
-            )
-        found.append(f"{text}.")
-    return found
+            text += f", {_with_ends(hard)} of {hard['num_images']:,} accepted hard ones"
+            if len(design.evidence.of_role("target")) == 1:
+                text += (
+                    f"; another model differs there from it if it is some {100 * hard['detectable_difference']:.0f} "
+                    "points away, were their mistakes independent and their accuracies equal"
+                )
+        yield f"{text}."
+
+
+def _named(nuisances: pd.DataFrame, column: str) -> str:
+    """Return `2 (glass, beach-s)`, the worst first."""
+    found = nuisances[nuisances[column]].sort_values("shrunken")
+    words = ", ".join(found["nuisance"].head(4))
+    return f"{len(found)} ({words}{', ...' if len(found) > 4 else ''})" if len(found) else "0"
+
+
+def _with_ends(row: pd.Series) -> str:
+    """Return `82.0% [79, 84] on these categories, [76, 87] on other categories`."""
+    here = f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] on {THESE_CATEGORIES}"
+    ends = f"[{100 * row['low_other_categories']:.0f}, {100 * row['high_other_categories']:.0f}]"
+    return f"{100 * row['accuracy']:.1f}% ({here}, {ends} on {OTHER_CATEGORIES})"

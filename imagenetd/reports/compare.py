@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.numerals import p_value
-from imagenetd.ranges import AnyCount, Draws, Seed
-from imagenetd.reports.design import ALL, Design, label_spaces, share
+from imagenetd.ranges import AnyCount
+from imagenetd.reports.design import ALL, Design, label_spaces
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
     CONSISTENCY_COLUMNS,
@@ -19,22 +18,15 @@ from imagenetd.reports.pairs import (
     pair_table,
 )
 from imagenetd.reports.report import Report
-from imagenetd.statistics.bootstrap import Estimate, interval_of, resampled_sums
-from imagenetd.statistics.paired import rank_bounds
+from imagenetd.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
+from imagenetd.statistics.paired import model_differences, rank_bounds
 from imagenetd.statistics.power import POWER_REACH
-
-MAX_CELL_WEIGHTS = 25_000_000
-"""Draws x cells: large pools get fewer draws over cells, where the error changes little from draw to draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport(Report):
-    """Exact McNemar tests, clustered bootstrap intervals, ranks with simultaneous intervals, error consistency."""
+    """Tests over categories and images, clustered intervals, ranks that hold together, error consistency."""
 
-    num_draws: Draws = 1000
-    """Resamples of the bootstrap."""
-    seed: Seed = 0
-    """Of the resamples."""
     min_images: AnyCount = 5
     """Sets and kinds with fewer images are not ranked."""
 
@@ -46,8 +38,14 @@ class ComparisonReport(Report):
         ranks = pd.DataFrame(self._ranks(design), columns=RANK_COLUMNS)
         pairs, consistency = self._pairs(design)
         tables = {"ranks": ranks, "pairs": pairs, "error_consistency": consistency}
-        different = int(pairs["is_different"].sum()) if len(pairs) else 0
-        summary = {"num_pairs": len(pairs), "num_different": different}
+        summary = {
+            "num_pairs": len(pairs),
+            "num_different": int(pairs["is_different"].sum()) if len(pairs) else 0,
+            "num_different_for": OTHER_CATEGORIES,
+            "num_different_these_categories": int(pairs["is_different_these_categories"].sum())
+            if len(pairs)
+            else 0,
+        }
         return ReportResult(self.name, tables, tuple(_findings(ranks, pairs, consistency, design)), summary)
 
     def _ranks(self, design: Design) -> Iterator[list[Any]]:
@@ -60,15 +58,10 @@ class ComparisonReport(Report):
                 images = design.by_category(design.num_images[row] * inside)
                 if images.sum() < self.min_images:
                     continue
-                correct = design.by_category(design.num_correct[row] * inside)[targets]
-                drawn = self._drawn(np.vstack([images, correct]).T)
-                found = _interval(correct, images, drawn)
+                used = images > 0
+                correct = design.by_category(design.num_correct[row] * inside)[targets][:, used].T
                 for space, members in _by_space([models[index] for index in targets]):
-                    yield from _ranked(name, kind, space, members, found, images, drawn)
-
-    def _drawn(self, sums: np.ndarray, num_draws: int | None = None) -> np.ndarray:
-        used = sums[sums[:, 0] > 0]
-        return resampled_sums(used, num_draws=num_draws or self.num_draws, seed=self.seed)
+                    yield from _ranked(name, kind, space, members, correct, images[used])
 
     def _pairs(self, design: Design) -> tuple[pd.DataFrame, pd.DataFrame]:
         models = design.evidence.models
@@ -79,25 +72,32 @@ class ComparisonReport(Report):
             counts = PairCounts.of(design, row)
             if len(counts.images) == 0 or len(models) < 2:
                 continue
-            flat = np.hstack([counts.images[:, None], counts.both.reshape(len(counts.both), -1)])
-            drawn = self._drawn(flat)
-            consistency.append(consistency_table(models, counts, drawn).assign(set=name))
+            consistency.append(consistency_table(models, counts).assign(set=name))
             first, second = np.triu_indices(len(models), 1)
             is_fair = is_target[first] & is_target[second] & (spaces[first] == spaces[second])
             if is_fair.any():
-                cells = np.vstack([design.num_images[row], design.num_correct[row]]).T[~design.is_control]
-                num_draws = max(100, min(self.num_draws, MAX_CELL_WEIGHTS // len(cells)))
-                by_cell = self._drawn(cells.astype(np.float64), num_draws)
-                found = pair_table(models, counts, (drawn, by_cell), first[is_fair], second[is_fair])
+                inside = ~design.is_control & (design.num_images[row] > 0)
+                images = design.num_images[row][inside].astype(np.float64)
+                cells = (images, design.num_correct[row][:, inside].T.astype(np.float64))
+                found = pair_table(models, counts, cells, first[is_fair], second[is_fair])
                 pairs.append(found.assign(set=name, label_space=spaces[first[is_fair]]))
-        return _joined(pairs, PAIR_COLUMNS), _joined(consistency, CONSISTENCY_COLUMNS).dropna(
-            subset=["kappa"], ignore_index=True
-        )
+        return _joined(pairs, PAIR_COLUMNS), _joined(consistency, CONSISTENCY_COLUMNS)
 
 
 RANK_COLUMNS = [
-    *("set", "kind", "label_space", "model", "family", "num_images", "accuracy", "low", "high"),
-    *("rank", "rank_low", "rank_high", "detectable_difference"),
+    *(
+        "set",
+        "kind",
+        "label_space",
+        "model",
+        "family",
+        "num_images",
+        "num_categories",
+        "accuracy",
+        "low",
+        "high",
+    ),
+    *("rank", "rank_low", "rank_high", "detectable_difference", "interval_for"),
 ]
 
 
@@ -107,33 +107,36 @@ def _by_space(models: list[ModelEvidence]) -> Iterator[tuple[str, list[tuple[int
         yield space, [(row, model) for row, model in enumerate(models) if spaces[row] == space]
 
 
-def _interval(correct: np.ndarray, images: np.ndarray, drawn: np.ndarray) -> Estimate:
-    value = correct.sum(axis=1) / images.sum()
-    return interval_of(
-        value, share(drawn[:, 1:], drawn[:, :1]), num_clusters=int((images > 0).sum()), bounds=(0.0, 1.0)
-    )
-
-
 def _ranked(
     set_: str,
     kind: str,
     space: str,
     members: list[tuple[int, ModelEvidence]],
-    found: Estimate,
+    correct: np.ndarray,
     images: np.ndarray,
-    drawn: np.ndarray,
 ) -> Iterator[list[Any]]:
-    rows = [row for row, _ in members]
-    value = found.value[rows]
-    shares = share(drawn[:, 1:], drawn[:, :1])[:, rows]
-    low, high = rank_bounds(value, shares, num_clusters=int((images > 0).sum()))
-    rank = (-value).argsort(kind="stable").argsort(kind="stable") + 1
+    """Yield the rows of one label space; `correct` is "categories targets"."""
+    right = correct[:, [row for row, _ in members]].astype(np.float64)
+    found = clustered_share(right, images[:, None])
+    low, high = rank_bounds(right, images)
+    rank = (-found.value).argsort(kind="stable").argsort(kind="stable") + 1
+    errors = (
+        model_differences(right, images).error if len(images) > 1 else np.full((len(members),) * 2, np.nan)
+    )
     for place in np.argsort(rank).tolist():
-        row, model = members[place]
-        gaps = np.delete(shares, place, axis=1) - shares[:, [place]]
-        detectable = POWER_REACH * gaps.std(axis=0, ddof=1).max() if gaps.shape[1] else np.nan
-        numbers = [found.value[row], found.low[row], found.high[row], rank[place], low[place], high[place]]
-        yield [set_, kind, space, model.name, model.family, int(images.sum()), *numbers, detectable]
+        model = members[place][1]
+        others = np.delete(errors[place], place)
+        detectable = min(1.0, POWER_REACH * float(others.max())) if len(others) else np.nan
+        numbers = [
+            found.value[place],
+            found.low[place],
+            found.high[place],
+            rank[place],
+            low[place],
+            high[place],
+        ]
+        about = [set_, kind, space, model.name, model.family, int(images.sum()), len(images)]
+        yield [*about, *numbers, detectable, OTHER_CATEGORIES]
 
 
 def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
@@ -150,18 +153,27 @@ def _findings(
     elif of_set.empty:
         yield "No two targets share a label space: no model is compared with another."
     else:
-        told = int(of_set["is_different"].sum())
-        widest = of_set.loc[of_set["difference"].abs().idxmax()]
-        yield (
-            f"{told} of {len(of_set)} pairs of targets are told apart on {shown} (exact McNemar, false discovery rate "
-            f"5%); the widest: {widest['model_a']} - {widest['model_b']} = {100 * widest['difference']:+.1f} points "
-            f"[{100 * widest['low_by_category']:.1f}, {100 * widest['high_by_category']:.1f}], "
-            f"{p_value(widest['mcnemar_p'])}."
-        )
-    alike = consistency[consistency["set"] == design.evidence.judged]
+        yield _told_apart(of_set, shown)
+    alike = consistency[(consistency["set"] == design.evidence.judged) & consistency["kappa"].notna()]
     if len(alike):
         top = alike.loc[alike["kappa"].idxmax()]
         yield (
-            f"Most alike in their mistakes: {top['model_a']} and {top['model_b']}, kappa {top['kappa']:.2f} "
-            f"[{top['kappa_low']:.2f}, {top['kappa_high']:.2f}]."
+            f"Most alike in their mistakes of {len(alike)} pairs: {top['model_a']} and {top['model_b']}, kappa "
+            f"{top['kappa']:.2f} [{top['kappa_low_simultaneous']:.2f}, {top['kappa_high_simultaneous']:.2f}] "
+            f"(95% for all pairs at once, {OTHER_CATEGORIES}; n = {top['num_images']:,})."
         )
+
+
+def _told_apart(pairs: pd.DataFrame, shown: str) -> str:
+    """Say how many pairs differ, for other categories and on these, and how far the widest are apart."""
+    widest = pairs.loc[pairs["difference"].abs().idxmax()]
+    num_here = int(pairs["is_different_these_categories"].sum())
+    name = "the pair" if len(pairs) == 1 else "the widest, 95% for all pairs at once"
+    ends = f"[{100 * widest['low_simultaneous']:.1f}, {100 * widest['high_simultaneous']:.1f}]"
+    return (
+        f"{int(pairs['is_different'].sum())} of {len(pairs)} pairs of targets are told apart on {shown} for "
+        f"{OTHER_CATEGORIES} (t over categories, false discovery rate 5%), {num_here} on {THESE_CATEGORIES} (exact "
+        f"McNemar); {name}: {widest['model_a']} - {widest['model_b']} = {100 * widest['difference']:+.1f} points "
+        f"{ends} for {OTHER_CATEGORIES}, n = {widest['num_images']:,}; {100 * widest['detectable_difference']:.0f} "
+        "points would be found."
+    )

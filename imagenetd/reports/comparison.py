@@ -11,6 +11,7 @@ from rich.text import Text
 
 from imagenetd.console import cell
 from imagenetd.reports.terminal import interval_cell, percent
+from imagenetd.statistics.intervals import THESE_CATEGORIES, subset_difference
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
@@ -26,9 +27,10 @@ def comparison_table(
 
     Columns: `job`, `name`, `overrides`, `surrogates` (names), `num_surrogates`, `min_failures`, `target`, `relation`
     (what it is to these surrogates), `regime`, `chance`, `num_pool`, `num_mined`, `num_accepted`, for each set
-    `<set>_accuracy` with counts and Wilson interval, and `drop`: pool minus mined, or, where images were accepted, pool
-    passing the same gate minus accepted. A number that a job does not have is NaN. Images mined by other surrogates are
-    other images: rows of different `surrogates` are different tests.
+    `<set>_accuracy` with counts and Wilson interval, and `drop` with its ends: pool minus mined, or, where images were
+    accepted, pool passing the same gate minus accepted. All intervals stand for `interval_for`. A number that a job
+    does not have is NaN. Images mined by other surrogates are other images: rows of different `surrogates` are
+    different tests.
 
     Args:
         summaries: Content of each job's `summary.json`.
@@ -50,6 +52,10 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     view = Table(
         title="\ncomparison of the jobs: accuracy of each target", title_justify="left", title_style="bold"
     )
+    view.caption = (
+        f"% [95% interval] images; intervals are for {THESE_CATEGORIES} (other seeds); dim: few images"
+    )
+    view.caption_justify = "left"
     view.box, view.show_edge, view.padding = box.SIMPLE_HEAD, False, (0, 1, 0, 0)
     view.add_column("job", justify="right")
     view.add_column("overrides", overflow="fold")
@@ -67,7 +73,7 @@ def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
             ),
             f"{row['min_failures']}/{row['num_surrogates']}",
             *(_cell(row, name, min_images) for name in sets),
-            percent(row["drop"]),
+            _drop_text(row, min_images),
         )
     return view
 
@@ -98,7 +104,7 @@ def _row(job: int, summary: Mapping[str, Any], overrides: Sequence[str], target:
     for name in SETS:
         numbers = accuracies.get(name) or {}
         row |= {f"{name}_{number}": _number(numbers.get(number)) for number in NUMBERS}
-    return {**row, "drop": _drop(row)}
+    return row | _drop(row)
 
 
 def _number(value: int | float | None) -> int | float:
@@ -106,11 +112,27 @@ def _number(value: int | float | None) -> int | float:
     return math.nan if value is None else value
 
 
-def _drop(row: Mapping[str, Any]) -> float:
-    if math.isnan(row["accepted_accuracy"]):
-        return row["pool_accuracy"] - row["mined_accuracy"]
-    is_known = not math.isnan(row["pool_accepted_accuracy"])
-    return row["pool_accepted_accuracy" if is_known else "pool_accuracy"] - row["accepted_accuracy"]
+def _drop(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the drop from a set to its own subset with its ends and the number of images it rests on."""
+    end = "mined" if math.isnan(row["accepted_accuracy"]) else "accepted"
+    is_judged = end == "accepted" and not math.isnan(row["pool_accepted_accuracy"])
+    start = "pool_accepted" if is_judged else "pool"
+    counts = [row[f"{name}_{what}"] for name in (start, end) for what in ("num_correct", "num_images")]
+    known = not any(math.isnan(count) for count in counts)
+    found = subset_difference(*(float(count) if known else 0.0 for count in counts))
+    return {
+        **{"drop": row[f"{start}_accuracy"] - row[f"{end}_accuracy"]},
+        **{"drop_low": float(found.low), "drop_high": float(found.high)},
+        **{"drop_num_images": row[f"{end}_num_images"], "interval_for": THESE_CATEGORIES},
+    }
+
+
+def _drop_text(row: Mapping[str, Any], min_images: int) -> Text:
+    if math.isnan(row["drop"]):
+        return Text("-", style="dim")
+    ends = f"[{100 * row['drop_low']:.0f},{100 * row['drop_high']:.0f}]"
+    style = "dim" if row["drop_num_images"] < min_images else ""
+    return Text(f"{percent(row['drop'])}\n{ends}", style=style)
 
 
 def _cell(row: Mapping[str, Any], name: str, min_images: int) -> Text:

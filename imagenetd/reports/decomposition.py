@@ -7,14 +7,22 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import Draws, Seed
 from imagenetd.records import Kind
 from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.bootstrap import Estimate, interval_of, resampled_sums
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import (
+    OTHER_CATEGORIES,
+    OTHER_SEEDS,
+    THESE_CATEGORIES,
+    Estimate,
+    clustered_difference,
+    clustered_share,
+    clustered_subset_difference,
+    wilson_interval,
+    zero_events_bound,
+)
 
 STEPS = ("real", "neutral", "nuisance", "mined", "accepted")
 """Arms of the chain; arrows join neighbours that have images."""
@@ -34,11 +42,6 @@ MEANINGS = {
 @dataclass(frozen=True, slots=True)
 class DecompositionReport(Report):
     """The drop of every target, arrow by arrow, with intervals that are paired by category."""
-
-    num_draws: Draws = 1000
-    """Resamples of the bootstrap over categories."""
-    seed: Seed = 0
-    """Of the resamples."""
 
     name: ClassVar[str] = "decomposition"
 
@@ -68,40 +71,42 @@ class DecompositionReport(Report):
         if start.name == "real":  # the same categories on both sides
             used = (start.images > 0) & (end.images > 0)
         first, second = _restricted(start, used), _restricted(end, used)
-        found = self._difference(first, second)
+        is_subset = (start.name, end.name) in SUBSETS
+        found = _change(first, second, is_subset=is_subset)
         mix = _another_mix(first, second)
         meaning = MEANINGS.get((start.name, end.name), "")
         counts = [int(first.images.sum()), int(second.images.sum()), int(used.sum())]
-        change = float(found.value)
+        change = second.accuracy - first.accuracy
+        taken = (
+            _taken_out(*counts[:2]) if is_subset and end.name == "accepted" and start.name == "mined" else ""
+        )
         return [
             *(model, start.name, end.name, meaning, first.accuracy, second.accuracy),
-            *(change, float(found.low), float(found.high), mix, change - mix, *counts),
+            *(
+                change,
+                float(found.low),
+                float(found.high),
+                mix,
+                change - mix,
+                *counts,
+                taken,
+                OTHER_CATEGORIES,
+            ),
         ]
 
-    def _by_seed(self, design: Design, index: int, start: Arm, end: Arm) -> list[float]:
-        """Return the ends of the interval that draws pairs, and their number; NaN for arrows without pairs.
+    def _by_seed(self, design: Design, index: int, start: Arm, end: Arm) -> list[object]:
+        """Return the ends of the interval over pairs, and their number; NaN for arrows without pairs.
 
         A pair is what the neutral and the nuisance prompts of one category made with one seed index: with
         `prompts.paired_noise` from the same noise.
         """
         if (start.name, end.name) not in PAIRED:
-            return [np.nan, np.nan, np.nan]
+            return [np.nan, np.nan, np.nan, ""]
         sums = pair_sums_by_seed(design, index, "pool_accepted" if start.name in JUDGED_STEPS else "pool")
         if not len(sums):
-            return [np.nan, np.nan, 0]
-        drawn = resampled_sums(sums, num_draws=self.num_draws, seed=self.seed)
-        moved = share(drawn[:, 3], drawn[:, 2]) - share(drawn[:, 1], drawn[:, 0])
-        total = sums.sum(axis=0)
-        value = np.asarray(total[3] / total[2] - total[1] / total[0])
-        found = interval_of(value, moved, num_clusters=len(sums), bounds=(-1.0, 1.0))
-        return [float(found.low), float(found.high), len(sums)]
-
-    def _difference(self, start: Arm, end: Arm) -> Estimate:
-        sums = np.stack([start.images, start.correct, end.images, end.correct], axis=1)
-        drawn = resampled_sums(sums, num_draws=self.num_draws, seed=self.seed)
-        moved = share(drawn[:, 3], drawn[:, 2]) - share(drawn[:, 1], drawn[:, 0])
-        value = np.array(end.accuracy - start.accuracy)
-        return interval_of(value, moved, num_clusters=len(sums), bounds=(-1.0, 1.0))
+            return [np.nan, np.nan, 0, ""]
+        found = clustered_difference(sums[:, 3], sums[:, 2], sums[:, 1], sums[:, 0])
+        return [float(found.low), float(found.high), len(sums), f"{THESE_CATEGORIES}, {OTHER_SEEDS}"]
 
     def _drops(self, design: Design, index: int) -> Iterator[dict[str, object]]:
         """Yield the drop from real photographs of the same categories to every set and kind."""
@@ -114,7 +119,7 @@ class DecompositionReport(Report):
                 used = (arm.images > 0) & (real.images > 0)
                 if used.any():
                     start, end = _restricted(real, used), _restricted(arm, used)
-                    found, matched = self._difference(start, end), self._difference(_matched(start, end), end)
+                    found, matched = _change(start, end), _change(_matched(start, end), end)
                     yield {
                         **{"model": design.evidence.models[index].name, "set": set_, "kind": kind},
                         **{"num_real": int(start.images.sum()), "num_images": int(end.images.sum())},
@@ -124,19 +129,39 @@ class DecompositionReport(Report):
                         "drop_same_mix": -float(matched.value),
                         "drop_same_mix_low": -float(matched.high),
                         "drop_same_mix_high": -float(matched.low),
+                        "interval_for": OTHER_CATEGORIES,
                     }
 
 
 ARROW_COLUMNS = [
     *("model", "start", "end", "meaning", "start_accuracy", "end_accuracy", "change", "low", "high"),
-    *("by_category_mix", "within_categories", "num_start", "num_end", "num_categories"),
-    *("low_by_seed", "high_by_seed", "num_pairs"),
+    *("by_category_mix", "within_categories", "num_start", "num_end", "num_categories", "taken_out"),
+    *("interval_for", "low_by_seed", "high_by_seed", "num_pairs", "by_seed_for"),
 ]
+SUBSETS = {("nuisance", "mined"), ("mined", "accepted"), ("nuisance_judged", "accepted")}
+"""Arrows to a part of the same images."""
 PAIRED = {("neutral", "nuisance"), ("neutral_judged", "nuisance_judged")}
 
 
 def _restricted(arm: Arm, used: np.ndarray) -> Arm:
     return Arm(arm.name, arm.images[used], arm.correct[used])
+
+
+def _change(start: Arm, end: Arm, *, is_subset: bool = False) -> Estimate:
+    """Return the accuracy at the end minus that at the start, over whole categories, paired by category."""
+    if not is_subset:
+        return clustered_difference(end.correct, end.images, start.correct, start.images)
+    found = clustered_subset_difference(start.correct, start.images, end.correct, end.images)
+    return Estimate.of(-found.value, found.error, -found.high, -found.low)
+
+
+def _taken_out(num_start: int, num_end: int) -> str:
+    """Return how many images were taken out, with what that leaves possible: `0 of 122 (at most 3.0%)`."""
+    number = num_start - num_end
+    if number == 0:
+        return f"no image was taken out of {num_start:,} (at most {100 * float(zero_events_bound(num_start)):.1f}%)"
+    low, high = wilson_interval(number, num_start)
+    return f"{number:,} of {num_start:,} taken out ({100 * float(low):.1f} to {100 * float(high):.1f}%)"
 
 
 def _matched(start: Arm, end: Arm) -> Arm:
@@ -157,26 +182,30 @@ def _another_mix(start: Arm, end: Arm) -> float:
 def _arm_row(model: str, arm: Arm) -> dict[str, object]:
     correct, images = np.array([round(arm.correct.sum())]), np.array([round(arm.images.sum())])
     low, high = wilson_interval(correct, images)
+    other = clustered_share(arm.correct, arm.images)
     return {
         **{"model": model, "arm": arm.name, "num_images": int(images[0]), "num_correct": int(correct[0])},
         **{"accuracy": arm.accuracy, "wilson_low": float(low[0]), "wilson_high": float(high[0])},
+        **{"wilson_for": THESE_CATEGORIES, "num_categories": int((arm.images > 0).sum())},
+        **{"low_other_categories": float(other.low), "high_other_categories": float(other.high)},
     }
 
 
-def _summary(arrows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    return {
-        str(model): {
-            f"{start} -> {end}": float(change)
-            for start, end, change in zip(rows["start"], rows["end"], rows["change"], strict=True)
-        }
-        for model, rows in arrows.groupby("model", sort=False)
-    }
+def _summary(arrows: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Return the change of each arrow, and its ends for other categories."""
+    found: dict[str, dict[str, object]] = {}
+    for row in arrows.to_dict("records"):
+        of_model = found.setdefault(str(row["model"]), {})
+        name = f"{row['start']} -> {row['end']}"
+        of_model[name] = float(row["change"])
+        of_model[f"{name}, low and high for {OTHER_CATEGORIES}"] = [float(row["low"]), float(row["high"])]
+    return found
 
 
 def _findings(arrows: pd.DataFrame, evidence: Evidence, *, has_drop: bool) -> Iterator[str]:
     for model, rows in arrows.groupby("model", sort=False):
         chain = rows[rows["end"].isin(STEPS) & rows["start"].isin(STEPS)]
-        yield f"{model}, points lost or won: " + "; ".join(_arrow_text(chain)) + "."
+        yield f"{model}, points lost or won for {OTHER_CATEGORIES}: " + "; ".join(_arrow_text(chain)) + "."
     missing: Sequence[str] = [
         *([] if has_drop else ["real photographs (report.baseline=RUN_DIR)"]),
         *(
@@ -191,5 +220,9 @@ def _findings(arrows: pd.DataFrame, evidence: Evidence, *, has_drop: bool) -> It
 
 def _arrow_text(rows: pd.DataFrame) -> Iterator[str]:
     for row in rows.to_dict("records"):
-        ends = f"[{100 * row['low']:+.0f}, {100 * row['high']:+.0f}]"
-        yield f"{row['start']} to {row['end']} {100 * row['change']:+.1f} {ends}"
+        ends = f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+        note = f" ({row['taken_out']})" if row["taken_out"] else ""
+        yield (
+            f"{row['start']} to {row['end']} {100 * row['change']:+.1f} {ends} ({row['num_start']:,} and "
+            f"{row['num_end']:,} images){note}"
+        )

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from imagenetd.reports.html_table_figures import Figure
+from imagenetd.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, subset_difference
 
 
 def comparison_figures(table: pd.DataFrame) -> list[Figure]:
@@ -17,15 +18,32 @@ def comparison_figures(table: pd.DataFrame) -> list[Figure]:
 
 
 def comparison_findings(table: pd.DataFrame) -> list[str]:
-    """Return what the table says in words: the largest and the smallest drop of each target."""
+    """Return what the table says in words: the largest and the smallest drop of each target.
+
+    The data chose these runs, so their intervals hold for all runs of the target at once.
+    """
     found = []
     for target, rows in table.dropna(subset=["drop"]).groupby("target", sort=False):
         most, least = rows.loc[rows["drop"].idxmax()], rows.loc[rows["drop"].idxmin()]
-        text = f"{target} loses {100 * most['drop']:.1f} points with {int(most['num_surrogates'])} surrogates"
+        level = simultaneous_confidence(len(rows))
+        text = f"{target} loses {_drop(most, level)}"
         if most["job"] != least["job"]:
-            text += f", {100 * least['drop']:.1f} with {int(least['num_surrogates'])}"
-        found.append(f"{text}.")
+            text += f", {_drop(least, level)} (95% for all {len(rows)} runs at once)"
+        found.append(f"{text}; intervals are for {THESE_CATEGORIES}.")
     return found
+
+
+def _drop(row: pd.Series, level: float) -> str:
+    """Return `70.5 points [63, 76] with 4 surrogates (122 hard images)`."""
+    end = "accepted" if not math.isnan(row["accepted_accuracy"]) else "mined"
+    is_judged = end == "accepted" and not math.isnan(row["pool_accepted_accuracy"])
+    start = "pool_accepted" if is_judged else "pool"
+    counts = (float(row[f"{name}_{what}"]) for name in (start, end) for what in ("num_correct", "num_images"))
+    ends = subset_difference(*counts, confidence=level)
+    return (
+        f"{100 * row['drop']:.1f} points [{100 * float(ends.low):.0f}, {100 * float(ends.high):.0f}] with "
+        f"{int(row['num_surrogates'])} surrogates ({int(row[f'{end}_num_images']):,} hard images)"
+    )
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +87,8 @@ def _on_the_line(rows: Sequence[dict[str, Any]]) -> Figure | None:
         "id": "line",
         "type": "scatter",
         "title": "Accuracy on the line",
-        "caption": "Each point is a run: accuracy on all images (across), on its hard ones (up), 95% intervals.",
+        "caption": "Each point is a run: accuracy on all images (across), on its hard ones (up), 95% intervals "
+        f"for {THESE_CATEGORIES}.",
         "x": "accuracy on all images, %",
         "y": "accuracy on hard images, %",
         "series": series,
@@ -94,7 +113,8 @@ def _by_surrogates(rows: Sequence[dict[str, Any]]) -> Figure | None:
         "id": "surrogates",
         "type": "lines",
         "title": "How many surrogates choose",
-        "caption": "Accuracy of each target on the hard images of each run. Bands: 95% Wilson; the runs share images.",
+        "caption": "Accuracy of each target on the hard images of each run. Bands: 95% Wilson, for "
+        f"{THESE_CATEGORIES}; the runs share images.",
         "x": "surrogates",
         "y": "accuracy on hard images, %",
         "series": series,
@@ -106,7 +126,7 @@ def _forest(rows: Sequence[dict[str, Any]]) -> Figure:
         "id": "runs",
         "type": "forest",
         "title": "Every run",
-        "caption": "Accuracy with 95% Wilson interval on all images and on the hard ones.",
+        "caption": f"Accuracy with 95% Wilson interval, for {THESE_CATEGORIES}, on all images and on the hard ones.",
         "x": "accuracy, %",
         "marks": ["all images", "hard images"],
         "min_images": 5,

@@ -9,7 +9,7 @@ import pandas as pd
 from imagenetd.records import Kind
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.html_table_figures import Figure, by_surrogates, decomposition
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
 
 MAX_HEAT_COLUMNS = 48
 """Nuisances in the heat map; of more, those with most hard images."""
@@ -102,7 +102,8 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Figure | None:
         "id": "line",
         "type": "scatter",
         "title": "Accuracy on the line",
-        "caption": "Every model on all images (across) and on the hard ones (up), with 95% intervals. On the dashed "
+        "caption": "Every model on all images (across) and on the hard ones (up), with 95% Wilson intervals for "
+        f"{THESE_CATEGORIES}. On the dashed "
         "line nothing is lost. Surrogates lie at the bottom because they chose the images.",
         "x": f"accuracy on {evidence.judged.replace('_', ' ')}, %",
         "y": f"accuracy on {name} images, %",
@@ -165,7 +166,8 @@ def forest(evidence: Evidence, *, min_images: int) -> Figure | None:
         "id": "nuisances",
         "type": "forest",
         "title": "By nuisance",
-        "caption": f"Accuracy with 95% Wilson interval. Hollow: fewer than {min_images} images, too few to tell.",
+        "caption": f"Accuracy with 95% Wilson interval for {THESE_CATEGORIES}, each row by itself: the lowest of many "
+        f"rows is lower than its truth. Hollow: fewer than {min_images} images, too few to tell.",
         "x": "accuracy, %",
         "marks": [evidence.judged.replace("_", " "), name],
         "min_images": min_images,
@@ -193,7 +195,8 @@ def by_failures(evidence: Evidence, *, min_images: int) -> Figure | None:
         "type": "lines",
         "title": "How many surrogates must fail",
         "caption": f"k of {len(surrogates)}: accuracy on images that at least k surrogates get wrong; at 0 it is the "
-        f"whole pool. This run asks for {evidence.min_failures}. Bands: 95% Wilson; points of one line share images.",
+        f"whole pool. This run asks for {evidence.min_failures}. Bands: 95% Wilson, for "
+        f"{THESE_CATEGORIES}; points of one line share images.",
         "x": "surrogates that must fail, at least",
         "y": "accuracy, %",
         "series": series,
@@ -237,7 +240,8 @@ def heat_map(evidence: Evidence, *, min_images: int) -> Figure | None:
         "id": "heat",
         "type": "heat",
         "title": "Category by nuisance",
-        "caption": "All images of the pool; few to a cell, so look for rows and columns, not for single cells. A "
+        "caption": f"All images of the pool: exact shares of {THESE_IMAGES}, without intervals; few to a cell, so look "
+        "for rows and columns, not for single cells. A "
         "click on a cell filters the gallery.",
         "rows": categories,
         "columns": [{"kind": kind, "label": nuisance} for kind, nuisance in columns],

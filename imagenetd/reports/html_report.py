@@ -13,6 +13,7 @@ from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.gallery import cards
 from imagenetd.reports.html_figures import run_figures
 from imagenetd.reports.html_page import Page, render_page, table_values
+from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
 
 MAX_TILES = 3
 """Targets whose accuracy stands at the top of the page; the figures and tables have all."""
@@ -112,12 +113,16 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             if numbers.get("accuracy") is not None:
                 low, high = 100 * numbers["wilson_low"], 100 * numbers["wilson_high"]
                 text = f"{100 * numbers['accuracy']:.1f}%"
-                found.append((f"{target}, {label}", text, f"accuracy [{low:.0f}, {high:.0f}]"))
+                note = f"accuracy [{low:.0f}, {high:.0f}] of {numbers['num_images']:,}, {THESE_CATEGORIES}"
+                found.append((f"{target}, {label}", text, note))
     return found
 
 
 def _share(part: int, whole: int, of: str) -> str:
-    return f"{100 * part / whole:.1f}% {of}" if whole else f"none {of}"
+    if not whole:
+        return f"none {of}"
+    low, high = (100 * float(end) for end in wilson_interval(part, whole))
+    return f"{100 * part / whole:.1f}% [{low:.0f}, {high:.0f}] {of}, {THESE_CATEGORIES}"
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, str]:

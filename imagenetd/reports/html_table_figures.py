@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from imagenetd.statistics.intervals import OTHER_CATEGORIES
+
 Figure = dict[str, Any]
 """id, type (`scatter`, `forest`, `lines`, `steps`, `heat`), title, caption, and what the type needs."""
 
@@ -37,7 +39,8 @@ def by_surrogates(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
         "type": "lines",
         "title": "How many surrogates choose",
         "caption": "All subsets of the surrogates, all of each subset must fail: mean accuracy of the targets, as in "
-        "the paper's ablation. Bands: 95% bootstrap over categories. n: mean size of the sets.",
+        "the paper's ablation. Bands: 95% for "
+        f"{OTHER_CATEGORIES}. n: mean size of the sets.",
         "x": "surrogates that must all fail",
         "y": "accuracy, %",
         "series": series,
@@ -71,7 +74,8 @@ def decomposition(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
         "id": "decomposition",
         "type": "steps",
         "title": "Where the drop comes from",
-        "caption": "Each bar is one step; the number is its change in points with a 95% interval paired by category.",
+        "caption": "Each bar is one step; the number is its change in points with a 95% interval for "
+        f"{OTHER_CATEGORIES}, paired by category. n: images at the end of the step.",
         "x": "accuracy, %",
         "panels": panels,
     }

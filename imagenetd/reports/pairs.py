@@ -5,32 +5,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr, stdtrit
 
-from imagenetd.reports.design import Design, share
+from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.bootstrap import interval_of
-from imagenetd.statistics.paired import error_consistency, mcnemar_p_value, pair_sums
+from imagenetd.statistics.intervals import (
+    OTHER_CATEGORIES,
+    clustered_difference,
+    simultaneous_confidence,
+)
+from imagenetd.statistics.paired import (
+    MIN_MISTAKES,
+    kappa_interval,
+    mcnemar_p_value,
+    model_differences,
+    pair_sums,
+)
 from imagenetd.statistics.power import POWER_REACH
 from imagenetd.statistics.strata import adjusted_p_values
 
+LEVEL = 0.05
+"""Accepted rate of false discoveries among the pairs that are told apart."""
 PAIR_COLUMNS = [
-    *(
-        "set",
-        "label_space",
-        "model_a",
-        "model_b",
-        "num_images",
-        "both_right",
-        "only_a",
-        "only_b",
-        "both_wrong",
-    ),
-    *("difference", "low_by_category", "high_by_category", "low_by_cell", "high_by_cell"),
-    *("detectable_difference", "mcnemar_p", "mcnemar_q", "is_different"),
+    *("set", "label_space", "model_a", "model_b", "num_images", "num_categories"),
+    *("both_right", "only_a", "only_b", "both_wrong"),
+    *("difference", "low_by_category", "high_by_category", "low_simultaneous", "high_simultaneous"),
+    *("by_category_for", "low_by_cell", "high_by_cell", "by_cell_for", "detectable_difference"),
+    *("mcnemar_p", "mcnemar_q", "is_different_these_categories"),
+    *("p_other_categories", "q_other_categories", "is_different"),
 ]
 CONSISTENCY_COLUMNS = [
-    *("set", "model_a", "role_a", "family_a", "model_b", "role_b", "family_b", "num_images"),
+    *(
+        "set",
+        "model_a",
+        "role_a",
+        "family_a",
+        "model_b",
+        "role_b",
+        "family_b",
+        "num_images",
+        "num_categories",
+    ),
     *("agreement", "expected_agreement", "kappa", "kappa_low", "kappa_high"),
+    *("kappa_low_simultaneous", "kappa_high_simultaneous", "kappa_for", "note"),
 ]
 
 
@@ -57,62 +74,83 @@ class PairCounts:
 def pair_table(
     models: Sequence[ModelEvidence],
     counts: PairCounts,
-    drawn: tuple[np.ndarray, np.ndarray],
+    cells: tuple[np.ndarray, np.ndarray],
     first: np.ndarray,
     second: np.ndarray,
 ) -> pd.DataFrame:
-    """Return one row for each pair of one set; `drawn` are the resamples over categories and over cells."""
-    size, total, images = len(models), counts.both.sum(axis=0), counts.images.sum()
-    alone = np.diag(total)
-    both, only_a = total[first, second], alone[first] - total[first, second]
-    only_b = alone[second] - both
-    value = (only_a - only_b) / images
-    by_category, by_cell = drawn
-    diagonal = 1 + np.arange(size) * (size + 1)
-    gap = share(by_category[:, diagonal[first]] - by_category[:, diagonal[second]], by_category[:, :1])
-    found = interval_of(value, gap, num_clusters=len(counts.images), bounds=(-1.0, 1.0))
-    gap = share(by_cell[:, 1 + first] - by_cell[:, 1 + second], by_cell[:, :1])
-    cells = interval_of(value, gap, num_clusters=int(images), bounds=(-1.0, 1.0))
-    p_value = mcnemar_p_value(np.rint(only_a).astype(np.int64), np.rint(only_b).astype(np.int64))
-    q_value = adjusted_p_values(p_value)
+    """Return one row for each pair of one set; `cells` are images, "cells", and right answers, "cells models".
+
+    Two models are told apart (`is_different`) where the test over categories and the interval over categories both
+    say so. `is_different_these_categories` is McNemar's answer, which treats images as independent.
+    """
+    size, images, level = len(models), counts.images.sum(), simultaneous_confidence(len(first))
+    alone = counts.both[:, np.arange(size), np.arange(size)]
+    both = counts.both[:, first, second]
+    only_a, only_b = alone[:, first] - both, alone[:, second] - both
+    whole = counts.images[:, None]
+    found = clustered_difference(only_a, whole, only_b, whole)
+    together = clustered_difference(only_a, whole, only_b, whole, confidence=level)
+    gap = cells[1][:, first], cells[1][:, second]
+    by_cell = model_differences(cells[1], cells[0])
+    reach = stdtrit(by_cell.degrees_of_freedom, 0.975) * by_cell.error[first, second]
+    value = np.asarray((gap[0] - gap[1]).sum(axis=0) / images)
+    p_category = _p_of_categories(alone, counts.images)[first, second]
+    totals = {"both_right": both, "only_a": only_a, "only_b": only_b}
+    counted = {name: np.rint(part.sum(axis=0)).astype(np.int64) for name, part in totals.items()}
+    p_value = mcnemar_p_value(counted["only_a"], counted["only_b"])
+    q_value, q_category = adjusted_p_values(p_value), adjusted_p_values(p_category)
     columns = {
         **{"model_a": _names(models, first), "model_b": _names(models, second), "num_images": int(images)},
-        **{
-            "both_right": both,
-            "only_a": only_a,
-            "only_b": only_b,
-            "both_wrong": images - both - only_a - only_b,
-        },
+        **{"num_categories": len(counts.images)},
+        **counted,
+        "both_wrong": int(images) - np.sum([*counted.values()], axis=0),
         **{"difference": value, "low_by_category": found.low, "high_by_category": found.high},
-        **{"low_by_cell": cells.low, "high_by_cell": cells.high},
-        "detectable_difference": np.minimum(1.0, POWER_REACH * np.fmax(found.error, cells.error)),
-        **{"mcnemar_p": p_value, "mcnemar_q": q_value, "is_different": q_value < 0.05},
+        **{"low_simultaneous": together.low, "high_simultaneous": together.high},
+        **{"low_by_cell": np.maximum(value - reach, -1.0), "high_by_cell": np.minimum(value + reach, 1.0)},
+        "detectable_difference": np.minimum(1.0, POWER_REACH * np.fmax(found.error, reach / 1.96)),
+        **{"mcnemar_p": p_value, "mcnemar_q": q_value, "is_different_these_categories": q_value < LEVEL},
+        **{"p_other_categories": p_category, "q_other_categories": q_category},
+        "is_different": (q_category < LEVEL) & ((found.low > 0) | (found.high < 0)),
+        **{"by_category_for": OTHER_CATEGORIES, "by_cell_for": "other cells (category and nuisance)"},
     }
-    counted = ["both_right", "only_a", "only_b", "both_wrong"]
-    return pd.DataFrame(columns).astype(dict.fromkeys(counted, np.int64))
+    return pd.DataFrame(columns)
 
 
-def consistency_table(models: Sequence[ModelEvidence], counts: PairCounts, drawn: np.ndarray) -> pd.DataFrame:
-    """Return one row for each pair of one set, whatever their roles."""
+def _p_of_categories(num_correct: np.ndarray, num_images: np.ndarray) -> np.ndarray:
+    """Return the p-value "models models" of t over categories; NaN with one category."""
+    if len(num_images) < 2:
+        return np.full((num_correct.shape[1],) * 2, np.nan)
+    found = model_differences(num_correct, num_images)
+    return 2 * stdtr(found.degrees_of_freedom, -np.abs(found.difference) / found.error)
+
+
+def consistency_table(models: Sequence[ModelEvidence], counts: PairCounts) -> pd.DataFrame:
+    """Return one row for each pair of one set, whatever their roles; `note` says why a kappa is withheld."""
     size, total = len(models), counts.both.sum(axis=0)
     first, second = np.triu_indices(size, 1)
-    images, alone = counts.images.sum(), np.diag(total)
-    both = total[first, second]
-    kappa = error_consistency(np.full(len(first), images), alone[first], alone[second], both)
-    diagonal = 1 + np.arange(size) * (size + 1)
-    columns = (diagonal[first], diagonal[second], 1 + first * size + second)
-    moved = error_consistency(drawn[:, :1], *(drawn[:, column] for column in columns))
-    found = interval_of(kappa, moved, num_clusters=len(counts.images), bounds=(-1.0, 1.0))
-    p, q = alone[first] / images, alone[second] / images
+    images, right = counts.images.sum(), np.diag(total)
+    alone = counts.both[:, np.arange(size), np.arange(size)]
+    sums = (counts.images, alone[:, first], alone[:, second], counts.both[:, first, second])
+    found = kappa_interval(*sums)
+    num_measured = int(np.isfinite(found.value).sum())
+    together = kappa_interval(*sums, confidence=simultaneous_confidence(num_measured))
+    p, q = right[first] / images, right[second] / images
     about = {
         f"{what}_{side}": _names(models, index, attribute)
         for side, index in (("a", first), ("b", second))
         for what, attribute in (("model", "name"), ("role", "role"), ("family", "family"))
     }
+    rarer = np.minimum(right, images - right)
+    few = f"not measurable: fewer than {MIN_MISTAKES} mistakes or right answers of one of the two"
+    is_few = np.minimum(rarer[first], rarer[second]) < MIN_MISTAKES
     numbers = {
-        **{"num_images": int(images), "agreement": 1 - p - q + 2 * both / images},
+        **{"num_images": int(images), "num_categories": len(counts.images)},
+        **{"agreement": 1 - p - q + 2 * total[first, second] / images},
         **{"expected_agreement": p * q + (1 - p) * (1 - q)},
-        **{"kappa": kappa, "kappa_low": found.low, "kappa_high": found.high},
+        **{"kappa": found.value, "kappa_low": found.low, "kappa_high": found.high},
+        **{"kappa_low_simultaneous": together.low, "kappa_high_simultaneous": together.high},
+        "kappa_for": OTHER_CATEGORIES,
+        "note": np.where(is_few, few, np.where(np.isnan(found.value), "not measurable: one category", "")),
     }
     return pd.DataFrame(about | numbers)
 

@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 
 from imagenetd.records import NUISANCE_KINDS
+from imagenetd.reports.tables import held_together
+from imagenetd.statistics.intervals import THESE_CATEGORIES
 
 MARKS = {"pool": ("#8c8c8c", "o"), "mined": ("#d95f02", "s"), "accepted": ("#1b6ca8", "D")}
 """Colour and shape of each set: told apart without colour, too."""
@@ -29,7 +31,7 @@ def nuisance_plot(nuisances: pd.DataFrame, *, min_images: int, max_rows_per_kind
 
     known = [kind for kind in NUISANCE_KINDS if kind in set(nuisances["kind"])]
     panels = [
-        (kind, rows.sort_values("pool_accuracy", kind="stable").head(max_rows_per_kind))
+        (kind, _lowest(rows, max_rows_per_kind))
         for kind in dict.fromkeys([*known, *nuisances["kind"]])
         if len(rows := nuisances[nuisances["kind"] == kind])
     ]
@@ -40,7 +42,7 @@ def nuisance_plot(nuisances: pd.DataFrame, *, min_images: int, max_rows_per_kind
         _draw_panel(axes, rows, kind, min_images)
     if panels:
         figure.align_ylabels()
-        grid[-1, 0].set_xlabel("accuracy (%), with 95% Wilson intervals")
+        grid[-1, 0].set_xlabel(f"accuracy (%), with 95% Wilson intervals for {THESE_CATEGORIES}")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         model = nuisances["model"].iloc[0]
         figure.suptitle(f"{model}: accuracy by nuisance", x=0.01, ha="left", fontsize=11)
@@ -48,6 +50,12 @@ def nuisance_plot(nuisances: pd.DataFrame, *, min_images: int, max_rows_per_kind
     target = io.BytesIO()
     FigureCanvasAgg(figure).print_png(target)
     return target.getvalue()
+
+
+def _lowest(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return the rows from the lowest accuracy on; when some are left out, with intervals for all rows at once."""
+    chosen = rows.sort_values("pool_accuracy", kind="stable").head(most)
+    return chosen if len(rows) <= most else held_together(chosen, num_compared=len(rows))
 
 
 def _draw_panel(axes: Any, rows: pd.DataFrame, kind: str, min_images: int) -> None:

@@ -1,5 +1,6 @@
 """The table of regimes for people: one block for each regime, so that none is ranked with another."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from imagenetd.console import cell
 from imagenetd.labelspaces import EXPLAINED
 from imagenetd.metrics import ALL
 from imagenetd.numerals import significant
-from imagenetd.reports.terminal import interval_cell, percent
+from imagenetd.reports.terminal import interval_cell, share_cell
+from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
 
 LOST = {"unreadable": "unreadable images", "unknown_label": "files with unknown labels"}
 
@@ -27,7 +29,7 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
     """
     totals = table[(table["kind"] == ALL) & (table["role"] == "target")]
     view = Table(
-        title="\ntargets by label space, on all images",
+        title=f"\ntargets by label space, on all images; [95% interval] for {THESE_CATEGORIES}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -44,8 +46,16 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
                 row["top1"], row["wilson_low"], row["wilson_high"], row["num_images"], min_images=min_images
             )
             chance = significant(100 * row["chance"])
-            view.add_row(cell(f"  {row['model']}"), chance, top1, percent(row["top5"]), "")
+            view.add_row(cell(f"  {row['model']}"), chance, top1, _top5(row), "")
     return [view] if len(totals) else []
+
+
+def _top5(row: Mapping[str, Any]) -> str:
+    """Return `97.1 [96,98]`; the images are those of the top answer."""
+    if math.isnan(row["top5"]):
+        return "-"
+    low, high = wilson_interval(round(row["top5"] * row["num_images"]), row["num_images"])
+    return share_cell(row["top5"], float(low), float(high))
 
 
 def data_view(data: Mapping[str, Any], sentences: Sequence[str]) -> list[RenderableType]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,12 @@ import pandas as pd
 from imagenetd.csv_files import csv_text as csv_text
 from imagenetd.metrics import ALL
 from imagenetd.records import Score
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.statistics.intervals import (
+    THESE_CATEGORIES,
+    simultaneous_confidence,
+    subset_difference,
+    wilson_interval,
+)
 from imagenetd.store import write_text_atomic
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
@@ -36,7 +42,9 @@ def build_tables(
     Each table of models has one row for each model and slice, and for each set the columns
     `<set>_accuracy`, `<set>_num_images`, `<set>_num_correct`, `<set>_wilson_low`, `<set>_wilson_high`.
     `drop_mined` is pool minus mined. `drop_accepted` is pool minus accepted, where only those images of the
-    pool count that pass the same gate, if this is known. A slice without images has accuracy NaN.
+    pool count that pass the same gate, if this is known. Both have ends (`_low`, `_high`) as a set has against its
+    own subset. `interval_for` says for which population all intervals of a row stand. A slice without images has
+    accuracy NaN.
 
     Args:
         scores: Of all models.
@@ -68,11 +76,19 @@ def widen(scores: Sequence[Score]) -> pd.DataFrame:
         numbers = numbers.rename(columns={column: f"{name}_{column}" for column in NUMBERS})
         wide = wide.merge(numbers, on=SLICE, how="left", validate="one_to_one")
     if {"pool_accuracy", "mined_accuracy"} <= set(wide):
-        wide["drop_mined"] = wide["pool_accuracy"] - wide["mined_accuracy"]
+        _add_drop(wide, "drop_mined", "pool", "mined")
     if {"pool_accuracy", "accepted_accuracy"} <= set(wide):
-        start = "pool_accepted" if "pool_accepted_accuracy" in wide else "pool"
-        wide["drop_accepted"] = wide[f"{start}_accuracy"] - wide["accepted_accuracy"]
-    return wide
+        _add_drop(
+            wide, "drop_accepted", "pool_accepted" if "pool_accepted_accuracy" in wide else "pool", "accepted"
+        )
+    return wide.assign(interval_for=THESE_CATEGORIES)
+
+
+def _add_drop(wide: pd.DataFrame, column: str, start: str, end: str) -> None:
+    """Add the drop from a set to its own subset, with its ends."""
+    counts = (wide[f"{name}_{what}"] for name in (start, end) for what in ("num_correct", "num_images"))
+    found = subset_difference(*(part.fillna(0).to_numpy(dtype=np.float64) for part in counts))
+    wide[column], wide[f"{column}_low"], wide[f"{column}_high"] = found.value, found.low, found.high
 
 
 def yields(scores: Sequence[Score]) -> pd.DataFrame:
@@ -91,7 +107,34 @@ def yields(scores: Sequence[Score]) -> pd.DataFrame:
     for column, part, whole in (("hard_yield", "mined", "pool"), ("acceptance", "accepted", "mined")):
         if {f"num_{part}", f"num_{whole}"} <= set(table):
             _add_share(table, column, table[f"num_{part}"].to_numpy(), table[f"num_{whole}"].to_numpy())
-    return table
+    return table.assign(interval_for=THESE_CATEGORIES)
+
+
+def held_together(rows: pd.DataFrame, *, num_compared: int) -> pd.DataFrame:
+    """Return rows that were chosen by their numbers, with Wilson intervals that hold for all compared rows at once."""
+    level, found = simultaneous_confidence(num_compared), rows.copy()
+    for name in _sets_in(
+        [column.removesuffix("_accuracy") for column in rows if column.endswith("_accuracy")]
+    ):
+        counts = (
+            rows[f"{name}_{what}"].fillna(0).to_numpy(np.float64) for what in ("num_correct", "num_images")
+        )
+        found[f"{name}_wilson_low"], found[f"{name}_wilson_high"] = wilson_interval(*counts, confidence=level)
+    return found
+
+
+def extreme(cells: pd.DataFrame, *, highest: bool) -> dict[str, Any] | None:
+    """Return the cell of the highest or lowest `hard_yield`, with the ends `low` and `high` for all cells at once.
+
+    The data chose the cell, so an interval for it alone would be too narrow.
+    """
+    known = cells[cells["hard_yield"].notna()] if "hard_yield" in cells else cells.head(0)
+    if known.empty:
+        return None
+    cell = known.loc[known["hard_yield"].idxmax() if highest else known["hard_yield"].idxmin()].to_dict()
+    level = simultaneous_confidence(len(known))
+    low, high = wilson_interval(int(cell["num_mined"]), int(cell["num_pool"]), confidence=level)
+    return {**cell, "low": float(low), "high": float(high), "num_compared": len(known)}
 
 
 def cost(seconds: Mapping[str, float], num_images: Mapping[str, int]) -> dict[str, float | None]:

@@ -14,15 +14,17 @@ from imagenetd.console import cell
 from imagenetd.metrics import ALL
 from imagenetd.numerals import significant
 from imagenetd.reports.evidence import ReportResult
-from imagenetd.reports.tables import SETS
+from imagenetd.reports.tables import SETS, extreme, held_together
+from imagenetd.statistics.intervals import THESE_CATEGORIES
 
 TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined"}
 TITLES |= {"confirmation": "second seed", "accepted": "accepted"}
-LEGEND = "accuracy % [95% interval] images; dim below {min_images} images. drop: {drop}"
-DROPS = {
-    "drop_accepted": "pool passing qc - accepted, points",
-    "drop_mined": "pool - mined, points",
-}
+LEGEND = (
+    "accuracy % [95% interval] images; dim below {min_images} images. Intervals: {population}, other seeds."
+)
+DROP_LEGEND = "drop: {drop}, points: a set minus its own subset"
+DROPS = {"drop_accepted": "accepted", "drop_mined": "mined"}
+"""Column of the drop -> the subset at its end."""
 SETS_OF_CELLS = ("pool", "mined", "confirmation", "accepted")
 """What the longer tables show: the fourth set would not fit 100 columns."""
 
@@ -52,14 +54,17 @@ def terminal_tables(
             title = f"{named} by nuisance"
             shown.append(_nuisances_table(nuisances, title, min_images, max_rows_per_kind))
     drop = _drop_of(tables["overall"])
-    legend = LEGEND if drop else LEGEND.partition(" drop:")[0]
-    shown.append(Text(legend.format(min_images=min_images, drop=DROPS.get(drop or "")), style="dim"))
+    shown.append(Text(LEGEND.format(min_images=min_images, population=THESE_CATEGORIES), style="dim"))
+    if drop:
+        is_judged = drop == "drop_accepted" and "pool_accepted_accuracy" in tables["overall"]
+        start = TITLES["pool_accepted" if is_judged else "pool"]
+        shown.append(Text(DROP_LEGEND.format(drop=f"{start} - {DROPS[drop]}"), style="dim"))
     if "regime" in tables["overall"]:
         shown.append(regime_line(tables["overall"]))
     if len(tables["surrogates"]):
         shown.append(_totals_table(tables["surrogates"], min_images=min_images))
     if "hard_yield" in tables["yields"]:
-        shown += [_yields_table(tables["yields"]), cost_line(costs)]
+        shown += [_yields_table(tables["yields"]), Text(YIELD_LEGEND, style="dim"), cost_line(costs)]
     return shown
 
 
@@ -111,6 +116,24 @@ def interval_cell(accuracy: float, low: float, high: float, num_images: int, *, 
     return Text(f"{share} {interval:>8} {num_images:>3}", style=style)
 
 
+def drop_cell(row: Mapping[str, Any], drop: str, *, min_images: int, is_narrow: bool = False) -> Text:
+    """Return `70.5 [63,76]`, points lost from a set to its own subset; dim where the subset has too few images.
+
+    Beside four sets (`is_narrow`) there is no room in 100 columns: the ends go below.
+    """
+    if math.isnan(row[drop]):
+        return Text("-", style="dim")
+    count = row[f"{DROPS[drop]}_num_images"]
+    ends = f"[{100 * row[f'{drop}_low']:.0f},{100 * row[f'{drop}_high']:.0f}]"
+    gap = "\n" if is_narrow else " "
+    return Text(f"{percent(row[drop])}{gap}{ends}", style="dim" if count < min_images else "")
+
+
+def share_cell(share: float, low: float, high: float) -> str:
+    """Return `12.7 [11,15]`, a share in percent with its ends; `-` for NaN."""
+    return "-" if math.isnan(share) else f"{percent(share)} [{100 * low:.0f},{100 * high:.0f}]"
+
+
 def percent(share: float, *, signed: bool = False) -> str:
     """Return a share in percent with one decimal; `-` for NaN."""
     if share is None or math.isnan(share):
@@ -123,9 +146,9 @@ def _kinds_table(kinds: pd.DataFrame, *, title: str, min_images: int) -> Table:
     drop = _drop_of(kinds)
     table = _new_table(title, "kind", sets)
     if drop:
-        table.add_column("drop", justify="right")
+        table.add_column("drop", justify="right", no_wrap=True)
     for row in kinds.to_dict("records"):
-        change = [percent(row[drop])] if drop else []
+        change = [drop_cell(row, drop, min_images=min_images, is_narrow=len(sets) > 3)] if drop else []
         cells = _interval_cells(row, sets, min_images)
         table.add_row(cell(row["kind"]), *cells, *change, end_section=row["kind"] == ALL)
     return table
@@ -140,7 +163,7 @@ def _nuisances_table(nuisances: pd.DataFrame, title: str, min_images: int, max_r
     table = _new_table(title, "nuisance", sets)
     for kind, rows in nuisances.groupby("kind", sort=False):
         worst = _worst(rows, max_rows)
-        note = "" if len(worst) == len(rows) else f", lowest {len(worst)} of {len(rows)}"
+        note = "" if len(worst) == len(rows) else f", lowest {len(worst)} of {len(rows)}, 95% for all at once"
         table.add_row(cell(f"{kind}{note}", style="bold"))
         for row in worst.to_dict("records"):
             table.add_row(cell(f"  {row['nuisance']}"), *_interval_cells(row, sets, min_images))
@@ -149,12 +172,14 @@ def _nuisances_table(nuisances: pd.DataFrame, title: str, min_images: int, max_r
 
 
 def _worst(rows: pd.DataFrame, max_rows: int) -> pd.DataFrame:
+    """Return at most so many rows, the lowest first, with intervals that hold for all rows together when it chooses."""
     if len(rows) <= max_rows:
         return rows
     ranked = next(
         (f"{name}_accuracy" for name in ("pool_accepted", "pool") if f"{name}_accuracy" in rows), None
     )
-    return rows.sort_values(ranked, kind="stable").head(max_rows) if ranked else rows.head(max_rows)
+    chosen = rows.sort_values(ranked, kind="stable").head(max_rows) if ranked else rows.head(max_rows)
+    return held_together(chosen, num_compared=len(rows))
 
 
 def _totals_table(surrogates: pd.DataFrame, *, min_images: int) -> Table:
@@ -177,23 +202,30 @@ def _yields_table(yields: pd.DataFrame) -> Table:
     for column in [*counts, *shares]:
         title = {"hard_yield": "yield %", "acceptance": "kept %"}.get(column, column.removeprefix("num_"))
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("highest yield", style="dim", no_wrap=True)
-    table.add_column("lowest yield", style="dim", no_wrap=True)
+    table.add_column("highest yield %", style="dim", no_wrap=True)
+    table.add_column("lowest yield %", style="dim", no_wrap=True)
     for row in yields.query("nuisance == @ALL").to_dict("records"):
-        numbers = [f"{row[column]:,}" for column in counts] + [percent(row[column]) for column in shares]
-        extremes = (cell(text) for text in _extremes(yields, row["kind"]))
+        numbers = [f"{row[column]:,}" for column in counts]
+        numbers += [share_cell(row[column], row[f"{column}_low"], row[f"{column}_high"]) for column in shares]
+        extremes = _extremes(yields, row["kind"])
         table.add_row(cell(row["kind"]), *numbers, *extremes, end_section=row["kind"] == ALL)
     return table
 
 
-def _extremes(yields: pd.DataFrame, kind: str) -> Iterator[str]:
+YIELD_LEGEND = (
+    f"[95% interval] for {THESE_CATEGORIES}; highest, lowest: for all nuisances of the kind at once"
+)
+
+
+def _extremes(yields: pd.DataFrame, kind: str) -> Iterator[Text]:
     cells = yields[(yields["nuisance"] != ALL) & ((yields["kind"] == kind) | (kind == ALL))]
-    if "hard_yield" not in cells or cells["hard_yield"].dropna().empty:
-        yield from ("-", "-")
-        return
-    for position in (cells["hard_yield"].idxmax(), cells["hard_yield"].idxmin()):
-        found = cells.loc[position]
-        yield f"{found['nuisance']} {percent(found['hard_yield'])}"
+    for highest in (True, False):
+        found = extreme(cells, highest=highest)
+        if found is None:
+            yield Text("-")
+            continue
+        ends = share_cell(found["hard_yield"], found["low"], found["high"])
+        yield cell(found["nuisance"]) + Text(f"\n{ends} {found['num_pool']}")
 
 
 def _new_table(title: str, first: str, sets: list[str]) -> Table:

@@ -23,6 +23,7 @@ from imagenetd.stages.evidence import BASELINE_TABLE
 from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
+from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.store import (
     StageFolder,
     file_seal,
@@ -135,10 +136,8 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
             name: _model_summary(name, *part, scores, facts.relations.get(name, part[0]))
             for name, part in facts.models.items()
         },
-        "yield": {
-            "mined": mined / pool if pool and mined is not None else None,
-            "accepted": accepted / mined if mined and accepted is not None else None,
-        },
+        "yield": _part("mined", mined, pool) | _part("accepted", accepted, mined),
+        "intervals_for": THESE_CATEGORIES,
         "qc": facts.qc,
         "seconds": seconds,
         "cost": cost(seconds, facts.num_images),
@@ -150,6 +149,14 @@ def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float
         "config": facts.config,
         "versions": library_versions(),
     }
+
+
+def _part(name: str, part: int | None, whole: int | None) -> dict[str, float | None]:
+    """Return the share of one set in another with the ends of its Wilson interval."""
+    if not whole or part is None:
+        return {name: None}
+    low, high = wilson_interval(part, whole)
+    return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _model_summary(
@@ -170,9 +177,17 @@ def _model_summary(
 
 
 def _target_summary(name: str, scores: Sequence[Score]) -> dict[str, dict[str, float | int | None]]:
-    """Return accuracy and n of a target on each set."""
+    """Return accuracy, n and the ends of the Wilson interval of a target on each set."""
     totals = [s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL]
-    return {score.set: {"accuracy": _or_none(score.accuracy), "n": score.num_images} for score in totals}
+    return {
+        score.set: {
+            "accuracy": _or_none(score.accuracy),
+            "n": score.num_images,
+            "low": score.wilson_low,
+            "high": score.wilson_high,
+        }
+        for score in totals
+    }
 
 
 def _or_none(value: float) -> float | None:
@@ -189,6 +204,10 @@ def _run_report(
         for set_, numbers in entry["accuracy"].items():
             if numbers["accuracy"] is not None:
                 flat[f"accuracy/{model}/{set_}"] = numbers["accuracy"]
+                flat[f"accuracy/{model}/{set_}_low"] = numbers["wilson_low"]
+                flat[f"accuracy/{model}/{set_}_high"] = numbers["wilson_high"]
+                flat[f"accuracy/{model}/{set_}_num_images"] = numbers["num_images"]
+    flat["intervals_for"] = summary["intervals_for"]
     flat |= {f"yield/{name}": share for name, share in summary["yield"].items() if share is not None}
     numbers = ((name, value) for name, value in facts.qc.items() if isinstance(value, int | float))
     flat |= {f"qc/{name}": value for name, value in numbers}

@@ -123,7 +123,8 @@ def subset_difference(
     """
     whole = [np.asarray(counts, dtype=np.float64) for counts in (num_correct, num_images)]
     inside = [np.asarray(counts, dtype=np.float64) for counts in (correct_inside, images_inside)]
-    rest_correct, rest_images = (of_all - part for of_all, part in zip(whole, inside, strict=True))
+    rest_images = np.maximum(whole[1] - inside[1], 0)
+    rest_correct = np.clip(whole[0] - inside[0], 0, rest_images)
     rest = _wilson_estimate(rest_correct, rest_images, confidence)
     part = _wilson_estimate(inside[0], inside[1], confidence)
     return _of_subset(rest, part, rest_images, whole[1], np.zeros(()), confidence)
@@ -172,7 +173,8 @@ def clustered_subset_difference(
     """
     whole = [np.asarray(counts, dtype=np.float64) for counts in (num_correct, num_images)]
     inside = [np.asarray(counts, dtype=np.float64) for counts in (correct_inside, images_inside)]
-    rest_correct, rest_images = (of_all - part for of_all, part in zip(whole, inside, strict=True))
+    rest_images = np.maximum(whole[1] - inside[1], 0)
+    rest_correct = np.clip(whole[0] - inside[0], 0, rest_images)
     rest, part = (
         _Clusters.of(rest_correct, rest_images, confidence),
         _Clusters.of(inside[0], inside[1], confidence),

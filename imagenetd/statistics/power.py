@@ -16,9 +16,10 @@ def detectable_difference(
 ) -> Rates:
     """Return the smallest difference between two models that n images show with this power.
 
-    (z[1 - level/2] + z[power]) x sqrt(2 p (1 - p) / n): both models answer the same images and their mistakes are
-    independent. Mistakes that coincide, as they do, leave less noise, so this is an upper bound; the tables of
-    pairs have the bound from the mistakes as they are. At p = 0 or 1 the bound uses one mistake (right answer) in n.
+    (z[1 - level/2] + z[power]) x sqrt(2 p (1 - p) / n): about so much, if both models answer the same images, have the
+    same accuracy and make their mistakes independently. Mistakes that coincide leave less noise, mistakes that avoid
+    each other more, and so does another model nearer to 50%: this is no bound. The tables of pairs have the number
+    from the mistakes as they are. At p = 0 or 1 it uses one mistake (right answer) in n.
     """
     reach = NormalDist().inv_cdf(1 - level / 2) + NormalDist().inv_cdf(power)
     n = np.where(num_images > 0, num_images, np.nan)
