@@ -266,7 +266,7 @@ def test_failures_of_models_with_the_same_difficulties_transfer() -> None:
 
 
 def test_the_curve_covers_the_accuracy_on_mined_images_at_its_rate() -> None:
-    runs = [curve.query("target == 'u0'") for _, curve in _mined_again(0.0, 150)]
+    runs = [curve.query("target == 'u0'") for _, curve in _mined_again(0.0, 100)]
     rows = [run.query("num_surrogates == 2 and min_failures == 2").iloc[0] for run in runs]
     truth = np.mean([row["accuracy"] for row in rows])
     assert np.mean([row["low"] <= truth <= row["high"] for row in rows]) >= 0.93

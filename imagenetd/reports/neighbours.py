@@ -19,6 +19,7 @@ from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.ranges import Count, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.vocabulary import choose_categories, load_categories
 
 COLUMNS = [
@@ -69,11 +70,13 @@ class NeighboursReport(Report):
         table = _table(evidence, chosen, files, nearest, similarity)
         first = table[table["place"] == 1]
         share = float(first["is_prompted_category"].mean())
+        ends = wilson_interval(np.array(first["is_prompted_category"].sum()), np.array(len(first)))
+        low, high = (float(end) for end in ends)
         finding = (
             f"The nearest of {len(files):,} reference photographs shows the prompted category for "
-            f"{100 * share:.0f}% of {len(first)} failures."
+            f"{100 * share:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of {len(first)} failures; for {THESE_CATEGORIES}."
         )
-        summary = {"share_of_prompted_category": share, "num_failures": len(first)}
+        summary = {"share_of_prompted_category": share, "interval": [low, high], "num_failures": len(first)}
         return ReportResult(self.name, {"neighbours": table}, (finding,), summary)
 
     def _encoder(self, evidence: Evidence) -> OpenClipClassifier:

@@ -75,7 +75,12 @@ def variance_shares(
     sizes = num_images.sum(axis=-1)
     values, moved = found.shares, left_out.shares
     shares = {
-        name: _measured(jackknife_interval(value, moved[name], num_images=sizes, bounds=(0.0, 1.0)))
+        name: _measured(
+            _widened(
+                jackknife_interval(value, moved[name], num_images=sizes, bounds=(0.0, 1.0)),
+                int((sizes > 0).sum()),
+            )
+        )
         for name, value in values.items()
         if name != "category"
     }
@@ -108,6 +113,13 @@ def cell_correlation(
         for part in (found, left_out)
     )
     return _measured(jackknife_interval(value, moved, num_images=num_images.sum(axis=-1), bounds=(0.0, 1.0)))
+
+
+def _widened(found: Estimate, num_categories: int) -> Estimate:
+    """Return the interval times sqrt(G / (G - 1)): squares of few effects vary more than it sees."""
+    factor = np.sqrt(num_categories / max(num_categories - 1, 1))
+    low, high = (found.value + factor * (end - found.value) for end in (found.low, found.high))
+    return Estimate.of(found.value, factor * found.error, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0))
 
 
 def _measured(found: Estimate) -> Estimate:
