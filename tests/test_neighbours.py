@@ -61,7 +61,7 @@ def test_the_nearest_photographs_of_a_failure_are_listed(tmp_path: Path) -> None
     nearest = table[table["place"] == 1]
     assert nearest["reference_category"].tolist() == nearest["category"].tolist() == ["banana", "mug"]
     assert table["similarity"].between(-1, 1.0001).all() and nearest["similarity"].min() > 0.9
-    assert "100% of 2 failures" in result.findings[0]
+    assert "100% [34, 100] of 2 failures" in result.findings[0]
 
 
 def test_neighbours_are_sorted_by_cosine_similarity() -> None:
