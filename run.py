@@ -1,9 +1,15 @@
 """Make a benchmark of hard images and measure a model on it: `python run.py surrogates=four_clip target=vit_l`."""
 
-import hydra
-from omegaconf import DictConfig
+import sys
 
-from imagenetd import commandline, config
+from imagenetd import interrupts
+
+sys.excepthook = interrupts.end_quietly  # also while the libraries below are read
+
+import hydra  # noqa: E402
+from omegaconf import DictConfig  # noqa: E402
+
+from imagenetd import commandline, config  # noqa: E402
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

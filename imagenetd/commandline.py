@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from imagenetd.mistakes import explain, name_empty_groups
 from imagenetd.spelling import in_order, spell_out
 
 NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
+SHOWS = ("--cfg", "-c=", "--info", "--package")
 MAX_PREFLIGHT_JOBS = 256
 JOB_FILE = "job.json"
 
@@ -85,18 +87,34 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    from imagenetd.files import restrict_new_files
+    from imagenetd.preflight import check_folders, check_values
+    from imagenetd.store import make_folder, require_room
+
     overrides, is_sweep, conf_dir, config_name = _parse(arguments)
     name_empty_groups(overrides)
+    shows_only = any(argument.startswith(SHOWS) for argument in arguments)
+    places: dict[Path, int] = {}
     GlobalHydra.instance().clear()
     first: Any = None
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
-            for job in _jobs(overrides) if is_sweep else [overrides]:
-                composed_all = compose(config_name, overrides=job, return_hydra_config=True)
-                composed = _without_hydra(composed_all)
-                config: Any = OmegaConf.to_object(composed)
-                _check_folders(composed_all, is_sweep)
+            for number, job in enumerate(_jobs(overrides) if is_sweep else [overrides]):
+                settings = compose(config_name, overrides=job, return_hydra_config=True)
+                _number_job(settings, number)
+                config: Any = OmegaConf.to_object(_without_hydra(settings))
+                if not shows_only:
+                    place = check_folders(settings, config, is_sweep=is_sweep)
+                    if place is not None and places.setdefault(place, number) != number:
+                        raise ConfigError(
+                            f"hydra.sweep.subdir gives jobs {places[place]} and {number} the same folder, {place}. "
+                            "Put ${hydra.job.num} into it."
+                        )
+                    check_values(config)
                 first = first or config
+        if not shows_only:
+            restrict_new_files(first.paths.readable_by.value)
+            require_room(make_folder(Path(first.paths.output_dir)))
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families
@@ -106,17 +124,13 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     return first
 
 
-def _check_folders(composed: DictConfig, is_sweep: bool) -> None:
-    """Refuse folders that cannot be written; Hydra's own attempts would end in a traceback."""
-    from imagenetd.files import restrict_new_files
-    from imagenetd.store import make_folder, require_room
+def _number_job(settings: DictConfig, number: int) -> None:
+    """Say what Hydra would say of a job, so that the folders that are named after it can be looked at."""
+    from omegaconf import open_dict
 
-    restrict_new_files(composed.paths.readable_by.value)
-    if not composed.paths.output_dir:
-        raise ConfigError("paths.output_dir is empty. Name a folder for the results.")
-    require_room(make_folder(Path(composed.paths.output_dir)))
-    if is_sweep:
-        make_folder(Path(composed.hydra.sweep.dir).parent, option="hydra.sweep.dir")
+    with open_dict(settings):
+        settings.hydra.job.num = number
+        settings.hydra.job.id = str(number)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[list[str], bool, Path, str]:
@@ -130,9 +144,28 @@ def _parse(arguments: Sequence[str]) -> tuple[list[str], bool, Path, str]:
         reason = told.getvalue().strip().rpartition("error: ")[2]
         raise ConfigError(f"{reason}. See python run.py --help.") from error
     conf_dir = (
-        Path(args.config_dir or args.config_path or CONF_DIR).resolve() if args.config_path else CONF_DIR
-    )
-    return list(args.overrides), bool(args.multirun), conf_dir, args.config_name or "config"
+        CONF_DIR.parent / args.config_path if args.config_path else CONF_DIR
+    )  # as Hydra: from run.py on
+    for option, folder in (("--config-path", conf_dir), ("--config-dir", args.config_dir)):
+        if folder is not None and not os.path.isdir(folder):
+            raise ConfigError(f"{option} {folder} is no folder. Name one with yaml files.")
+    overrides = list(args.overrides)
+    if args.config_dir is not None:
+        overrides = _search_also(os.path.abspath(args.config_dir), overrides)
+    return overrides, bool(args.multirun), conf_dir, args.config_name or "config"
+
+
+def _search_also(folder: str, overrides: list[str]) -> list[str]:
+    """Return the overrides with the folder of `--config-dir` before those of hydra.searchpath, where Hydra puts it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = [one for one in overrides if one.startswith("hydra.searchpath=")]
+    paths = [f"file://{folder}"]
+    for override in OverridesParser.create().parse_overrides(given):
+        value = override.value()
+        paths += value if isinstance(value, list) else [str(value)]
+    quoted = ",".join(f'"{path}"' for path in paths)
+    return [*(one for one in overrides if one not in given), f"hydra.searchpath=[{quoted}]"]
 
 
 def _jobs(overrides: Sequence[str]) -> list[list[str]]:
@@ -168,6 +201,12 @@ def run_job(settings: DictConfig) -> None:
     restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    if Path(
+        hydra_config.runtime.cwd
+    ).is_dir():  # not on another machine of a launcher that has no such folder
+        # Every path of a config is meant from the folder of the command, also with hydra.job.chdir=true: the preflight
+        # read it so, and jobs of a sweep share their pools.
+        os.chdir(hydra_config.runtime.cwd)
     overrides = list(hydra_config.overrides.task)
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     job: dict[str, Any] = {
@@ -228,7 +267,7 @@ def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
     with explained_below(Path(config.paths.output_dir)):
         outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
     say(str(outcome.folder))
-    return {"status": outcome.status, "folder": str(outcome.folder)}
+    return {"status": outcome.status, "folder": str(outcome.folder.absolute())}
 
 
 def _remember(folder: Path, job: dict[str, Any]) -> None:

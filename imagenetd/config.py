@@ -3,6 +3,7 @@
 import difflib
 import enum
 import inspect
+import pkgutil
 import types
 import typing
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from imagenetd.errors import ConfigError
 from imagenetd.qc_config import PlanningConfig as PlanningConfig
 from imagenetd.qc_config import QcConfig as QcConfig
 from imagenetd.qc_config import QcMethod as QcMethod
-from imagenetd.ranges import Count, OneOf, Range, Seed, check_fields, check_value, plain_type
+from imagenetd.ranges import Count, OneOf, Range, Seed, check_fields, check_value, may_be_empty, plain_type
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
@@ -203,20 +204,28 @@ def build(spec: Any, *, option: str) -> Any:
         spec: Mapping with `_target_` and the constructor's arguments.
         option: Where it stands in the config, for messages, e.g. `generator`.
     """
-    from hydra.utils import get_object
-
     if not isinstance(spec, dict) or "_target_" not in spec:
         raise ConfigError(
             f"{option} has no _target_: it names no class to build. Choose one with {option}=NAME."
         )
+    factory, arguments = check_spec(spec, option=option)
+    return factory(**arguments)
+
+
+def check_spec(spec: Any, *, option: str) -> tuple[Any, dict[str, Any]]:
+    """Return class and arguments of a plug-in, or raise ConfigError when the one cannot take the others."""
     arguments = {key: value for key, value in spec.items() if key != "_target_"}
     try:
-        factory = get_object(spec["_target_"])
-    except Exception as error:  # hydra wraps whatever the import raises
-        reason = str(error).splitlines()[0]
+        factory = pkgutil.resolve_name(str(spec["_target_"]))
+    except Exception as error:  # whatever the module of somebody else raises
+        reason = " ".join(str(error).split())
         raise ConfigError(f"{option}._target_={spec['_target_']} cannot be imported: {reason}") from error
+    if not callable(factory):
+        raise ConfigError(
+            f"{option}._target_={spec['_target_']} is a {type(factory).__name__}, nothing to be built."
+        )
     _check_arguments(factory, arguments, option)
-    return factory(**arguments)
+    return factory, arguments
 
 
 def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> None:
@@ -238,6 +247,8 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
                 f"but {_spelt(parameters[name].annotation)} is needed."
             )
         check_value(value, parameters[name].annotation, f"{option}.{name}")
+        if value == "" and not may_be_empty(parameters[name].annotation):
+            raise ConfigError(f"{option}.{name} is empty. Give {option}.{name}=VALUE.")
     for name, parameter in parameters.items():
         if (
             parameter.default is parameter.empty

@@ -60,6 +60,11 @@ class OneOf:
         return f"one of {', '.join(choice or 'null' for choice in self.choices)}"
 
 
+@dataclass(frozen=True, slots=True)
+class MayBeEmpty:
+    """Beside a text that says something by being empty; elsewhere an empty text, as of a path, is a mistake."""
+
+
 Seed = Annotated[int, Range(0, 2**63 - 1)]
 """Of random numbers: what every library takes."""
 Count = Annotated[int, Range(1, 10**9)]
@@ -88,6 +93,8 @@ def check_fields(config: Any, prefix: str = "") -> None:
         value, option = getattr(config, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
             check_fields(value, f"{option}.")
+        elif value == "" and not may_be_empty(hints[field.name]):
+            raise ConfigError(f"{option} is empty. Give {option}=VALUE.")
         else:
             check_value(value, hints[field.name], option)
 
@@ -123,6 +130,11 @@ def bounded(value: Any, annotation: Any) -> Iterator[tuple[Any, Any]]:
 def plain_type(annotation: Any) -> Any:
     """Return an annotation without the range around it."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
+def may_be_empty(annotation: Any) -> bool:
+    """Tell whether an empty text can be meant."""
+    return any(isinstance(mark, MayBeEmpty) for mark in getattr(annotation, "__metadata__", ()))
 
 
 def unbounded(annotation: Any) -> bool:

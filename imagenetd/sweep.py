@@ -23,7 +23,7 @@ class ComparisonCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forget the jobs of an earlier sweep in the same folder."""
         sweep = Path(config.hydra.sweep.dir)
-        for path in sweep.glob(f"*/{JOB_FILE}"):
+        for path in sweep.rglob(JOB_FILE):
             path.unlink()
         type(self).unfinished = sweep
 
@@ -42,7 +42,7 @@ def show_comparison(sweep: Path) -> int:
     from imagenetd.store import read_sealed_record
 
     jobs = sorted(
-        (read_sealed_record(path, JOB_FIELDS) for path in sweep.glob(f"*/{JOB_FILE}")),
+        (read_sealed_record(path, JOB_FIELDS) for path in sweep.rglob(JOB_FILE)),
         key=lambda job: job["number"],
     )
     common = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs else set()

@@ -24,7 +24,7 @@ ADAPTERS = {"annotate", "datasets", "exports", "generators", "models", "qc", "re
 ADAPTER_LEVEL, STAGE_LEVEL, PIPELINE_LEVEL, COMMAND_LEVEL = 3, 4, 5, 6
 PLANNING = {"data_plan", "missing", "plan", "job", "exporting", "pipeline"}
 PLANNING |= {"keys", "qc_checks", "qc_plan", "judging", "gating", "quality", "confirming"}
-COMMANDS = {"commandline", "sweep", "tools"}  # what run.py is made of
+COMMANDS = {"commandline", "preflight", "sweep", "tools"}  # what run.py is made of
 
 STAGES = {"prompts", "generate", "predict", "plan", "mine", "qc", "evaluate", "report", "export"}
 ADAPTED = {"accelerate", "diffusers", "open_clip", "timm", "transformers", "wandb"}

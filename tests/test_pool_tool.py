@@ -111,8 +111,8 @@ def test_a_file_that_is_not_the_one_of_the_metadata_is_refused(finished: Path, t
     [
         (["unpack", "POOL", "OUT", "--where", "colour=red"], "colour is not a column of the manifest"),
         (["unpack", "POOL", "OUT", "--where", "category=teapot"], "No image has category=teapot"),
-        (["unpack", "POOL", "OUT", "--limit", "0"], "--limit 0 must be 1 or more"),
-        (["verify", "POOL", "--threads", "0"], "--threads 0 must be 1 or more"),
+        (["unpack", "POOL", "OUT", "--limit", "0"], "--limit=0 must be 1 or more"),
+        (["verify", "POOL", "--threads", "0"], "--threads=0 must be 1 or more"),
         (["verify", "POOL/none"], "is no folder"),
         (["unpack", "POOL/shards", "OUT"], "is no finished pool"),
     ],

@@ -13,7 +13,7 @@ from imagenetd.generators.generator import Generator, Picture, refuse_words
 from imagenetd.generators.safety import BUNDLED, SafetyChecker, load_safety_checker
 from imagenetd.generators.text import TextEncoder
 from imagenetd.models.hub import missing_pipeline_files, resolve_local
-from imagenetd.ranges import Batch, Megabytes, Pixels, Range
+from imagenetd.ranges import Batch, MayBeEmpty, Megabytes, Pixels, Range
 from imagenetd.records import MissingFile, Prompt
 from imagenetd.store import file_sha256, folder_sha256
 
@@ -60,7 +60,7 @@ class DiffusersGenerator(Generator):
         variant: str | None,
         num_inference_steps: Annotated[int, Range(1, 10_000)],
         guidance_scale: Annotated[float, Range(0, 1000)],
-        negative_prompt: str,
+        negative_prompt: Annotated[str, MayBeEmpty()],
         scheduler: str | None,
         height_px: Pixels,
         width_px: Pixels,

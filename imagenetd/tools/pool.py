@@ -5,9 +5,11 @@ python -m imagenetd.tools.pool unpack runs/pools/KEY images --where kind=texture
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,6 +17,7 @@ from imagenetd.commandline import fail
 from imagenetd.console import console
 from imagenetd.errors import ConfigError, StoreError, UserError
 from imagenetd.pool import part_name
+from imagenetd.ranges import Range, check_value
 from imagenetd.shards import shard_name
 from imagenetd.stages.generate import read_layout
 from imagenetd.stages.pool_check import PoolFinding, check_pool, forget_shard
@@ -37,30 +40,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "unpack", help="write images as files, with metadata.csv for generator=folder"
     )
     for command in (verify, unpack):
-        command.add_argument("pool", type=Path, help="folder of the pool, e.g. runs/pools/KEY")
+        command.add_argument("pool", help="folder of the pool, e.g. runs/pools/KEY")
     verify.add_argument("--threads", type=int, default=1, help="shards read at a time (default: 1)")
     verify.add_argument(
         "--delete-damaged", action="store_true", help="delete damaged shards; the next run makes them anew"
     )
-    unpack.add_argument("out", type=Path, help="folder that is written")
+    unpack.add_argument("out", help="folder that is written")
     unpack.add_argument("--where", nargs="+", default=[], metavar="COLUMN=VALUE", help="only these images")
     unpack.add_argument("--limit", type=int, default=None, help="only the first so many")
     options = parser.parse_args(arguments)
     try:
+        for name in ("pool", "out"):
+            if getattr(options, name, None) == "":
+                raise ConfigError(
+                    f"The name of the folder {name.upper()} is empty. Give it, e.g. runs/pools/KEY."
+                )
+        options.pool = Path(options.pool)
         if not options.pool.is_dir():
             raise StoreError(f"{options.pool} is no folder. Name the folder of a pool, e.g. runs/pools/KEY.")
         if options.command == "verify":
             verify_command(options.pool, num_threads=options.threads, deletes=options.delete_damaged)
         else:
-            unpack_command(options.pool, options.out, options.where, limit=options.limit)
+            unpack_command(options.pool, Path(options.out), options.where, limit=options.limit)
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. Files that are written stay: the same command goes on from here.", file=sys.stderr
+        )
+        raise SystemExit(130) from None
 
 
 def verify_command(folder: Path, *, num_threads: int, deletes: bool) -> None:
     """Check a pool and say what is wrong with it."""
-    if num_threads < 1:
-        raise ConfigError(f"--threads {num_threads} must be 1 or more.")
+    check_value(num_threads, Annotated[int, Range(1, 1024)], "--threads")
     started = time.perf_counter()
     with _bar() as bar:
         task = bar.add_task("verify", total=read_layout(folder).num_images)
@@ -113,8 +126,10 @@ def _remedy(finding: PoolFinding, folder: Path, *, deleted: bool) -> str:
 def unpack_command(folder: Path, out: Path, where: Sequence[str], *, limit: int | None) -> None:
     """Write a pool, or a slice of it, as files."""
     wanted = dict(condition.partition("=")[::2] for condition in where)
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit} must be 1 or more.")
+    check_value(limit, Annotated[int, Range(1, 10**12)] | None, "--limit")
+    for condition in where:
+        if "=" not in condition:
+            raise ConfigError(f"--where {condition} is no condition. Write COLUMN=VALUE, e.g. kind=texture.")
     pool = open_pool(folder)
     rows = choose_rows(pool.table, wanted, limit=limit)
     with _bar() as bar:
