@@ -1,6 +1,7 @@
 """A command looked at as a whole before anything is written: values, plug-ins, and every folder that it names."""
 
 import contextlib
+import dataclasses
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imagenetd.config import Config, StageName, check_config, check_spec
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.reports.report import build_reports
 
 MAX_LETTERS = 10_000
 """Of one text of a config; a longer one is a file given by mistake."""
@@ -31,7 +31,7 @@ SPECS = (
 
 def check_values(config: Config) -> None:
     """Raise ConfigError for a text, a number or a plug-in that cannot be meant."""
-    for option, text in _texts(OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True), ""):
+    for option, text in _texts(dataclasses.asdict(config), ""):
         if len(text) > MAX_LETTERS:
             raise ConfigError(f"{option} has {len(text):,} letters, but at most {MAX_LETTERS:,} are taken.")
         if "\0" in text:
@@ -46,6 +46,8 @@ def check_values(config: Config) -> None:
         for where, spec in _specs(value, option):
             check_spec(spec, option=where)
     if StageName.report in config.stages:
+        from imagenetd.reports.report import build_reports
+
         build_reports(config.report)
 
 
