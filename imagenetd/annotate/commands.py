@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         complain(error)
         raise SystemExit(1) from None
+    except OSError as error:  # a folder that cannot be read, a disk that fails: said by the system
+        complain(UserError(f"{error.filename or 'the disk'}: {error.strerror or error}."))
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imagenetd.annotate.arguments import is_web_address
 from imagenetd.annotate_config import PageConfig
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.private import write_private_json
+from imagenetd.ranges import check_fields
 
 OPTIONS_FILE = "options.json"
 Section = TypeVar("Section")
@@ -33,29 +37,39 @@ def read_options(folder: Path, name: str, kind: type[Section], **changes: Any) -
     try:
         values = json.loads(path.read_text(encoding="utf-8"))[name]
         section = kind(**values | {key: value for key, value in changes.items() if value is not None})
-    except FileNotFoundError as error:
+        _require_types(section)
+        check_fields(section, f"qc.{name}.")
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(
             f"{folder} is no votes folder: it has no {OPTIONS_FILE}. Name the folder that the run printed."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StoreError(
             f"{path} is damaged or of another version ({error!r}). Start the run again: it is written anew."
         ) from error
     return section
 
 
+def _require_types(section: Any) -> None:
+    """Raise TypeError when a field holds something else than its annotation says; a whole number is a number, too."""
+    for name, annotation in typing.get_type_hints(type(section)).items():
+        value, kind = getattr(section, name), typing.get_origin(annotation) or annotation
+        kinds = typing.get_args(annotation) if kind is types.UnionType else (kind,)
+        kinds = (*kinds, int) if float in kinds else kinds
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError(f"{name} holds {value!r}")
+
+
 def require_usable(options: PageConfig) -> PageConfig:
     """Return the options, or raise ConfigError when a page cannot be served with them."""
-    for name in ("timeout_minutes", "link_days", "session_hours", "max_request_kb"):
-        if getattr(options, name) <= 0:
-            raise ConfigError(
-                f"qc.page.{name}={getattr(options, name)} must be above 0. Set qc.page.{name}=1 or more."
-            )
-    if not 0 <= options.port <= 65_535:
+    check_fields(options, "qc.page.")
+    if not options.host or not options.host.isprintable() or " " in options.host:
         raise ConfigError(
-            f"qc.page.port={options.port} is no port. Choose 1024 to 65535, or 0 for a free one."
+            f"qc.page.host={options.host!r} is no address to listen on. Set qc.page.host=127.0.0.1: this machine alone."
         )
-    if options.public_url is not None and not options.public_url.startswith(("http://", "https://")):
+    if options.public_url is not None and not is_web_address(options.public_url):
         raise ConfigError(
             f"qc.page.public_url={options.public_url} is no address. Write it as https://pictures.example.org."
         )

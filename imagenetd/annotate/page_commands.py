@@ -6,6 +6,7 @@ import getpass
 import re
 from typing import Any
 
+from imagenetd.annotate.arguments import MAX_DAYS, MAX_PORT, number, web_address, whole, word
 from imagenetd.annotate.serve import address_of, invitation, open_room, serve
 from imagenetd.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.annotate.tokens import require_worker_name
@@ -16,13 +17,23 @@ def add_page_commands(commands: Any) -> None:
     """Add them to the parser."""
     one = add_command(commands, "serve", _serve, "serve the page on this machine (the default command)")
     one.add_argument("--worker", action="append", help="print an invitation for this worker; default: you")
-    one.add_argument("--host", help="address to listen on; default: qc.page.host")
-    one.add_argument("--port", type=int, help="0: any free one; default: qc.page.port")
+    one.add_argument("--host", type=word, help="address to listen on; default: qc.page.host")
+    one.add_argument(
+        "--port", type=whole(least=0, most=MAX_PORT), help="0: any free one; default: qc.page.port"
+    )
     _add_url(one)
     one = add_command(commands, "invite", _invite, "print an invitation link for each worker")
     one.add_argument("workers", nargs="+", metavar="NAME")
-    one.add_argument("--days", type=float, help="the link is good for so long; default: qc.page.link_days")
-    one.add_argument("--port", type=int, help="of the running server, when it is not qc.page.port")
+    one.add_argument(
+        "--days",
+        type=number(above=0, most=MAX_DAYS),
+        help="the link is good for so long; default: qc.page.link_days",
+    )
+    one.add_argument(
+        "--port",
+        type=whole(least=0, most=MAX_PORT),
+        help="of the running server, when it is not qc.page.port",
+    )
     _add_url(one)
     add_command(commands, "status", _status, "print how many responses are there and how many are missing")
     for name, does in (("block", "withdraw a worker's invitation"), ("unblock", "let a worker in again")):
@@ -32,7 +43,9 @@ def add_page_commands(commands: Any) -> None:
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--public-url", help="how workers reach the page; default: qc.page.public_url")
+    parser.add_argument(
+        "--public-url", type=web_address, help="how workers reach the page; default: qc.page.public_url"
+    )
 
 
 def _serve(given: argparse.Namespace) -> None:

@@ -168,10 +168,11 @@ def listen(options: PageConfig) -> socket.socket:
     try:
         listener.bind((options.host, options.port))
         listener.listen(BACKLOG)  # now: whoever opens the printed link at once waits and is not refused
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
+        reason = getattr(error, "strerror", None) or "no such address"
         raise ConfigError(
-            f"qc.page.host={options.host}, port={options.port} cannot be used ({error.strerror}). "
+            f"qc.page.host={options.host}, port={options.port} cannot be used ({reason}). "
             "Choose another with --port NUMBER, or --port 0 for any free one."
         ) from error
     return listener

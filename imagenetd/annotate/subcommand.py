@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from imagenetd.annotate.arguments import path
 from imagenetd.annotate.options import read_options
 from imagenetd.annotate.room import Room
 from imagenetd.annotate.serve import open_room
@@ -19,7 +19,7 @@ EPILOG = (
 def add_command(commands: Any, name: str, act: Act, does: str) -> argparse.ArgumentParser:
     """Add one command that works on a votes folder; return its parser for more arguments."""
     parser = commands.add_parser(name, help=does, description=does, epilog=EPILOG)
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("folder", type=path, metavar="FOLDER")
     parser.set_defaults(act=act)
     return parser
 

@@ -7,30 +7,45 @@ import time
 from pathlib import Path
 from typing import Any
 
+from imagenetd.annotate.arguments import MAX_TASKS, path, picture_address, whole
 from imagenetd.annotate.forms import Source, embedded, import_result, read_text, write_forms
 from imagenetd.annotate.label_studio import export_tasks, import_export
 from imagenetd.annotate.room import Room
 from imagenetd.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.annotate.tokens import require_worker_name
-from imagenetd.errors import ConfigError, StoreError
+from imagenetd.annotate.turk.results import TABLE_SUFFIXES, import_table
+from imagenetd.errors import StoreError
 
 
 def add_transfer_commands(commands: Any) -> None:
     """Add them to the parser."""
     one = add_command(commands, "form", _form, "write tasks as HTML files that need no server")
     one.add_argument("workers", nargs="+", metavar="NAME")
-    one.add_argument("--tasks", type=int, default=1, metavar="N", help="forms for each worker; default: 1")
-    one.add_argument("--out", type=Path, help="where they are written; default: FOLDER/forms")
+    one.add_argument(
+        "--tasks",
+        type=whole(least=1, most=MAX_TASKS),
+        default=1,
+        metavar="N",
+        help="forms for each worker; default: 1",
+    )
+    one.add_argument("--out", type=path, help="where they are written; default: FOLDER/forms")
     one = add_command(commands, "labelstudio", _label_studio, "write the tasks for Label Studio")
-    one.add_argument("--out", type=Path, help="where they are written; default: FOLDER/labelstudio")
-    one.add_argument("--images-url", help="where Label Studio finds the pictures; default: inside the file")
-    one = add_command(commands, "import", _import, "take in results of forms, or Label Studio's JSON export")
-    one.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    one.add_argument("--out", type=path, help="where they are written; default: FOLDER/labelstudio")
+    one.add_argument(
+        "--images-url",
+        type=picture_address,
+        help="where Label Studio finds the pictures; default: inside the file",
+    )
+    one = add_command(
+        commands,
+        "import",
+        _import,
+        "take in results of forms, Label Studio's JSON export or Mechanical Turk's CSV",
+    )
+    one.add_argument("files", nargs="+", type=path, metavar="FILE")
 
 
 def _form(given: argparse.Namespace) -> None:
-    if given.tasks < 1:
-        raise ConfigError(f"--tasks {given.tasks} writes nothing. Give 1 or more.")
     names = [require_worker_name(name) for name in given.workers]
     options, folder = page_options(given), given.out or given.folder / "forms"
     with contextlib.closing(room_of(given)) as room:
@@ -38,8 +53,8 @@ def _form(given: argparse.Namespace) -> None:
             written = write_forms(
                 room, name, folder, num_tasks=given.tasks, days=options.form_days, now=time.time()
             )
-            for path in written:
-                print(f"{name}: {path}")
+            for form in written:
+                print(f"{name}: {form}")
             if not written:
                 print(f"{name}: no task is left for this worker")
     print(f"results come back with  python -m imagenetd.annotate import {given.folder} FILE ...")
@@ -70,20 +85,24 @@ def _served(room: Room, folder: Path, address: str) -> Source:
 
 def _import(given: argparse.Namespace) -> None:
     with contextlib.closing(room_of(given)) as room:
-        for path in given.files:
-            print(f"{path}: {_import_one(room, path)}")
+        for file in given.files:
+            print(f"{file}: {_import_one(room, file)}")
         print(f"{room.desk.progress().num_missing} responses are missing")
 
 
-def _import_one(room: Room, path: Path) -> str:
+def _import_one(room: Room, file: Path) -> str:
     """Take in one file, whichever kind it is; return what it held."""
+    if file.suffix.lower() in TABLE_SUFFIXES:
+        results = import_table(room, file)
+        left = f"\n  {results.num_left_out} assignments were not submitted or are rejected: not counted"
+        return f"{results.num_new} responses, {results.num_known} known already{left if results.num_left_out else ''}"
     try:
-        is_list = isinstance(json.loads(read_text(path)), list)
+        is_list = isinstance(json.loads(read_text(file)), list)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is no JSON file ({error}). Ask for the file again.") from error
+        raise StoreError(f"{file} is no JSON file ({error}). Ask for the file again.") from error
     if not is_list:
-        return "1 response" if import_result(room, path) else "known already"
-    found = import_export(room, path)
+        return "1 response" if import_result(room, file) else "known already"
+    found = import_export(room, file)
     left = "".join(
         f"\n  {worker} has left {missing} pictures of {task_id} open: not counted"
         for task_id, worker, missing in found.unfinished

@@ -246,23 +246,36 @@ def read_responses(folder: Path, tasks: TaskSet, *, names: Collection[str] | Non
             continue
         content = _read_json(path, "Delete it: its task is given out again.")
         try:
-            answers = tuple(Answer(**answer) for answer in content["answers"])
+            answers = tuple(_answer(answer) for answer in content["answers"])
             response = Response(content["task_id"], content["worker"], answers)
             require_complete(known[response.task_id], response)
             found.append(Received(response, float(content["received_s"])))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreError(
                 f"{path} is damaged ({error!r}). Delete it: its task is given out again."
             ) from error
     return sorted(found, key=lambda one: (one.received_s, one.response.task_id, one.response.worker))
 
 
+def _answer(entry: Mapping[str, Any]) -> Answer:
+    """Return an answer; `3.0` is 3, but a word is no yes: every text that is not empty would count as one."""
+    answer = Answer(**entry)
+    if int(answer.position) != answer.position or isinstance(answer.position, bool):
+        raise ValueError(f"position {answer.position!r} is no whole number")
+    for name in ("can_recognise", "can_use"):
+        if not isinstance(getattr(answer, name), bool):
+            raise TypeError(f"{name} is {getattr(answer, name)!r}, neither true nor false")
+    return dataclasses.replace(answer, position=int(answer.position), seconds=float(answer.seconds))
+
+
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing. {remedy}") from error
-    except ValueError as error:
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged ({error}). {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StoreError(f"{path} has another format than this version's ({FORMAT}). {remedy}")

@@ -5,9 +5,9 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
+from imagenetd.annotate.arguments import path
 from imagenetd.annotate.options import read_options
 from imagenetd.annotate.subcommand import Act, add_command, room_of
 from imagenetd.annotate.turk.campaign import Campaign
@@ -30,7 +30,7 @@ def add_turk_commands(commands: Any) -> None:
     _action(actions, "estimate", _estimate, "print what the missing responses cost; asks nobody")
     one = _action(actions, "export", _export, "write the pictures, or whole forms, to be uploaded")
     one.add_argument("--forms", action="store_true", help="forms for external questions; else pictures")
-    one.add_argument("--out", type=Path, help="where they are written; default: FOLDER/mturk/upload")
+    one.add_argument("--out", type=path, help="where they are written; default: FOLDER/mturk/upload")
     for name, act, what in (
         ("publish", _publish, "publish what is missing, each task once"),
         ("review", _review, "bring answers in, approve what passes the sentinels, reject the rest"),
@@ -126,6 +126,6 @@ def _amount(text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation as error:
         raise ConfigError(f"--confirm-usd {text} is no amount. Write it as 123.45") from error
-    if not amount.is_finite():
+    if not amount.is_finite() or amount < 0:
         raise ConfigError(f"--confirm-usd {text} is no amount. Write it as 123.45")
     return amount
