@@ -2,14 +2,15 @@
 
 import sys
 
-from imagenetd import interrupts
+from imagenetd.store import interrupts
 
 sys.excepthook = interrupts.end_quietly  # also while the libraries below are read
 
 import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from imagenetd import commandline, config  # noqa: E402
+from imagenetd import commandline  # noqa: E402
+from imagenetd.config.schema import register  # noqa: E402
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -19,5 +20,5 @@ def run(settings: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    config.register()
+    register()
     commandline.main(run)

@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # the votes folder is the tests' own; this file is also run as a script
 
-from imagenetd.annotate.tokens import Badge, Signer, read_or_make_key  # noqa: E402
+from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key  # noqa: E402
 from tests.votes_folder import make_votes_folder, picture  # noqa: E402
 
 NUM_CLIENTS, NUM_ITEMS, SIZE_PX = 8, 17, 512
@@ -35,7 +35,7 @@ import sys, uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-from imagenetd.annotate.serve import listen
+from imagenetd.qc.annotate.serve import listen
 from tests.votes_folder import page_options
 with listen(page_options()) as listener:
     print("static: http://127.0.0.1:%d/" % listener.getsockname()[1], flush=True)
@@ -99,7 +99,7 @@ def measure(folder: Path, num_requests: int, num_rounds: int) -> dict[str, Any]:
     (folder / "static").mkdir()
     (folder / "static" / "picture.png").write_bytes(picture("static", SIZE_PX))
     signer = Signer(read_or_make_key(votes / "desk" / "secret.key"))
-    own = [sys.executable, "-m", "imagenetd.annotate", "serve", str(votes), "--worker", "bench"]
+    own = [sys.executable, "-m", "imagenetd.qc.annotate", "serve", str(votes), "--worker", "bench"]
     plain = [sys.executable, "-c", STATIC, str(folder / "static")]
     with running(plain) as (static_port, _), running(own) as (port, process):
         statics = [Client(static_port) for _ in range(NUM_CLIENTS)]

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from imagenetd.config import LauncherName, TrainerConfig
-from imagenetd.datasets.folder import FolderDataset
+from imagenetd.config.schema import LauncherName, TrainerConfig
+from imagenetd.images.adopt import adopt, open_images, write_manifest
+from imagenetd.images.datasets.folder import FolderDataset
 from imagenetd.models.timm import TimmClassifier
-from imagenetd.stages.adopt import adopt, open_images, write_manifest
 from imagenetd.stages.predict import predict_pool
-from imagenetd.store import StageFolder
-from imagenetd.vocabulary import choose_categories
+from imagenetd.store.folders import StageFolder
+from imagenetd.words.vocabulary import choose_categories
 
 CATEGORIES = choose_categories("all")
 

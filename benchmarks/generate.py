@@ -24,18 +24,17 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import register
-from imagenetd.generators.diffusers import DiffusersGenerator
-from imagenetd.generators.generator import Generator, Picture, noise_seed
-from imagenetd.models.hub import resolve_local
+from imagenetd.config.schema import CONF_DIR, register
+from imagenetd.images.generators.diffusers import DiffusersGenerator
+from imagenetd.images.generators.generator import Generator, Picture, noise_seed
+from imagenetd.images.pool import part_name
+from imagenetd.images.shards import shard_name
 from imagenetd.pipeline import run_pipeline
-from imagenetd.plan import make_plan
-from imagenetd.pool import part_name
 from imagenetd.records import Prompt
-from imagenetd.shards import shard_name
 from imagenetd.stages.generate import generate_pool, read_layout
-from imagenetd.store import StageFolder, content_key
+from imagenetd.stages.planning import make_plan
+from imagenetd.store.folders import StageFolder, content_key
+from imagenetd.store.hub import resolve_local
 
 DEVICE = "cpu"
 

@@ -21,11 +21,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import build, register
-from imagenetd.job import Job
+from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.pipeline import run_pipeline
-from imagenetd.plan import Plan, make_plan
+from imagenetd.stages.planning import Plan, make_plan
+from imagenetd.stages.run import Job
 
 ROOT = CONF_DIR.parent
 
@@ -89,8 +88,8 @@ def plain_generation(plan: Plan) -> float:
     """Return the seconds of a hand-written loop over diffusers: same batches, steps and precision, nothing written."""
     import diffusers
 
-    from imagenetd.generators.diffusers import DiffusersGenerator
-    from imagenetd.models.hub import resolve_local
+    from imagenetd.images.generators.diffusers import DiffusersGenerator
+    from imagenetd.store.hub import resolve_local
 
     generator = plan.generator
     assert isinstance(generator, DiffusersGenerator)

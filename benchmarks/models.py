@@ -21,10 +21,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_model
 
-from imagenetd.answers import parse_answer
+from imagenetd.models.answers import parse_answer
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.vqa import VqaClassifier
-from imagenetd.vocabulary import load_categories
+from imagenetd.words.vocabulary import load_categories
 from tests.tiny_chat import save_tiny_llava
 
 CPU = torch.device("cpu")

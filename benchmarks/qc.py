@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from imagenetd.config.qc import AggregationConfig, AggregationMethod, SentinelRule, StoppingConfig
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import REASONS
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import AggregationConfig, AggregationMethod, SentinelRule, StoppingConfig
 
 NUM_TASKS, NUM_WORKERS, WORKERS_PER_TASK, NUM_ITEMS = 1_540, 679, 10, 16
 NUM_REPEATS = 3

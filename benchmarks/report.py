@@ -22,17 +22,17 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.mining import shared_failures
-from imagenetd.pool import Layout, Pool, part_name
-from imagenetd.predictions import subject
+from imagenetd.config.schema import CONF_DIR
+from imagenetd.images.pool import Layout, Pool, part_name
 from imagenetd.records import LabelSpace
 from imagenetd.reports.report import ReportSet, build_reports
+from imagenetd.scoring.mining import shared_failures
+from imagenetd.scoring.predictions import subject
+from imagenetd.scoring.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
 from imagenetd.stages.evidence import StoredModel, gather_evidence
 from imagenetd.stages.reporting import run_reports
-from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
-from imagenetd.store import StageFolder, write_table_atomic
-from imagenetd.vocabulary import choose_nuisances, load_categories
+from imagenetd.store.folders import StageFolder, write_table_atomic
+from imagenetd.words.vocabulary import choose_nuisances, load_categories
 
 FAMILIES = ("clip", "clip", "resnet", "vit", "swin")
 NUM_SURROGATES, IMAGES_PER_SHARD = 4, 4096

@@ -21,14 +21,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imagenetd.exports.benchmark import COLUMNS, Benchmark, Provenance, file_name
-from imagenetd.exports.export import Export
-from imagenetd.exports.fiftyone import FiftyOneExport
-from imagenetd.exports.folder import FolderExport
-from imagenetd.exports.huggingface import HuggingFaceExport
-from imagenetd.exports.webdataset import WebDatasetExport
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.reports.html_report import HtmlReport
+from imagenetd.reports.exports.benchmark import COLUMNS, Benchmark, Provenance, file_name
+from imagenetd.reports.exports.export import Export
+from imagenetd.reports.exports.fiftyone import FiftyOneExport
+from imagenetd.reports.exports.folder import FolderExport
+from imagenetd.reports.exports.huggingface import HuggingFaceExport
+from imagenetd.reports.exports.webdataset import WebDatasetExport
+from imagenetd.reports.html.report import HtmlReport
 
 CATEGORIES = tuple(f"category{index:03d}" for index in range(113))
 NUISANCES = [f"nuisance{index:03d}" for index in range(547)]

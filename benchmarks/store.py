@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenetd.pool import part_name
-from imagenetd.seals import check_parquet
-from imagenetd.store import write_table_atomic
+from imagenetd.images.pool import part_name
+from imagenetd.store.folders import write_table_atomic
+from imagenetd.store.seals import check_parquet
 
 IMAGES_PER_PART = 5_000
 

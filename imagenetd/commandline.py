@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from imagenetd.config import CONF_DIR
+from imagenetd.config.mistakes import explain, name_empty_groups
+from imagenetd.config.schema import CONF_DIR
+from imagenetd.config.spelling import in_order, spell_out
 from imagenetd.errors import ConfigError, UserError
-from imagenetd.mistakes import explain, name_empty_groups
-from imagenetd.spelling import in_order, spell_out
 
 NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
 SHOWS = ("--cfg", "-c=", "--info", "--package")
@@ -34,18 +34,18 @@ def main(task: Callable[[], Any]) -> None:
     except UserError as error:
         fail(error)
     except KeyboardInterrupt:
-        if "imagenetd.team.work" in sys.modules:
-            sys.modules["imagenetd.team.work"].abandon()
+        if "imagenetd.stages.workers.team.work" in sys.modules:
+            sys.modules["imagenetd.stages.workers.team.work"].abandon()
         print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
-        if "imagenetd.sweep" in sys.modules:
+        if "imagenetd.reports.sweep" in sys.modules:
             _end_sweep()
 
 
 def _end_sweep() -> None:
     """Show the comparison also when the launcher itself ended in an error, and leave with code 1 when a job failed."""
-    from imagenetd.sweep import ComparisonCallback, show_comparison
+    from imagenetd.reports.sweep import ComparisonCallback, show_comparison
 
     sweep, ComparisonCallback.unfinished = ComparisonCallback.unfinished, None
     if sweep is not None:
@@ -56,7 +56,7 @@ def _end_sweep() -> None:
 
 def fail(error: UserError) -> None:
     """Print a user's error on standard error and leave with code 1."""
-    from imagenetd.console import complain
+    from imagenetd.store.console import complain
 
     complain(error)
     raise SystemExit(1)
@@ -67,12 +67,12 @@ def _follows(config: Any, arguments: Sequence[str]) -> bool:
 
     A follower never enters Hydra, so it has no folder and no log of its own.
     """
-    from imagenetd.team.place import is_follower
+    from imagenetd.stages.workers.team.place import is_follower
 
     shows_only = any(argument.startswith(("--cfg", "-c", "--info", "--package")) for argument in arguments)
     if config.trainer.launcher.value == "local" or shows_only or not is_follower():
         return False
-    from imagenetd.team.work import follow
+    from imagenetd.stages.workers.team.work import follow
 
     follow(config.trainer, Path(config.paths.output_dir))
     return True
@@ -87,9 +87,9 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from imagenetd.files import restrict_new_files
-    from imagenetd.preflight import check_folders, check_values
-    from imagenetd.store import make_folder, require_room
+    from imagenetd.stages.preflight import check_folders, check_values
+    from imagenetd.store.files import restrict_new_files
+    from imagenetd.store.folders import make_folder, require_room
 
     overrides, is_sweep, conf_dir, config_name = _parse(arguments)
     name_empty_groups(overrides)
@@ -195,8 +195,8 @@ def run_job(settings: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from imagenetd.console import complain
-    from imagenetd.files import restrict_new_files
+    from imagenetd.store.console import complain
+    from imagenetd.store.files import restrict_new_files
 
     restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
     hydra_config = HydraConfig.get()
@@ -236,11 +236,11 @@ def run_job(settings: DictConfig) -> None:
 
 def _works_for_another(settings: DictConfig) -> bool:
     """Take part in a submitit job of several tasks, whose other tasks have no command line of their own."""
-    from imagenetd.team.place import is_follower
+    from imagenetd.stages.workers.team.place import is_follower
 
     if settings.trainer.launcher.value == "local" or not is_follower():
         return False
-    from imagenetd.team.work import follow
+    from imagenetd.stages.workers.team.work import follow
 
     config: Any = OmegaConf.to_object(settings)
     follow(config.trainer, Path(config.paths.output_dir))
@@ -249,15 +249,15 @@ def _works_for_another(settings: DictConfig) -> bool:
 
 def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
     """Return how the job ended."""
-    from imagenetd.console import say
     from imagenetd.pipeline import run_pipeline
-    from imagenetd.system_errors import explained_below
-    from imagenetd.team.place import num_tasks_beside
+    from imagenetd.stages.workers.team.place import num_tasks_beside
+    from imagenetd.store.console import say
+    from imagenetd.store.system_errors import explained_below
 
     plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
     config: Any = OmegaConf.to_object(settings)
     if config.trainer.launcher.value != "local":
-        from imagenetd.team.work import lead
+        from imagenetd.stages.workers.team.work import lead
 
         lead(config.trainer, Path(config.paths.output_dir))
     elif (count := num_tasks_beside()) > 1:
@@ -271,6 +271,6 @@ def _run(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
 
 
 def _remember(folder: Path, job: dict[str, Any]) -> None:
-    from imagenetd.store import write_record
+    from imagenetd.store.folders import write_record
 
     write_record(folder / JOB_FILE, job)

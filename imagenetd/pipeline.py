@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config import Config, StageName, build
-from imagenetd.confirming import confirm_failures
-from imagenetd.console import console, say
+from imagenetd.config.schema import Config, StageName, build
 from imagenetd.errors import ConfigError
-from imagenetd.exporting import export_job
-from imagenetd.job import Job
-from imagenetd.plan import make_plan
-from imagenetd.pool import read_prompts
-from imagenetd.quality import plan_costs, run_quality_control
+from imagenetd.images.adopt import write_manifest
+from imagenetd.images.pool import read_prompts
 from imagenetd.records import StageResult
 from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.report import build_reports
-from imagenetd.stages.adopt import write_manifest
+from imagenetd.stages.confirming import confirm_failures
 from imagenetd.stages.evaluate import evaluate_models, read_scores
+from imagenetd.stages.exporting import export_job
 from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.mine import mine_failures
+from imagenetd.stages.planning import make_plan
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import estimate_cost, write_prompts
 from imagenetd.stages.qc import read_qc_summary
+from imagenetd.stages.qc_ways import plan_costs, run_quality_control
 from imagenetd.stages.record import write_record
 from imagenetd.stages.report import write_report
-from imagenetd.store import content_key
+from imagenetd.stages.run import Job
+from imagenetd.store.console import console, say
+from imagenetd.store.folders import content_key
 
 SCORED_ROLES = ("surrogate", "target", "gate")
 """Roles of the models that stand in tables."""

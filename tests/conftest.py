@@ -16,19 +16,19 @@ import pytest
 import yaml
 from jaxtyping import install_import_hook
 
-from imagenetd.config import PromptsConfig
+from imagenetd.config.schema import PromptsConfig
 from imagenetd.records import Word
 
 ROOT = Path(__file__).parent.parent
 PURE_MODULES = [
     *(
-        "imagenetd.labelspaces",
-        "imagenetd.metrics",
-        "imagenetd.mining",
-        "imagenetd.prompts",
-        "imagenetd.questions",
+        "imagenetd.scoring.labelspaces",
+        "imagenetd.scoring.metrics",
+        "imagenetd.scoring.mining",
+        "imagenetd.words.prompts",
+        "imagenetd.models.questions",
     ),
-    *("imagenetd.qc.votes", "imagenetd.statistics"),
+    *("imagenetd.qc.votes", "imagenetd.scoring.statistics"),
 ]
 PURE_MODULES += [
     f"imagenetd.qc.{name}" for name in ("agreement", "answers", "calibration", "counting", "design")
@@ -38,7 +38,7 @@ PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("odds", "progress", "sentin
 # Every call of a pure function in the tests is checked against its annotations, shapes included.
 install_import_hook(PURE_MODULES, "beartype.beartype")
 
-from imagenetd.vocabulary import Category, choose_categories, choose_nuisances  # noqa: E402
+from imagenetd.words.vocabulary import Category, choose_categories, choose_nuisances  # noqa: E402
 
 
 @pytest.fixture(scope="session")

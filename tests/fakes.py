@@ -10,7 +10,7 @@ from PIL import Image
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.vocabulary import Category
+from imagenetd.words.vocabulary import Category
 
 
 class ColourClassifier(Classifier):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import uvicorn
 
-from imagenetd.annotate.app import Access, make_app
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.serve import invitation, listen
+from imagenetd.qc.annotate.app import Access, make_app
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.serve import invitation, listen
 from tests.votes_folder import page_options
 
 CHROMIUM = Path("/usr/bin/chromium")

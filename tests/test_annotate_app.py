@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from imagenetd.annotate.app import COOKIE, CSRF_HEADER, Access, make_app
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.serve import invitation
-from imagenetd.annotate.tokens import Badge, Signer
+from imagenetd.qc.annotate.app import COOKIE, CSRF_HEADER, Access, make_app
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.serve import invitation
+from imagenetd.qc.annotate.tokens import Badge, Signer
 from imagenetd.qc.exchange import read_responses
 from tests.votes_folder import make_votes_folder, picture
 

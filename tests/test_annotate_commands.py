@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.annotate.commands import main, parse
-from imagenetd.annotate.options import read_options, require_usable, write_options
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.serve import address_of, serve
-from imagenetd.annotate_config import PageConfig
+from imagenetd.config.page import PageConfig
 from imagenetd.errors import ConfigError, StoreError
+from imagenetd.qc.annotate.commands import main, parse
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.serve import address_of, serve
+from imagenetd.qc.options import read_options, require_usable, write_options
 from tests.votes_folder import careful_response, make_votes_folder, page_options
 
 
@@ -137,7 +137,7 @@ def test_options_come_back_with_the_command_lines_changes(tmp_path: Path) -> Non
 
 def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
     code = "import runpy, sys; sys.modules['starlette'] = None; sys.argv = ['x', 'y']; "
-    code += "runpy.run_module('imagenetd.annotate', run_name='__main__')"
+    code += "runpy.run_module('imagenetd.qc.annotate', run_name='__main__')"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.returncode == 1
     assert "is not installed" in found.stderr and "imagenetd[qc]" in found.stderr

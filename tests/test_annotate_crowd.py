@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imagenetd.annotate.tokens import Badge, Signer, read_or_make_key
+from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key
 from imagenetd.qc.exchange import read_responses
 from tests.votes_folder import make_votes_folder, page_options, tasks_of
 
@@ -33,7 +33,7 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "imagenetd.annotate", "serve", str(self.votes), "--worker", "x"]
+        command = [sys.executable, "-m", "imagenetd.qc.annotate", "serve", str(self.votes), "--worker", "x"]
         command += ["--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.annotate.database import Database
-from imagenetd.annotate.desk import Desk
-from imagenetd.annotate.refusals import Refusal
-from imagenetd.annotate.workers import Workers
 from imagenetd.errors import StoreError
+from imagenetd.qc.annotate.database import Database
+from imagenetd.qc.annotate.desk import Desk
+from imagenetd.qc.annotate.refusals import Refusal
+from imagenetd.qc.annotate.workers import Workers
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
 
 NUM_WORKERS = 2

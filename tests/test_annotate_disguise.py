@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from imagenetd.annotate.commands import main
-from imagenetd.annotate.disguise import common_size, disguised, filled
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.turk.pages import export_pictures
+from imagenetd.qc.annotate.commands import main
+from imagenetd.qc.annotate.disguise import common_size, disguised, filled
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.turk.pages import export_pictures
 from imagenetd.qc.tasks import SlotRole
 from tests.test_annotate_app import Browser
 from tests.votes_folder import make_votes_folder

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from imagenetd.annotate.commands import main
-from imagenetd.annotate.room import Room
+from imagenetd.qc.annotate.commands import main
+from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.tasks import Response
 from tests.page_server import CHROMIUM, CHROMIUM_FLAGS

@@ -4,9 +4,9 @@ import contextlib
 import json
 from pathlib import Path
 
-from imagenetd.annotate.options import read_options
-from imagenetd.annotate.room import Room
-from imagenetd.annotate_config import MturkConfig, PageConfig
+from imagenetd.config.page import MturkConfig, PageConfig
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.options import read_options
 from tests.test_pipeline import config, run, summary
 from tests.votes_folder import careful_response
 
@@ -18,7 +18,7 @@ def test_a_run_waits_for_the_page_and_goes_on_when_the_votes_are_there(tmp_path:
     waiting = run(made)
     assert waiting.status == "waiting for votes"
     (votes,) = (tmp_path / "votes").iterdir()
-    assert f"python -m imagenetd.annotate {votes}" in waiting.results[-1].details[0]
+    assert f"python -m imagenetd.qc.annotate {votes}" in waiting.results[-1].details[0]
     assert read_options(votes, "page", PageConfig).port == 0
     assert read_options(votes, "mturk", MturkConfig).reward_usd == 0.8
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from imagenetd.annotate.app import Access, make_app
-from imagenetd.annotate.patience import Waiting
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.serve import listen, server_config
+from imagenetd.qc.annotate.app import Access, make_app
+from imagenetd.qc.annotate.patience import Waiting
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.serve import listen, server_config
 from tests.votes_folder import make_votes_folder, page_options
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "

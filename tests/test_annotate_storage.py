@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from imagenetd.annotate.room import Room
-from imagenetd.annotate.serve import delivering
-from imagenetd.annotate.turk.state import TurkState
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.serve import delivering
+from imagenetd.qc.annotate.turk.state import TurkState
 from imagenetd.qc.exchange import read_responses
 from tests.test_annotate_app import Browser
 from tests.votes_folder import make_votes_folder

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from imagenetd.answers import OUTCOMES, answer_space, clean, parse_answer, parse_as_reference, phrases
-from imagenetd.questions import ordered_options, rival_categories
-from imagenetd.vocabulary import choose_categories, clip_name, load_categories
+from imagenetd.models.answers import OUTCOMES, answer_space, clean, parse_answer, parse_as_reference, phrases
+from imagenetd.models.questions import ordered_options, rival_categories
+from imagenetd.words.vocabulary import choose_categories, clip_name, load_categories
 
 
 @pytest.mark.parametrize(

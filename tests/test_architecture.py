@@ -111,7 +111,7 @@ def test_only_adapters_import_the_model_and_tracking_libraries() -> None:
 
 
 def test_a_command_starts_without_heavy_imports() -> None:
-    modules = "run, imagenetd.config, imagenetd.vocabulary, imagenetd.prompts"
+    modules = "run, imagenetd.config.schema, imagenetd.words.vocabulary, imagenetd.words.prompts"
     code = f"import {modules}, sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (found.returncode, found.stdout.split()) == (0, []), found.stderr[-500:]

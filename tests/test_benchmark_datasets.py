@@ -12,15 +12,15 @@ import pytest
 from hydra.utils import get_object
 from PIL import Image
 
-from imagenetd.datasets.dataset import Dataset, Listing
-from imagenetd.datasets.huggingface import HuggingFaceDataset
-from imagenetd.datasets.imagenet_9 import CLASSES, ImageNet9Dataset
-from imagenetd.datasets.imagenet_c import ALEXNET_ERROR, GROUPS, ImageNetCDataset, corruption_errors
-from imagenetd.datasets.imagenet_d import ImageNetDDataset
-from imagenetd.datasets.objectnet import ObjectNetDataset
-from imagenetd.datasets.wordnet import WordNetDataset
 from imagenetd.errors import DataError
-from imagenetd.vocabulary import Category, choose_categories, load_categories
+from imagenetd.images.datasets.dataset import Dataset, Listing
+from imagenetd.images.datasets.huggingface import HuggingFaceDataset
+from imagenetd.images.datasets.imagenet_9 import CLASSES, ImageNet9Dataset
+from imagenetd.images.datasets.imagenet_c import ALEXNET_ERROR, GROUPS, ImageNetCDataset, corruption_errors
+from imagenetd.images.datasets.imagenet_d import ImageNetDDataset
+from imagenetd.images.datasets.objectnet import ObjectNetDataset
+from imagenetd.images.datasets.wordnet import WordNetDataset
+from imagenetd.words.vocabulary import Category, choose_categories, load_categories
 from tests.pictures import encoded, picture, put
 from tests.test_zoo import CONF, composed
 

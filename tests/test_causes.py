@@ -13,11 +13,17 @@ from imagenetd.reports.causes import CausesReport
 from imagenetd.reports.confusions import natures
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.slices import SlicesReport
-from imagenetd.statistics.calibration import calibrate
-from imagenetd.statistics.independence import independent_share
-from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
-from imagenetd.statistics.variance import cell_correlation, variance_components, variance_shares
-from imagenetd.wordnet import hypernym_groups, imagenet_names, is_one_to_people, wordnet_distances
+from imagenetd.scoring.statistics.calibration import calibrate
+from imagenetd.scoring.statistics.independence import independent_share
+from imagenetd.scoring.statistics.slices import (
+    best_slices,
+    excess_p_values,
+    memberships,
+    slice_scores,
+    slice_sums,
+)
+from imagenetd.scoring.statistics.variance import cell_correlation, variance_components, variance_shares
+from imagenetd.words.wordnet import hypernym_groups, imagenet_names, is_one_to_people, wordnet_distances
 from tests.simulated import evidence, grid, model
 
 IMAGES = grid(num_categories=8, nuisances={"background": 4, "texture": 3}, num_seeds=6, num_neutral=4)

@@ -19,7 +19,7 @@ from imagenetd.models.custom import CustomClassifier
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.timm import TimmClassifier
 from imagenetd.models.torchvision import TorchvisionClassifier
-from imagenetd.vocabulary import choose_categories
+from imagenetd.words.vocabulary import choose_categories
 from tests.own_models import Linear
 
 CPU = torch.device("cpu")

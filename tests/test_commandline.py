@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagenetd.commandline import check_overrides, in_order, spell_out
-from imagenetd.config import build, register
+from imagenetd.config.schema import build, register
 from imagenetd.errors import ConfigError, UserError
 from tests.test_pipeline import small_disk as small_disk
 

@@ -15,7 +15,7 @@ from imagenetd.pipeline import Outcome
 from imagenetd.reports.confirmation import TOGETHER, ConfirmationReport
 from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.stages.confirm import TWINS_FILE, twin_prompts
-from imagenetd.store import write_table_atomic
+from imagenetd.store.folders import write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.test_pipeline import config, run, summary
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imagenetd.answers import OUTCOMES
+from imagenetd.models.answers import OUTCOMES
 from imagenetd.records import LabelSpace
 from imagenetd.reports.calibration import CalibrationReport
 from imagenetd.reports.coverage import CoverageReport, with_coverage
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.reports.html_figures import run_figures
+from imagenetd.reports.html.figures import run_figures
 from imagenetd.reports.report import ReportSet
 from tests.simulated import evidence, grid, model
 

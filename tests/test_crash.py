@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imagenetd.config import Config, StageName
-from imagenetd.stages.pool_check import check_pool
+from imagenetd.config.schema import Config, StageName
+from imagenetd.images.check import check_pool
 from tests.test_pipeline import config, run, summary
 
 TIMES = {"seconds", "merge_seconds"}

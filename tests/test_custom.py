@@ -10,10 +10,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.imagenet import load_classes
 from imagenetd.models.custom import CustomClassifier
-from imagenetd.plan import make_plan
-from imagenetd.vocabulary import choose_categories
+from imagenetd.stages.planning import make_plan
+from imagenetd.words.imagenet import load_classes
+from imagenetd.words.vocabulary import choose_categories
 from tests.own_models import Linear
 from tests.test_pipeline import config, run, summary
 

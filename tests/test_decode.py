@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from imagenetd.decode import Decoding, UndecodableError, decode
+from imagenetd.images.decode import Decoding, UndecodableError, decode
 from tests.pictures import encoded, picture
 
 LIMITS = Decoding(max_pixels=1_000_000, max_aspect_ratio=100)
@@ -212,7 +212,7 @@ def test_no_memory_says_nothing_about_the_file(monkeypatch: pytest.MonkeyPatch) 
     def no_memory(image: Image.Image) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr("imagenetd.decode.to_rgb", no_memory)
+    monkeypatch.setattr("imagenetd.images.decode.to_rgb", no_memory)
     with pytest.raises(MemoryError):
         read(encoded(picture()))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.delimited import DelimitedTable, parse_foreign_json, read_delimited, read_foreign_json
 from imagenetd.errors import ConfigError, DataError
+from imagenetd.store.delimited import DelimitedTable, parse_foreign_json, read_delimited, read_foreign_json
 
 PLAIN = "file,category,seed\na.png,mug,3\nb.png,banana,4\n"
 EXPECTED = [("a.png", "mug", 3), ("b.png", "banana", 4)]

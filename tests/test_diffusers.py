@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from imagenetd.errors import ConfigError, ModelError, UserError
-from imagenetd.generators.diffusers import DiffusersGenerator
-from imagenetd.generators.generator import noise_seed
+from imagenetd.images.generators.diffusers import DiffusersGenerator
+from imagenetd.images.generators.generator import noise_seed
 from imagenetd.records import Prompt
 from tests import tiny_pipelines
 

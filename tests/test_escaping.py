@@ -13,11 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.console import PlainConsole, cell, complain
-from imagenetd.csv_files import csv_text, from_csv_frame
-from imagenetd.datasets.own_export import read_own_export
 from imagenetd.errors import ConfigError, MissingFilesError
-from imagenetd.escaping import (
+from imagenetd.images.datasets.own_export import read_own_export
+from imagenetd.images.generators.folder import FolderGenerator
+from imagenetd.reports.comparison import comparison_view
+from imagenetd.reports.regimes import regimes_view
+from imagenetd.reports.terminal import terminal_tables
+from imagenetd.store.console import PlainConsole, cell, complain
+from imagenetd.store.csv_files import csv_text, from_csv_frame
+from imagenetd.store.escaping import (
     for_csv,
     for_html,
     for_markdown,
@@ -26,10 +30,6 @@ from imagenetd.escaping import (
     from_csv,
     json_for_script,
 )
-from imagenetd.generators.folder import FolderGenerator
-from imagenetd.reports.comparison import comparison_view
-from imagenetd.reports.regimes import regimes_view
-from imagenetd.reports.terminal import terminal_tables
 
 NAME = "mug[/][bold red]:boom:\x1b[2J\u202egpj"
 SHOWN = "mug[/][bold red]:boom:\\x1b[2J\\u202egpj"

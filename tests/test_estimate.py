@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from imagenetd.config import StageName
-from imagenetd.estimate import Speed, cost_lines, known_speed
+from imagenetd.config.schema import StageName
+from imagenetd.stages.estimate import Speed, cost_lines, known_speed
 from tests.test_pipeline import config, run
 
 POOLS = {

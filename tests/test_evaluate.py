@@ -11,11 +11,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import Config, StageName, register
+from imagenetd.config.schema import CONF_DIR, Config, StageName, register
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.pipeline import Outcome, run_pipeline
-from imagenetd.plan import make_plan
+from imagenetd.stages.planning import make_plan
 from tests.pictures import encoded, picture, put
 
 register()
@@ -198,7 +197,7 @@ def test_two_processes_give_the_same_table_on_an_uneven_number_of_images(
 def test_each_file_is_read_and_decoded_once_for_all_models(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagenetd.datasets import dataset
+    from imagenetd.images.datasets import dataset
 
     decoded: list[int] = []
     real = dataset.decode

@@ -18,15 +18,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import Config, StageName
-from imagenetd.correctness import correct_matrix
+from imagenetd.config.schema import CONF_DIR, Config, StageName
 from imagenetd.errors import ConfigError, DataError, UserError
-from imagenetd.exports.benchmark import COLUMNS
-from imagenetd.exports.export import Export
-from imagenetd.job import Job
 from imagenetd.pipeline import Outcome, run_pipeline
-from imagenetd.plan import Plan, make_plan
+from imagenetd.reports.exports.benchmark import COLUMNS
+from imagenetd.reports.exports.export import Export
+from imagenetd.scoring.correctness import correct_matrix
+from imagenetd.stages.planning import Plan, make_plan
+from imagenetd.stages.run import Job
 from tests.test_pipeline import FAKE, config, run
 
 FORMATS = sorted(path.stem for path in (CONF_DIR / "export").glob("*.yaml"))
@@ -102,7 +101,7 @@ def test_the_folder_has_the_layout_of_the_release(exported: Exported) -> None:
 
 
 def test_the_questions_name_the_two_best_categories_of_the_first_surrogate(exported: Exported) -> None:
-    from imagenetd.predictions import read_logits
+    from imagenetd.scoring.predictions import read_logits
 
     questions = pd.concat(
         pd.read_csv(path, sep="\t") for path in (exported.of("folder") / "questions").glob("*.csv")
@@ -137,7 +136,7 @@ def test_import_back_of_the_folder_gives_the_same_answer_on_every_image(
     made = config(tmp_path, "mining.min_failures=2", stages=[StageName.prompts, StageName.generate])
     made.stages += [StageName.predict, StageName.mine, StageName.qc, StageName.evaluate]
     made.generator = {
-        "_target_": "imagenetd.generators.folder.FolderGenerator",
+        "_target_": "imagenetd.images.generators.folder.FolderGenerator",
         "root": str(root),
         "metadata": str(root / "images.csv"),
         "unit_size": 64,

@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from imagenetd import locks, store
 from imagenetd.errors import StoreError
-from imagenetd.files import restrict_new_files
-from imagenetd.generators.writer import read_times
-from imagenetd.locks import working_in
-from imagenetd.seals import seal_record
-from imagenetd.shards import ShardWriter, members, read_member
-from imagenetd.store import (
+from imagenetd.images.shards import ShardWriter, members, read_member
+from imagenetd.images.writer import read_times
+from imagenetd.store import folders as store
+from imagenetd.store import locks
+from imagenetd.store.files import restrict_new_files
+from imagenetd.store.folders import (
     StageFolder,
     file_sha256,
     make_folder,
@@ -26,7 +25,9 @@ from imagenetd.store import (
     write_bytes_atomic,
     write_table_atomic,
 )
-from imagenetd.system_errors import explained_below
+from imagenetd.store.locks import working_in
+from imagenetd.store.seals import seal_record
+from imagenetd.store.system_errors import explained_below
 
 CODES = [
     *(errno.EIO, errno.ESTALE, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.datasets.dataset import Listing
-from imagenetd.datasets.folder import FolderDataset
-from imagenetd.datasets.labels import NameResolver
-from imagenetd.datasets.walk import walk
 from imagenetd.errors import ConfigError, DataError
-from imagenetd.vocabulary import Category, choose_categories, load_categories
+from imagenetd.images.datasets.dataset import Listing
+from imagenetd.images.datasets.folder import FolderDataset
+from imagenetd.images.datasets.labels import NameResolver
+from imagenetd.images.datasets.walk import walk
+from imagenetd.words.vocabulary import Category, choose_categories, load_categories
 from tests.pictures import put
 
 CATEGORIES = choose_categories(["banana", "binder_closed", "mixing_or_salad_bowl", "t_shirt"])

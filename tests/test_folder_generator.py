@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagenetd.datasets.folder import FolderDataset
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.generators.folder import FolderGenerator
+from imagenetd.images.datasets.folder import FolderDataset
+from imagenetd.images.generators.folder import FolderGenerator
 from imagenetd.records import Prompt
 from tests.pictures import encoded, picture, put
 

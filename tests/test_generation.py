@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
-from imagenetd.config import Config, StageName
-from imagenetd.stages.pool_check import check_pool
-from imagenetd.stages.pool_export import open_pool
+from imagenetd.config.schema import Config, StageName
+from imagenetd.images.check import check_pool
+from imagenetd.images.unpack import open_pool
 from tests import tiny_pipelines
 from tests.test_crash import results
 from tests.test_pipeline import config, run

@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from imagenetd.config import build, register
+from imagenetd.config.schema import build, register
 from imagenetd.errors import ConfigError
-from imagenetd.generators.generator import Generator
-from imagenetd.models import hub
+from imagenetd.images.generators.generator import Generator
+from imagenetd.store import hub
 from tests.test_zoo import CONF
 
 register()

@@ -14,10 +14,10 @@ from PIL import Image
 
 from imagenetd.reports.comparison import comparison_table
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
-from imagenetd.reports.gallery import choose, data_address
-from imagenetd.reports.html_figures import MAX_HEAT_COLUMNS, run_figures
-from imagenetd.reports.html_page import json_for_script, table_values
-from imagenetd.reports.html_report import HtmlReport, comparison_page
+from imagenetd.reports.html.figures import MAX_HEAT_COLUMNS, run_figures
+from imagenetd.reports.html.gallery import choose, data_address
+from imagenetd.reports.html.page import json_for_script, table_values
+from imagenetd.reports.html.report import HtmlReport, comparison_page
 
 CATEGORIES = ("banana", "mug")
 NASTY = "</script><b>&\"'"

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imagenetd.datasets.dataset import Listing
-from imagenetd.datasets.huggingface import HuggingFaceDataset
 from imagenetd.errors import DataError
-from imagenetd.vocabulary import load_categories
+from imagenetd.images.datasets.dataset import Listing
+from imagenetd.images.datasets.huggingface import HuggingFaceDataset
+from imagenetd.words.vocabulary import load_categories
 from tests.pictures import encoded, picture
 
 datasets = pytest.importorskip("datasets")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.intervals import (
     clustered_difference,
     clustered_share,
     clustered_subset_difference,
@@ -16,7 +16,7 @@ from imagenetd.statistics.intervals import (
     wilson_interval,
     zero_events_bound,
 )
-from imagenetd.statistics.jackknife import jackknife_interval
+from imagenetd.scoring.statistics.jackknife import jackknife_interval
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from imagenetd.answers import OUTCOMES
 from imagenetd.errors import ConfigError, ModelError
+from imagenetd.models.answers import OUTCOMES
 from imagenetd.models.released_questions import released_rivals
 from imagenetd.models.vqa import VqaClassifier
 from imagenetd.pipeline import Outcome
-from imagenetd.plan import make_plan
-from imagenetd.vocabulary import choose_categories
+from imagenetd.stages.planning import make_plan
+from imagenetd.words.vocabulary import choose_categories
 from tests.test_pipeline import config, run, summary
 from tests.tiny_chat import save_tiny_idefics3, save_tiny_llava, save_tiny_qwen2_vl
 

@@ -7,12 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imagenetd.image_record import ScoredModel, model_record, regime_rows
-from imagenetd.imagenet import class_category, load_classes
-from imagenetd.labelspaces import choice_scores, hits, margin, regimes, top_choices, two_choice_correct
-from imagenetd.near_synonyms import LENIENT_FILE, load_near_synonyms
 from imagenetd.records import LabelSpace
-from imagenetd.vocabulary import load_categories
+from imagenetd.scoring.image_record import ScoredModel, model_record, regime_rows
+from imagenetd.scoring.labelspaces import (
+    choice_scores,
+    hits,
+    margin,
+    regimes,
+    top_choices,
+    two_choice_correct,
+)
+from imagenetd.words.imagenet import class_category, load_classes
+from imagenetd.words.near_synonyms import LENIENT_FILE, load_near_synonyms
+from imagenetd.words.vocabulary import load_categories
 
 SPACE = LabelSpace("toy", "any-of-ids", 8, {"clock": (0, 1), "mug": (2,), "cup": (3,)})
 """Classes 4 to 7 belong to no category."""

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from imagenetd.metrics import accuracy, score_rows
 from imagenetd.records import Score
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.scoring.metrics import accuracy, score_rows
+from imagenetd.scoring.statistics.intervals import wilson_interval
 
 
 def _interval(num_correct: int, num_images: int) -> tuple[float, float]:

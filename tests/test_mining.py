@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imagenetd.errors import ConfigError
-from imagenetd.metrics import score_rows
-from imagenetd.mining import (
+from imagenetd.records import LabelSpace
+from imagenetd.scoring.metrics import score_rows
+from imagenetd.scoring.mining import (
     accepted_classes,
     easy_images,
     is_correct,
@@ -16,7 +17,6 @@ from imagenetd.mining import (
     resolve_min_failures,
     shared_failures,
 )
-from imagenetd.records import LabelSpace
 
 CORRECT = np.array([[True, False, False], [True, True, False]])  # two surrogates, three images
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagenetd.reports.mixed_effects import MixedEffectsReport
-from imagenetd.statistics.mixed import fit_mixed_effects
+from imagenetd.scoring.statistics.mixed import fit_mixed_effects
 from tests.simulated import evidence, grid, model
 
 

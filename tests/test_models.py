@@ -11,10 +11,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.models import hub
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.timm import TimmClassifier
-from imagenetd.vocabulary import Category, choose_categories
+from imagenetd.store import hub
+from imagenetd.words.vocabulary import Category, choose_categories
 
 CPU = torch.device("cpu")
 NAMES = ["banana", "chair", "mug"]

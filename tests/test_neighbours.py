@@ -9,8 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import register
+from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.errors import ConfigError
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.neighbours import NeighboursReport, nearest_neighbours

@@ -14,11 +14,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import Config, StageName, register
+from imagenetd.config.schema import CONF_DIR, Config, StageName, register
 from imagenetd.errors import ConfigError, MissingFilesError, StoreError, VocabularyError
 from imagenetd.pipeline import Outcome, run_pipeline
-from imagenetd.plan import make_plan
+from imagenetd.stages.planning import make_plan
 
 register()
 FAKE = "tests.fakes.ColourClassifier"
@@ -162,7 +161,7 @@ def test_the_gate_rejects_what_it_does_not_see(tmp_path: Path) -> None:
 
 
 def make_gate(made: Config, *, seed: int) -> Any:
-    from imagenetd.config import QcMethod
+    from imagenetd.config.schema import QcMethod
 
     qc = copy.copy(made.qc)
     qc.method, qc.gate, qc.min_confidence = (
@@ -315,7 +314,7 @@ def test_a_seed_draws_another_pool_and_keeps_the_first(tmp_path: Path) -> None:
 def test_a_run_folder_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_dir = f"paths.run_dir={tmp_path / 'mine'}"
     run(config(tmp_path, run_dir))
-    monkeypatch.setattr("imagenetd.store.LAYOUT_VERSION", 2)
+    monkeypatch.setattr("imagenetd.store.folders.LAYOUT_VERSION", 2)
     with pytest.raises(StoreError, match="but this config has key"):
         run(config(tmp_path, run_dir))
 

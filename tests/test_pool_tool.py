@@ -1,4 +1,4 @@
-"""`python -m imagenetd.tools.pool`: what is damaged is found and made anew; a slice becomes ordinary files."""
+"""`python -m imagenetd.images`: what is damaged is found and made anew; a slice becomes ordinary files."""
 
 import shutil
 from pathlib import Path
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imagenetd.config import StageName
+from imagenetd.config.schema import StageName
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.tools.pool import main
+from imagenetd.images import main
 from tests.test_pipeline import config, run
 
 GENERATED = [StageName.prompts, StageName.generate]
@@ -81,7 +81,7 @@ def test_a_slice_becomes_files_that_can_be_adopted_again(
     options = ["generator=folder", f"generator.root={out}", f"generator.metadata={out / 'metadata.csv'}"]
     made = config(tmp_path / "runs", stages=GENERATED)
     made.generator = {
-        "_target_": "imagenetd.generators.folder.FolderGenerator",
+        "_target_": "imagenetd.images.generators.folder.FolderGenerator",
         **dict(option.split(".", 1)[1].split("=") for option in options[1:]),
         "unit_size": 2,
     }
@@ -97,7 +97,7 @@ def test_a_file_that_is_not_the_one_of_the_metadata_is_refused(finished: Path, t
     shutil.copyfile(files[0], files[1])
     made = config(tmp_path / "runs", stages=GENERATED)
     made.generator = {
-        "_target_": "imagenetd.generators.folder.FolderGenerator",
+        "_target_": "imagenetd.images.generators.folder.FolderGenerator",
         "root": str(out),
         "metadata": str(out / "metadata.csv"),
         "unit_size": 2,

@@ -14,8 +14,8 @@ from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.precision import PreciseTail
 from imagenetd.models.timm import TimmClassifier
 from imagenetd.models.torchvision import TorchvisionClassifier
-from imagenetd.predictions import count_ties
-from imagenetd.vocabulary import choose_categories
+from imagenetd.scoring.predictions import count_ties
+from imagenetd.words.vocabulary import choose_categories
 from tests.test_pipeline import config, run, summary
 
 CPU = torch.device("cpu")

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from imagenetd.config import PromptsConfig
+from imagenetd.config.schema import PromptsConfig
 from imagenetd.errors import ConfigError
-from imagenetd.generators.generator import image_id, noise_seed
-from imagenetd.prompt_table import Cell, PromptTable, tabulate
+from imagenetd.images.generators.generator import image_id, noise_seed
 from imagenetd.records import Prompt
-from imagenetd.store import content_key, content_key_of_rows
+from imagenetd.store.folders import content_key, content_key_of_rows
+from imagenetd.words.prompt_table import Cell, PromptTable, tabulate
 from tests.test_prompts import build
 
 WORDS = {"texture": ["striped"], "material": ["wood"]}
@@ -44,7 +44,7 @@ def test_the_key_of_a_table_is_that_of_its_rows_as_plain_values() -> None:
 
 def test_a_key_is_the_same_for_any_number_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = content_key_of_rows({}, small(is_paired=True).as_json())
-    monkeypatch.setattr("imagenetd.prompt_table.CHUNK", 1)
+    monkeypatch.setattr("imagenetd.words.prompt_table.CHUNK", 1)
     assert content_key_of_rows({}, small(is_paired=True).as_json()) == whole
     assert content_key_of_rows({}, small().as_json()) != whole
 

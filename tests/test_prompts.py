@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from imagenetd.config import PromptsConfig
+from imagenetd.config.schema import PromptsConfig
 from imagenetd.errors import ConfigError
-from imagenetd.prompts import build_prompts
 from imagenetd.records import Kind, Prompt, Word
-from imagenetd.vocabulary import Category, choose_categories, choose_nuisances
+from imagenetd.words.prompts import build_prompts
+from imagenetd.words.vocabulary import Category, choose_categories, choose_nuisances
 
 BRODEN = {kind: f"{kind}.csv" for kind in ("background", "texture", "material")}
 

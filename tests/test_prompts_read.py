@@ -12,7 +12,7 @@ from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.prompts_read import alike_encodings, alike_prompts, read_prompts
 from imagenetd.models.vqa import VqaClassifier
-from imagenetd.vocabulary import Category, choose_categories
+from imagenetd.words.vocabulary import Category, choose_categories
 from tests.tiny_chat import byte_tokenizer, save_tiny_llava
 
 CPU = torch.device("cpu")

@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imagenetd.config.qc import (
+    AggregationConfig,
+    AggregationMethod,
+    SentinelRule,
+    StoppingConfig,
+    WorkersConfig,
+)
 from imagenetd.errors import ConfigError
 from imagenetd.qc.agreement import krippendorff, measure_agreement
 from imagenetd.qc.counting import count_votes
@@ -15,13 +22,6 @@ from imagenetd.qc.odds import COIN, Habits, SentinelPlan, pass_chance
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import (
-    AggregationConfig,
-    AggregationMethod,
-    SentinelRule,
-    StoppingConfig,
-    WorkersConfig,
-)
 
 NO_STOPPING = StoppingConfig(False, 3, 0.99, False, 0.8)
 STOPPING = StoppingConfig(True, 3, 0.99, True, 0.8)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagenetd.config.qc import Repeats, SentinelRule, TaskDesignConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.answers import answer_table
 from imagenetd.qc.design import Design, DesignPool, confusion, cut, design_tasks
 from imagenetd.qc.progress import next_workers
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole
-from imagenetd.qc_config import Repeats, SentinelRule, TaskDesignConfig
 
 PAPER: dict[str, Any] = {
     "images_per_task": 20,

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from imagenetd.config.qc import CalibrationMethod
 from imagenetd.errors import StoreError
 from imagenetd.qc.calibration import cross_fit
 from imagenetd.qc.estimates import Part, recall, total_bounds, valid_share
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.sampling import Sampling, arms_of, digest, folds, require_sound, sample, sampling_of
-from imagenetd.qc_config import CalibrationMethod
 
 
 def test_a_census_is_a_count_and_has_no_width() -> None:

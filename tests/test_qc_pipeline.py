@@ -12,15 +12,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import Config, StageName
+from imagenetd.config.qc import WorkersConfig
+from imagenetd.config.qc_checks import check_numbers
+from imagenetd.config.schema import CONF_DIR, Config, StageName
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome
-from imagenetd.plan import make_plan
 from imagenetd.qc.exchange import image_bytes, read_tasks, write_response
 from imagenetd.qc.simulate import answer_task, hire
-from imagenetd.qc_checks import check_numbers
-from imagenetd.qc_config import WorkersConfig
+from imagenetd.stages.planning import make_plan
 from tests.test_pipeline import FAKE, config, run, summary
 
 # One classifier of mean colours confuses everything; a negative is then any image that it gets right.
@@ -99,7 +98,7 @@ def test_a_run_waits_for_people_and_goes_on_when_their_votes_are_there(tmp_path:
     waiting = run(people(tmp_path))
     assert waiting.status == "waiting for votes"
     assert [result.stage for result in waiting.results][-1] == "qc"
-    assert "python -m imagenetd.annotate" in waiting.results[-1].details[0]
+    assert "python -m imagenetd.qc.annotate" in waiting.results[-1].details[0]
     assert str(waiting.folder) in waiting.results[-1].details[0]
     answer_all(waiting, truth=shown(tmp_path), num_workers=4)
     still = run(people(tmp_path))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from imagenetd.config.qc import Repeats, SentinelRule
 from imagenetd.qc.answers import answer_table, item_votes
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import Repeats, SentinelRule
 
 TASK = Task(
     "t",

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
 from imagenetd.qc.progress import Rules, missing_responses, plain_rules, read_rules
 from imagenetd.qc.stopping import fixed_images, settled_images, wealth
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import SentinelRule, StoppingConfig
 
 ACCURACIES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 0.95)
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from imagenetd.config import CONF_DIR, Config, build
+from imagenetd.config.ranges import Range, check_value, unbounded
+from imagenetd.config.schema import CONF_DIR, Config, build
 from imagenetd.errors import ConfigError
-from imagenetd.ranges import Range, check_value, unbounded
 
 YAMLS = sorted(CONF_DIR.rglob("*.yaml"))
 
@@ -113,7 +113,7 @@ def test_every_number_of_a_yaml_is_in_its_range(path: Path) -> None:
 
 
 def test_a_plug_in_is_told_which_number_cannot_be_meant() -> None:
-    spec = plug_ins()["imagenetd.generators.render.RenderGenerator"]
+    spec = plug_ins()["imagenetd.images.generators.render.RenderGenerator"]
     with pytest.raises(ConfigError, match=r"^generator\.unit_size=0 must be 1 or more\.$"):
         build({**spec, "unit_size": 0}, option="generator")
     with pytest.raises(ConfigError, match=r"^generator\.unit_size=10{39}\.\.\. must be 65536 or less\.$"):

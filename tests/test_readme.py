@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagenetd.commandline import check_overrides, spell_out
-from imagenetd.config import register
+from imagenetd.config.schema import register
 
 register()
 ROOT = Path(__file__).parent.parent

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 import torch
 
-from imagenetd.config import build, register
-from imagenetd.datasets.folder import FolderDataset
-from imagenetd.image_record import ScoredModel, model_record, regime_rows
-from imagenetd.models.loading import Chunk, image_loader
-from imagenetd.near_synonyms import load_near_synonyms
+from imagenetd.config.schema import build, register
+from imagenetd.images.adopt import adopt, open_images
+from imagenetd.images.datasets.folder import FolderDataset
 from imagenetd.pipeline import run_pipeline
-from imagenetd.stages.adopt import adopt, open_images
-from imagenetd.store import StageFolder
-from imagenetd.vocabulary import choose_categories
+from imagenetd.scoring.image_record import ScoredModel, model_record, regime_rows
+from imagenetd.stages.workers.loading import Chunk, image_loader
+from imagenetd.store.folders import StageFolder
+from imagenetd.words.near_synonyms import load_near_synonyms
+from imagenetd.words.vocabulary import choose_categories
 from tests.test_evaluate import config
 
 register()

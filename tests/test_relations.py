@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagenetd.models.relations import Origin, data_names, relation
 from imagenetd.models.timm import TimmClassifier
-from imagenetd.relations import Origin, data_names, relation
 from imagenetd.reports.comparison import comparison_table
-from imagenetd.reports.html_figures import on_the_line
+from imagenetd.reports.html.figures import on_the_line
 from imagenetd.reports.selection import SelectionReport
 from imagenetd.reports.tables import build_tables
 from imagenetd.reports.terminal import terminal_tables

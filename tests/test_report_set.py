@@ -14,18 +14,17 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import register
+from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.job import Job
 from imagenetd.pipeline import Outcome
-from imagenetd.plan import make_plan
-from imagenetd.predictions import read_answers, read_logits
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
 from imagenetd.reports.tables_report import TablesReport
+from imagenetd.scoring.predictions import read_answers, read_logits
+from imagenetd.stages.planning import make_plan
 from imagenetd.stages.reporting import report_summaries
-from imagenetd.store import OF, write_table_atomic
+from imagenetd.stages.run import Job
+from imagenetd.store.folders import OF, write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.test_pipeline import FAKE, config, run, summary
 
@@ -85,7 +84,7 @@ def test_an_option_reaches_its_report() -> None:
         ({"models": "some"}, "report.models=some"),
         ({"baseline": 3}, "report.baseline=3 is no path"),
         ({"reports": ["accuracy"]}, "is no set of reports"),
-        ({"reports": {"a": {"_target_": "imagenetd.reports.csv_logger.NoLogger"}}}, "not a Report"),
+        ({"reports": {"a": {"_target_": "imagenetd.reports.trackers.csv_logger.NoLogger"}}}, "not a Report"),
     ],
 )
 def test_a_wrong_option_is_told(spec: dict[str, Any], message: str) -> None:

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from imagenetd.metrics import score_rows
 from imagenetd.records import Score
 from imagenetd.reports.comparison import comparison_table, comparison_view
-from imagenetd.reports.csv_logger import CsvLogger, NoLogger
-from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost, extreme, held_together, write_csv
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.reports.terminal import cost_line, drop_cell, interval_cell
+from imagenetd.reports.trackers.csv_logger import CsvLogger, NoLogger
+from imagenetd.reports.trackers.run_report import FailureCard, RunReport
+from imagenetd.scoring.metrics import score_rows
 
 MINED = np.array([True, True, False, False, True, False, False, False])
 ACCEPTED = np.array([True, False, False, False, True, False, False, False])

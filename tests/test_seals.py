@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imagenetd.seals import (
+from imagenetd.store.seals import (
     BrokenSealError,
     UnsealedError,
     check_parquet,
@@ -93,7 +93,7 @@ def test_a_record_with_another_value_or_without_a_field_is_seen() -> None:
 
 
 def test_a_record_of_a_later_format_says_so() -> None:
-    from imagenetd import seals
+    from imagenetd.store import seals
 
     later = {"num_mined": 7, "format": 2}
     with pytest.raises(BrokenSealError, match="it is of format 2, and this version of imagenetd reads 1"):

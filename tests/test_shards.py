@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imagenetd.errors import StoreError
-from imagenetd.generators.writer import png
-from imagenetd.shards import ShardWriter, members, png_size, read_member, sidecars
+from imagenetd.images.shards import ShardWriter, members, png_size, read_member, sidecars
+from imagenetd.images.writer import png
 
 IDS = ["a" * 16, "b" * 16, "c" * 16, "d" * 16, "e" * 16]
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from imagenetd.statistics.bootstrap import interval_of, resampled_sums
-from imagenetd.statistics.paired import (
+from imagenetd.scoring.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.scoring.statistics.paired import (
     error_consistency,
     kappa_interval,
     mcnemar_p_value,
     pair_sums,
     rank_bounds,
 )
-from imagenetd.statistics.power import detectable_difference
-from imagenetd.statistics.shrinkage import shrink
-from imagenetd.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
+from imagenetd.scoring.statistics.power import detectable_difference
+from imagenetd.scoring.statistics.shrinkage import shrink
+from imagenetd.scoring.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
 
 
 def test_the_stratified_test_equals_published_values() -> None:

@@ -8,9 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from imagenetd import store
 from imagenetd.errors import StoreError
-from imagenetd.store import StageFolder, content_key, read_table, write_bytes_atomic, write_table_atomic
+from imagenetd.store import folders as store
+from imagenetd.store.folders import (
+    StageFolder,
+    content_key,
+    read_table,
+    write_bytes_atomic,
+    write_table_atomic,
+)
 
 
 def test_a_key_ignores_the_order_of_names_and_changes_with_any_value() -> None:

@@ -7,14 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imagenetd.mining import shared_failures
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.selection import SelectionReport
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table
-from imagenetd.statistics.family import accuracy_without, family_log_odds
-from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined, rank_agreement
+from imagenetd.scoring.mining import shared_failures
+from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
+from imagenetd.scoring.statistics.subsets import (
+    choose_subsets,
+    code_sums,
+    failure_codes,
+    is_mined,
+    rank_agreement,
+)
 from tests.simulated import evidence, grid, model
 
 IMAGES = grid(num_categories=10, nuisances={"background": 3, "texture": 3}, num_seeds=6, num_neutral=2)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.config import LauncherName
+from imagenetd.config.schema import LauncherName
 from imagenetd.errors import ConfigError, WorkerError
-from imagenetd.team.follower import Follower, StoppedError
-from imagenetd.team.leader import Leader
-from imagenetd.team.meeting import Meeting, join_leader, meeting_file, publish, read_meeting
-from imagenetd.team.place import (
+from imagenetd.stages.workers.team.follower import Follower, StoppedError
+from imagenetd.stages.workers.team.leader import Leader
+from imagenetd.stages.workers.team.meeting import Meeting, join_leader, meeting_file, publish, read_meeting
+from imagenetd.stages.workers.team.place import (
     Place,
     check_size,
     find_place,
@@ -209,7 +209,7 @@ def test_strangers_who_say_nothing_keep_nobody_out(tmp_path: Path, leader: Leade
 
 
 def test_a_stranger_who_says_nothing_is_sent_away(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imagenetd.team.meeting.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("imagenetd.stages.workers.team.meeting.CONNECT_TIMEOUT_S", 0.2)
     with socket.create_connection(leader._listener.address, timeout=10) as stranger:
         while stranger.recv(4096):  # the challenge, then the end
             pass
@@ -218,7 +218,7 @@ def test_a_stranger_who_says_nothing_is_sent_away(leader: Leader, monkeypatch: p
 def test_a_leader_that_says_nothing_at_all_does_not_hold_a_follower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagenetd.team.meeting.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("imagenetd.stages.workers.team.meeting.CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         publish(meeting_file(tmp_path, place(1)), Meeting(("127.0.0.1",), deaf.getsockname()[1], b"k" * 32))
         with pytest.raises(WorkerError, match=r"waited 1 s \(trainer.join_timeout_s\) for process 0"):
@@ -228,7 +228,7 @@ def test_a_leader_that_says_nothing_at_all_does_not_hold_a_follower(
 def test_a_leader_that_falls_silent_ends_the_wait_with_a_line(
     tmp_path: Path, leader: Leader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagenetd.team.follower.SILENCE_S", 0.3)
+    monkeypatch.setattr("imagenetd.stages.workers.team.follower.SILENCE_S", 0.3)
     follower = join(tmp_path)
     with pytest.raises(WorkerError, match="waited 0 s for a word of process 0"):
         next(follower.stages())
@@ -237,8 +237,8 @@ def test_a_leader_that_falls_silent_ends_the_wait_with_a_line(
 def test_a_leader_that_has_nothing_to_say_is_known_to_live(
     tmp_path: Path, leader: Leader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagenetd.team.leader.ALIVE_S", 0.1)
-    monkeypatch.setattr("imagenetd.team.follower.SILENCE_S", 2.0)
+    monkeypatch.setattr("imagenetd.stages.workers.team.leader.ALIVE_S", 0.1)
+    monkeypatch.setattr("imagenetd.stages.workers.team.follower.SILENCE_S", 2.0)
     follower = join(tmp_path)
     in_background(lambda: (time.sleep(3), leader.begin(b"what to do", [1, 2])))
     assert next(follower.stages()) == b"what to do"

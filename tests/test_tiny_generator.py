@@ -68,7 +68,7 @@ def test_the_codec_encodes_linearly(pipeline: Any) -> None:
 def test_the_codec_decodes_close_to_what_it_encoded(pipeline: Any) -> None:
     import numpy as np
 
-    from imagenetd.tiny_world import render
+    from imagenetd.images.tiny_world import render
 
     images = render([0, 5, 9], [1, 3, 6], [0, 2, 8], rng=np.random.default_rng(11))
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -12,7 +12,7 @@ from experiments.tiny_world.codec import build_codec, fit_basis, set_linear_enco
 from experiments.tiny_world.generator_data import EMPTY_CAPTION, caption_index, draw_captioned
 from experiments.tiny_world.generator_train import GeneratorRun, GeneratorTrainer
 from experiments.tiny_world.tokenizer import all_captions, load_tokenizer
-from imagenetd.tiny_world import CATEGORIES, NUISANCES
+from imagenetd.images.tiny_world import CATEGORIES, NUISANCES
 
 
 def test_a_caption_is_found_by_its_category_and_nuisance() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenetd.tiny_world import (
+from imagenetd.images.tiny_world import (
     APPEARANCES,
     BACKGROUNDS,
     CATEGORIES,
@@ -16,7 +16,7 @@ from imagenetd.tiny_world import (
     sample_factors,
 )
 
-VOCABULARIES = Path(__file__).resolve().parents[1] / "imagenetd/data/vocabularies/imagenet_d_v1"
+VOCABULARIES = Path(__file__).resolve().parents[1] / "imagenetd/assets/vocabularies/imagenet_d_v1"
 
 
 def render_cells(

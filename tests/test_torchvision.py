@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from imagenetd.errors import ModelError
 from imagenetd.models.torchvision import TorchvisionClassifier
-from imagenetd.store import file_sha256
-from imagenetd.vocabulary import choose_categories
+from imagenetd.store.folders import file_sha256
+from imagenetd.words.vocabulary import choose_categories
 from tests.pictures import picture
 
 CATEGORIES = choose_categories(["banana", "alarm_clock"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from imagenetd.records import StageResult
-from imagenetd.reports.tracked import artifacts, confusions, curves
+from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
 from tests.test_html_report import evidence
 
 

@@ -10,11 +10,11 @@ import torch
 import yaml
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from imagenetd.config import LauncherName, TrainerConfig, check_trainer
-from imagenetd.distributed import predict
+from imagenetd.config.schema import LauncherName, TrainerConfig, check_trainer
 from imagenetd.errors import ConfigError, WorkerError
-from imagenetd.models.module import speed_up
-from imagenetd.plan import make_plan
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.workers.predicting import speed_up
+from imagenetd.stages.workers.prediction import predict
 from tests.fakes import ColourClassifier
 from tests.test_pipeline import config
 
@@ -95,7 +95,7 @@ def test_a_process_that_was_killed_is_told_in_one_line() -> None:
 
 
 def test_a_team_without_its_launcher_is_refused(tmp_path: Path) -> None:
-    from imagenetd.team.work import lead
+    from imagenetd.stages.workers.team.work import lead
 
     made = config(tmp_path, "trainer=slurm").trainer
     assert made.launcher is LauncherName.srun

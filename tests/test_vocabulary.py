@@ -6,7 +6,7 @@ import yaml
 
 from imagenetd.errors import VocabularyError
 from imagenetd.records import Kind, Word
-from imagenetd.vocabulary import (
+from imagenetd.words.vocabulary import (
     Category,
     choose_categories,
     choose_nuisances,

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from imagenetd.errors import ConfigError, UserError
-from imagenetd.reports.run_report import Artifact, Confusion, Curve, FailureCard, RunReport
-from imagenetd.reports.wandb_comparison import build_report
-from imagenetd.reports.wandb_comparison import main as make_comparison
-from imagenetd.reports.wandb_logger import WandbLogger, is_logged_in, resolve_mode
-from imagenetd.reports.wandb_media import logged_media
+from imagenetd.reports.trackers.run_report import Artifact, Confusion, Curve, FailureCard, RunReport
+from imagenetd.reports.trackers.wandb_comparison import build_report
+from imagenetd.reports.trackers.wandb_comparison import main as make_comparison
+from imagenetd.reports.trackers.wandb_logger import WandbLogger, is_logged_in, resolve_mode
+from imagenetd.reports.trackers.wandb_media import logged_media
 
 TABLE = pd.DataFrame(
     {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagenetd.commandline import check_overrides, spell_out
-from imagenetd.config import register
+from imagenetd.config.schema import register
 from imagenetd.errors import UserError
 
 register()
@@ -192,7 +192,7 @@ def test_ctrl_c_while_libraries_are_read_is_one_line(delay_s: float, root: Path,
 
 
 def test_an_empty_pool_folder_is_not_the_working_folder(place: Path, root: Path) -> None:
-    words = [sys.executable, "-m", "imagenetd.tools.pool", "verify", ""]
+    words = [sys.executable, "-m", "imagenetd.images", "verify", ""]
     environment = os.environ | {"PYTHONPATH": str(root)}
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1) and "is empty" in ended.stderr

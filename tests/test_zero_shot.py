@@ -10,7 +10,7 @@ from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm import TimmClassifier
 from imagenetd.models.zero_shot import cached_head, read_templates
-from imagenetd.vocabulary import choose_categories
+from imagenetd.words.vocabulary import choose_categories
 
 CPU = torch.device("cpu")
 MUG = choose_categories(["mug", "banana"])

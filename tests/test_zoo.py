@@ -11,10 +11,10 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from imagenetd.errors import ModelError
-from imagenetd.models import hub
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.timm import TimmClassifier
-from imagenetd.vocabulary import Category, choose_categories
+from imagenetd.store import hub
+from imagenetd.words.vocabulary import Category, choose_categories
 
 CONF = Path(__file__).parents[1] / "conf"
 TARGETS = sorted(path.stem for path in (CONF / "target").glob("*.yaml"))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from imagenetd.annotate.options import write_options
-from imagenetd.annotate_config import PageConfig
+from imagenetd.config.page import PageConfig
+from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.qc.exchange import ImageFacts, TaskSet, TaskSettings, TrainingExample, read_tasks, write_tasks
+from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import Rules, plain_rules
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import SentinelRule, StoppingConfig
 
 DISPLAY = {"mug": "mug", "sock": "sock", "banana": "banana"}
 CATEGORIES = tuple(DISPLAY)

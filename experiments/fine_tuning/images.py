@@ -13,12 +13,12 @@ from PIL import Image
 
 from experiments.tiny_world.factors import UNCORRELATED, draw_renders
 from experiments.tiny_world.recipes import HABITUAL
-from imagenetd.commandline import CONF_DIR
-from imagenetd.exporting import make_benchmark
-from imagenetd.job import Job
+from imagenetd.config.schema import CONF_DIR
+from imagenetd.images.tiny_world import CATEGORIES
 from imagenetd.pipeline import run_pipeline
-from imagenetd.plan import make_plan
-from imagenetd.tiny_world import CATEGORIES
+from imagenetd.stages.exporting import make_benchmark
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.run import Job
 
 HABITS = {"usual": HABITUAL, "unusual": UNCORRELATED}
 

@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from experiments.fine_tuning.images import Labelled
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import build
-from imagenetd.tiny_world import CATEGORIES
-from imagenetd.vocabulary import choose_categories
+from imagenetd.config.schema import CONF_DIR, build
+from imagenetd.images.tiny_world import CATEGORIES
+from imagenetd.words.vocabulary import choose_categories
 
 SCRATCH = "scratch:"
 WARM_UP = 0.1

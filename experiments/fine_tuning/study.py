@@ -21,10 +21,10 @@ from omegaconf import OmegaConf
 from experiments.fine_tuning.images import Labelled, gather
 from experiments.fine_tuning.learner import right_answers, start, train
 from experiments.fine_tuning.results import plot, summarise, verdict
-from imagenetd.config import register
+from imagenetd.config.schema import register
 from imagenetd.errors import ConfigError
 from imagenetd.reports.tables import write_csv
-from imagenetd.store import content_key, write_bytes_atomic, write_json_atomic
+from imagenetd.store.folders import content_key, write_bytes_atomic, write_json_atomic
 
 FOLDER = Path(__file__).parent
 

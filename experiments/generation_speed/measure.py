@@ -24,8 +24,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.generation_speed.architectures import ARCHITECTURES, save_random
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import build, register
+from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.records import Prompt
 from imagenetd.reports.tables import write_csv
 

@@ -16,14 +16,13 @@ import pandas as pd
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import Config, register
-from imagenetd.generators.planted import PlantedGenerator
-from imagenetd.job import Job
-from imagenetd.judging import known_truth
+from imagenetd.config.schema import CONF_DIR, Config, register
+from imagenetd.images.generators.planted import PlantedGenerator
 from imagenetd.pipeline import run_pipeline
-from imagenetd.plan import make_plan
-from imagenetd.store import read_stage_file, write_json_atomic, write_text_atomic
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.qc_people import known_truth
+from imagenetd.stages.run import Job
+from imagenetd.store.folders import read_stage_file, write_json_atomic, write_text_atomic
 
 HERE = Path(__file__).parent
 CROWDS = {

@@ -19,17 +19,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.surrogate_ablation.plot import plot
-from imagenetd.commandline import CONF_DIR
-from imagenetd.config import register
-from imagenetd.job import Job
+from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.pipeline import run_pipeline
-from imagenetd.plan import make_plan
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.subset_curves import Subsets, curve_table, subset_table
 from imagenetd.reports.tables import write_csv
-from imagenetd.store import write_bytes_atomic, write_json_atomic
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.run import Job
+from imagenetd.store.folders import write_bytes_atomic, write_json_atomic
 
 FOLDER = Path(__file__).parent
 DRAWS: dict[str, int] = {"num_draws": 1000, "seed": 0}

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from experiments.tiny_world.recipes import Recipe
-from imagenetd.tiny_world import CATEGORIES
-from imagenetd.tiny_world.referee import Referee
+from imagenetd.images.tiny_world import CATEGORIES
+from imagenetd.images.tiny_world.referee import Referee
 
 ASSETS = Path(__file__).resolve().parents[2] / "imagenetd/assets/tiny"
 TOKENIZER_FOLDER = ASSETS / "tokenizer"
@@ -114,7 +114,7 @@ def load_exported(recipe: Recipe, folder: Path | None = None) -> nn.Module:
 
             return open_clip.create_model(f"local-dir:{folder}").eval()
         if recipe.tower == "referee":
-            from imagenetd.tiny_world.referee import load_referee
+            from imagenetd.images.tiny_world.referee import load_referee
 
             return load_referee(folder)
         import timm

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from experiments.tiny_world.factors import NUM_CAPTIONS, UNCORRELATED, draw_pool, draw_renders
 from experiments.tiny_world.recipes import HABITUAL, Recipe
 from experiments.tiny_world.train_classifiers import all_tokens
-from imagenetd.tiny_world import NUISANCES
-from imagenetd.tiny_world.referee import HEADS, Referee
+from imagenetd.images.tiny_world import NUISANCES
+from imagenetd.images.tiny_world.referee import HEADS, Referee
 
 NUM_HELD_OUT = 2_000
 POOL_SEED = 9_003

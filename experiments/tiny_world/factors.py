@@ -8,7 +8,14 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from experiments.tiny_world.tokenizer import caption
-from imagenetd.tiny_world import APPEARANCES, BACKGROUNDS, CATEGORIES, NUISANCES, render, sample_factors
+from imagenetd.images.tiny_world import (
+    APPEARANCES,
+    BACKGROUNDS,
+    CATEGORIES,
+    NUISANCES,
+    render,
+    sample_factors,
+)
 
 NUM_CAPTIONS = 1 + len(NUISANCES)
 """Captions of one category: the neutral one, then one for each nuisance."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from imagenetd.tiny_world import BACKGROUNDS, CATEGORIES, NUISANCES, render, sample_factors
+from imagenetd.images.tiny_world import BACKGROUNDS, CATEGORIES, NUISANCES, render, sample_factors
 
 NUM_CAPTIONS_PER_CATEGORY = len(NUISANCES) + 1
 EMPTY_CAPTION = len(CATEGORIES) * NUM_CAPTIONS_PER_CATEGORY

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from experiments.tiny_world.generator_model import GENERATOR_FOLDER, IMAGE_PX
 from experiments.tiny_world.tokenizer import caption
-from imagenetd.tiny_world import BACKGROUNDS, CATEGORIES, NUISANCES
-from imagenetd.tiny_world.referee import load_referee
+from imagenetd.images.tiny_world import BACKGROUNDS, CATEGORIES, NUISANCES
+from imagenetd.images.tiny_world.referee import load_referee
 
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = Path(__file__).with_name("generator_scores.json")

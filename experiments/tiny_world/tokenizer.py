@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from imagenetd.tiny_world import CATEGORIES, NUISANCES
+from imagenetd.images.tiny_world import CATEGORIES, NUISANCES
 
 TOKENIZER_FOLDER = Path(__file__).resolve().parents[2] / "imagenetd/assets/tiny/tokenizer"
 MAX_TOKENS = 16

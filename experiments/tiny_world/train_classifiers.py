@@ -22,8 +22,8 @@ from experiments.tiny_world.factors import (
     draw_renders,
 )
 from experiments.tiny_world.recipes import Recipe
-from imagenetd.tiny_world import CATEGORIES
-from imagenetd.tiny_world.referee import HEADS
+from imagenetd.images.tiny_world import CATEGORIES
+from imagenetd.images.tiny_world.referee import HEADS
 
 BATCH_SIZE = 96
 CHECKPOINT_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""Makes `imagenetd/data/wordnet/imagenet_v1/` from WordNet 3.0 and from what timm knows about ImageNet.
+"""Makes `imagenetd/assets/wordnet/imagenet_v1/` from WordNet 3.0 and from what timm knows about ImageNet.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python -m experiments.wordnet.build wordnet/usr/share/wordnet/data.noun
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import timm
 
-from imagenetd.store import write_text_atomic
-from imagenetd.wordnet import WORDNET_DIR
+from imagenetd.store.folders import write_text_atomic
+from imagenetd.words.wordnet import WORDNET_DIR
 
 INFO = Path(timm.__file__).parent / "data" / "_info"
 MIN_SHARE = 0.3

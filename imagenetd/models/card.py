@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
-from imagenetd.store import file_sha256
+from imagenetd.store.folders import file_sha256
 
 CARD_FILE = "manifest.json"
 OPTIONS = ("input_size", "crop_pct", "interpolation", "mean", "std")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagenetd.errors import ConfigError
-from imagenetd.imagenet import NUM_CLASSES, ids_by_wnid
+from imagenetd.words.imagenet import NUM_CLASSES, ids_by_wnid
 
 IMAGENET = "imagenet"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.vocabulary import Category
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import pandas as pd

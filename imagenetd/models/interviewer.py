@@ -4,12 +4,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagenetd.answers import ALIASES_VERSION, answer_space, parse_answer, parse_as_reference
 from imagenetd.errors import ConfigError, ModelError
+from imagenetd.models.answers import ALIASES_VERSION, answer_space, parse_answer, parse_as_reference
 from imagenetd.models.classifier import Classifier
-from imagenetd.questions import ordered_options
+from imagenetd.models.questions import ordered_options
 from imagenetd.records import Answer, LabelSpace
-from imagenetd.vocabulary import Category, clip_name, load_categories
+from imagenetd.words.vocabulary import Category, clip_name, load_categories
 
 if TYPE_CHECKING:
     import pandas as pd

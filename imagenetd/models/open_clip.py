@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
+from imagenetd.config.ranges import Batch, Megabytes, Range
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.models.hub import HubFile, fetch, missing_file, refuse_remote_code, resolve_local
 from imagenetd.models.network import Checkpoint, NetworkClassifier
 from imagenetd.models.open_clip_weights import OpenClipWeights
 from imagenetd.models.prompts_read import (
@@ -17,14 +17,14 @@ from imagenetd.models.prompts_read import (
     refuse_alike,
     told_alike,
 )
+from imagenetd.models.relations import data_names
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
-from imagenetd.ranges import Batch, Megabytes, Range
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.relations import data_names
-from imagenetd.store import file_sha256
-from imagenetd.vocabulary import Category, clip_name
+from imagenetd.store.folders import file_sha256
+from imagenetd.store.hub import HubFile, fetch, missing_file, refuse_remote_code, resolve_local
+from imagenetd.words.vocabulary import Category, clip_name
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
-from imagenetd.models.hub import HubFile, resolve_local
 from imagenetd.models.network import Checkpoint
 from imagenetd.models.weights import plain, read_json
+from imagenetd.store.hub import HubFile, resolve_local
 
 CONFIG_FILE = "open_clip_config.json"
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")

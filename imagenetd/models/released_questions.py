@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.delimited import read_delimited
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS
-from imagenetd.vocabulary import clean_category, load_categories
+from imagenetd.store.delimited import read_delimited
+from imagenetd.words.vocabulary import clean_category, load_categories
 
 COLUMNS = ("image_dir", "gt_category", "top1_pred_cate", "top2_pred_cate")
 

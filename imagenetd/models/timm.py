@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
+from imagenetd.config.ranges import Batch, Megabytes, Pixels, Range
 from imagenetd.errors import ModelError
 from imagenetd.models.classifier import closed_label_space
-from imagenetd.models.hub import fetch, missing_file
 from imagenetd.models.network import Checkpoint, NetworkClassifier, Preprocessing, check_label_offset
+from imagenetd.models.relations import data_names
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import plain
-from imagenetd.ranges import Batch, Megabytes, Pixels, Range
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.relations import data_names
-from imagenetd.store import file_sha256
-from imagenetd.vocabulary import Category
+from imagenetd.store.folders import file_sha256
+from imagenetd.store.hub import fetch, missing_file
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch

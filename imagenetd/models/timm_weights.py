@@ -7,9 +7,9 @@ from typing import Any
 
 from imagenetd.errors import ModelError
 from imagenetd.models.card import card_preprocessing
-from imagenetd.models.hub import HubFile, resolve_local
 from imagenetd.models.network import Checkpoint
 from imagenetd.models.weights import read_json
+from imagenetd.store.hub import HubFile, resolve_local
 
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 

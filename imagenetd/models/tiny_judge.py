@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from imagenetd.config.ranges import Batch
+from imagenetd.images.tiny_world import CATEGORIES
 from imagenetd.models.classifier import Classifier, closed_label_space
-from imagenetd.models.hub import resolve_local
+from imagenetd.models.relations import data_names
 from imagenetd.models.weights import find_weights
-from imagenetd.ranges import Batch
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.relations import data_names
-from imagenetd.store import file_sha256
-from imagenetd.tiny_world import CATEGORIES
-from imagenetd.vocabulary import Category
+from imagenetd.store.folders import file_sha256
+from imagenetd.store.hub import resolve_local
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class TinyJudge(Classifier):
 
     def load(self, categories: Sequence[Category], device: "torch.device") -> None:
         """Read the weights."""
-        from imagenetd.tiny_world.referee import load_referee
+        from imagenetd.images.tiny_world.referee import load_referee
 
         self._network = load_referee(self._weights().parent).to(device)
 

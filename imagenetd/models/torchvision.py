@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
+from imagenetd.config.ranges import Batch, Pixels, Range
 from imagenetd.errors import ModelError
-from imagenetd.imagenet import NUM_CLASSES
 from imagenetd.models.card import card_preprocessing
 from imagenetd.models.network import (
     Checkpoint,
@@ -15,11 +15,11 @@ from imagenetd.models.network import (
     check_label_offset,
     resized_and_cropped,
 )
-from imagenetd.ranges import Batch, Pixels, Range
+from imagenetd.models.relations import data_names
 from imagenetd.records import LabelSpace, MissingFile
-from imagenetd.relations import data_names
-from imagenetd.store import file_sha256
-from imagenetd.vocabulary import Category
+from imagenetd.store.folders import file_sha256
+from imagenetd.words.imagenet import NUM_CLASSES
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, final
 
+from imagenetd.config.ranges import Batch, Megabytes, Range, Seed
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.interviewer import Interviewer
+from imagenetd.models.relations import data_names
 from imagenetd.models.vqa_weights import VqaWeights, load_chat_model, load_processor
-from imagenetd.ranges import Batch, Megabytes, Range, Seed
 from imagenetd.records import MissingFile
-from imagenetd.relations import data_names
-from imagenetd.store import file_sha256
-from imagenetd.vocabulary import Category
+from imagenetd.store.folders import file_sha256
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch

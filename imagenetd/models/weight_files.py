@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagenetd.decode import described
 from imagenetd.errors import ModelError
+from imagenetd.images.decode import described
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch began its files before version 1.6."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagenetd import ASSETS_DIR
 from imagenetd.errors import ConfigError, DamagedError
-from imagenetd.store import content_key, read_sealed_bytes, write_sealed_bytes
+from imagenetd.store.folders import content_key, read_sealed_bytes, write_sealed_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 REFERENCE_TEMPLATE = "A photo of a {category}"
 """The one prompt of ImageNet-D's public evaluation: capital A, always "a", no full stop."""
 
-TEMPLATES_DIR = Path(__file__).parents[1] / "data" / "templates"
+TEMPLATES_DIR = ASSETS_DIR / "templates"
 
 
 def read_templates(spec: Sequence[str] | str | None, *, name: str) -> tuple[str, ...]:

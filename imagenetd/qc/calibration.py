@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from imagenetd.qc_config import CalibrationMethod
+from imagenetd.config.qc import CalibrationMethod
 
 CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their log-odds are finite."""

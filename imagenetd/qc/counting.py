@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from imagenetd.config.qc import AggregationConfig
 from imagenetd.qc.agreement import Agreement, measure_agreement
 from imagenetd.qc.answers import AnswerTable, answer_table, is_item, item_votes
 from imagenetd.qc.crowd import crowd_probability
@@ -13,7 +14,6 @@ from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import SentinelFailures, sentinel_failures
 from imagenetd.qc.tasks import Response, Task
 from imagenetd.qc.votes import Ballot
-from imagenetd.qc_config import AggregationConfig
 
 
 def count_votes(

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from imagenetd.config.qc import AggregationMethod
 from imagenetd.errors import ConfigError
-from imagenetd.qc_config import AggregationMethod
 
 YES, NO = "yes", "no"
 NUM_ITERATIONS = 100

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from imagenetd.config.qc import Repeats, TaskDesignConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.odds import repeat_counts
 from imagenetd.qc.tasks import Slot, SlotRole, Task
-from imagenetd.qc_config import Repeats, TaskDesignConfig
 
 DESIGN_VERSION = 2
 """Raise it when the same input gives other tasks: votes on old tasks are then never counted for new ones."""

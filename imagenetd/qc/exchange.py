@@ -23,10 +23,10 @@ from typing import Any
 from urllib.parse import quote
 
 from imagenetd.errors import StoreError
-from imagenetd.private import FILE_MODE, make_private, make_private_folder, write_private_json
+from imagenetd.images.shards import read_member
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.shards import read_member
-from imagenetd.store import explained
+from imagenetd.store.folders import explained
+from imagenetd.store.private import FILE_MODE, make_private, make_private_folder, write_private_json
 
 TASKS_FILE = "tasks.json"
 RESPONSES_FOLDER = "responses"

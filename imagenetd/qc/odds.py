@@ -6,7 +6,7 @@ python -m imagenetd.qc.odds --positive 1 --negative 1 --consistency 2 --rule bot
 import argparse
 from dataclasses import dataclass
 
-from imagenetd.qc_config import Repeats, SentinelRule
+from imagenetd.config.qc import Repeats, SentinelRule
 
 
 @dataclass(frozen=True, slots=True)

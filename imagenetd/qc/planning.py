@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from imagenetd.config.qc import PlanningConfig, TaskDesignConfig
 from imagenetd.qc.design import num_items_per_task
 from imagenetd.qc.odds import Habits, SentinelPlan, pass_chance
-from imagenetd.qc_config import PlanningConfig, TaskDesignConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
 from imagenetd.qc.answers import AnswerTable, answer_table, is_item
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.stopping import fixed_images, settled_images
 from imagenetd.qc.tasks import Response, Task
-from imagenetd.qc_config import SentinelRule, StoppingConfig
 
 
 @dataclass(frozen=True, slots=True)

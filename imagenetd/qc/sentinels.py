@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from imagenetd.config.qc import SentinelRule
 from imagenetd.qc.answers import ROLES, AnswerTable
 from imagenetd.qc.tasks import SlotRole
-from imagenetd.qc_config import SentinelRule
 
 REASONS = {
     SlotRole.POSITIVE: "said no to an image that shows the object",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imagenetd.config.qc import WorkersConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.odds import COIN, Habits
 from imagenetd.qc.tasks import Answer, Response, Task
-from imagenetd.qc_config import WorkersConfig
 
 SECONDS_PER_ANSWER = 2.0
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincc, betaln, xlogy
 
-from imagenetd.qc_config import StoppingConfig
+from imagenetd.config.qc import StoppingConfig
 
 Counts = Int[np.ndarray, " images"]
 

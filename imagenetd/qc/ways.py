@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from imagenetd.qc_config import QcMethod
+from imagenetd.config.qc import QcMethod
 
-ANNOTATE = "python -m imagenetd.annotate"
+ANNOTATE = "python -m imagenetd.qc.annotate"
 COMMANDS = {
     QcMethod.local: "{annotate} {folder}",
     QcMethod.form: "{annotate} form {folder} NAME ..., then {annotate} import {folder} RESULTS ...",
@@ -17,6 +17,6 @@ def to_do(method: QcMethod, folder: Path) -> str:
     """Return the next step for people.
 
     >>> to_do(QcMethod.labelstudio, Path("votes/1")).partition(",")[0]
-    'python -m imagenetd.annotate labelstudio votes/1'
+    'python -m imagenetd.qc.annotate labelstudio votes/1'
     """
     return f"{COMMANDS[method].format(annotate=ANNOTATE, folder=folder)}; then start this command again"

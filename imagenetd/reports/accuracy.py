@@ -7,21 +7,21 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import AnyCount, OpenShare
+from imagenetd.config.ranges import AnyCount, OpenShare
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, Design, describe, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
     Estimate,
     clustered_share,
     wilson_interval,
 )
-from imagenetd.statistics.power import detectable_difference
-from imagenetd.statistics.shrinkage import shrink
-from imagenetd.statistics.strata import (
+from imagenetd.scoring.statistics.power import detectable_difference
+from imagenetd.scoring.statistics.shrinkage import shrink
+from imagenetd.scoring.statistics.strata import (
     StratifiedDifference,
     adjusted_p_values,
     compare_in_strata,

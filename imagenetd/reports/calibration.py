@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.answers import is_asked
-from imagenetd.ranges import AnyCount, Range
+from imagenetd.config.ranges import AnyCount, Range
+from imagenetd.models.answers import is_asked
 from imagenetd.records import Kind
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.calibration import Calibration, calibrate
-from imagenetd.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
+from imagenetd.scoring.statistics.calibration import Calibration, calibrate
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,21 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import AnyCount, Range
+from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.records import Kind
 from imagenetd.reports.confusions import category_confusion_table, confusion_table, nature_table
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.independence import independent_share
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.independence import independent_share
+from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
     simultaneous_confidence,
     wilson_interval,
 )
-from imagenetd.statistics.jackknife import jackknife_interval
-from imagenetd.statistics.variance import variance_components, variance_shares
+from imagenetd.scoring.statistics.jackknife import jackknife_interval
+from imagenetd.scoring.statistics.variance import variance_components, variance_shares
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import AnyCount
+from imagenetd.config.ranges import AnyCount
 from imagenetd.reports.design import ALL, Design, label_spaces
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
@@ -18,9 +18,9 @@ from imagenetd.reports.pairs import (
     pair_table,
 )
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
-from imagenetd.statistics.paired import model_differences, rank_bounds
-from imagenetd.statistics.power import POWER_REACH
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
+from imagenetd.scoring.statistics.paired import model_differences, rank_bounds
+from imagenetd.scoring.statistics.power import POWER_REACH
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.console import cell
 from imagenetd.reports.terminal import interval_cell, percent
-from imagenetd.statistics.intervals import THESE_CATEGORIES, subset_difference
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, subset_difference
+from imagenetd.store.console import cell
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.metrics import wilson_interval
-from imagenetd.ranges import AnyCount
+from imagenetd.config.ranges import AnyCount
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
 from imagenetd.reports.report import Report
+from imagenetd.scoring.metrics import wilson_interval
 
 TOGETHER = "all surrogates"
 """Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""

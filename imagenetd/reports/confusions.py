@@ -7,9 +7,9 @@ import pandas as pd
 
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.intervals import wilson_interval
-from imagenetd.vocabulary import load_categories
-from imagenetd.wordnet import NUM_CLASSES, group_distances
+from imagenetd.scoring.statistics.intervals import wilson_interval
+from imagenetd.words.vocabulary import load_categories
+from imagenetd.words.wordnet import NUM_CLASSES, group_distances
 
 NATURES = ("label_space", "near", "far")
 UNKNOWN = "unknown"

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.answers import OUTCOMES, is_asked
-from imagenetd.metrics import ALL
+from imagenetd.models.answers import OUTCOMES, is_asked
 from imagenetd.records import Kind, LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report, ReportSet
+from imagenetd.scoring.metrics import ALL
 
 
 @dataclass(frozen=True, slots=True)

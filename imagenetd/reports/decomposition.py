@@ -12,7 +12,7 @@ from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     OTHER_SEEDS,
     THESE_CATEGORIES,

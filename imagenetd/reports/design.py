@@ -9,7 +9,7 @@ import pandas as pd
 
 from imagenetd.records import Kind
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.statistics.bootstrap import ratio
+from imagenetd.scoring.statistics.bootstrap import ratio
 
 ALL = "all"
 

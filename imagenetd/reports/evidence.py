@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from imagenetd.relations import Origin, relation
+from imagenetd.models.relations import Origin, relation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

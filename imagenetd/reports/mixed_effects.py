@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import AnyCount, Count, Seed
+from imagenetd.config.ranges import AnyCount, Count, Seed
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.mixed import MixedEffects, fit_mixed_effects
+from imagenetd.scoring.statistics.mixed import MixedEffects, fit_mixed_effects
 
 COMPONENT_COLUMNS = ["model", "factor", "num_levels", "num_images", "sd", "posterior_low", "posterior_high"]
 EFFECT_COLUMNS = [

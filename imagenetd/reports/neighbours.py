@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from imagenetd.config import build
-from imagenetd.datasets.labels import NameResolver
-from imagenetd.datasets.walk import IMAGE_SUFFIXES
-from imagenetd.decode import Decoding, UndecodableError, decode
+from imagenetd.config.ranges import Count, Range
+from imagenetd.config.schema import build
 from imagenetd.errors import ConfigError
+from imagenetd.images.datasets.labels import NameResolver
+from imagenetd.images.datasets.walk import IMAGE_SUFFIXES
+from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.models.open_clip import OpenClipClassifier
-from imagenetd.ranges import Count, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
-from imagenetd.vocabulary import choose_categories, load_categories
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.words.vocabulary import choose_categories, load_categories
 
 COLUMNS = [
     *(

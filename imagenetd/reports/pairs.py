@@ -9,20 +9,20 @@ from scipy.special import stdtr, stdtrit
 
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     clustered_difference,
     simultaneous_confidence,
 )
-from imagenetd.statistics.paired import (
+from imagenetd.scoring.statistics.paired import (
     MIN_MISTAKES,
     kappa_interval,
     mcnemar_p_value,
     model_differences,
     pair_sums,
 )
-from imagenetd.statistics.power import POWER_REACH
-from imagenetd.statistics.strata import adjusted_p_values
+from imagenetd.scoring.statistics.power import POWER_REACH
+from imagenetd.scoring.statistics.strata import adjusted_p_values
 
 LEVEL = 0.05
 """Accepted rate of false discoveries among the pairs that are told apart."""

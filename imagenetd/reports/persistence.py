@@ -7,9 +7,9 @@ import pandas as pd
 
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.intervals import OTHER_CATEGORIES, clustered_difference, clustered_share
-from imagenetd.statistics.paired import pair_sums
-from imagenetd.statistics.variance import cell_correlation
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, clustered_difference, clustered_share
+from imagenetd.scoring.statistics.paired import pair_sums
+from imagenetd.scoring.statistics.variance import cell_correlation
 
 PERSISTENCE_COLUMNS = [
     *("failure_of", "role", "num_cells", "cell_correlation", "cell_correlation_low", "cell_correlation_high"),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from imagenetd.numerals import significant
 from imagenetd.qc.planning import PlanRow
+from imagenetd.store.numerals import significant
 
 COLUMNS = (
     *("k", "gate", "votes", "mined", "shown", "accepted", "valid %", "tasks", "responses"),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.reports.tables import held_together
-from imagenetd.statistics.intervals import THESE_CATEGORIES
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 
 MARKS = {"pool": ("#8c8c8c", "o"), "mined": ("#d95f02", "s"), "accepted": ("#1b6ca8", "D")}
 """Colour and shape of each set: told apart without colour, too."""

@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.console import cell
-from imagenetd.labelspaces import EXPLAINED
-from imagenetd.metrics import ALL
-from imagenetd.numerals import significant
 from imagenetd.reports.terminal import interval_cell, share_cell
-from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.labelspaces import EXPLAINED
+from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.store.console import cell
+from imagenetd.store.numerals import significant
 
 LOST = {"unreadable": "unreadable images", "unknown_label": "files with unknown labels"}
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from imagenetd.config import build
+from imagenetd.config.schema import build
 from imagenetd.errors import ConfigError
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.html_report import HtmlReport
+from imagenetd.reports.html.report import HtmlReport
 from imagenetd.reports.tables_report import TablesReport
 
 MODELS = ("run", "all")

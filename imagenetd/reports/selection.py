@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import Draws, Range, Seed, Share
-from imagenetd.relations import SAME_FAMILY
+from imagenetd.config.ranges import Draws, Range, Seed, Share
+from imagenetd.models.relations import SAME_FAMILY
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
-from imagenetd.statistics.intervals import OTHER_CATEGORIES, wilson_interval
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, wilson_interval
 
 MIN_CELLS = 10
 """With fewer cells persistence is in the table, but no finding."""

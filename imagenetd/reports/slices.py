@@ -7,15 +7,21 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.ranges import AnyCount, OpenShare, Range, Share
+from imagenetd.config.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.statistics.intervals import THESE_CATEGORIES, newcombe_difference, wilson_interval
-from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
-from imagenetd.statistics.strata import adjusted_p_values
-from imagenetd.vocabulary import load_categories
-from imagenetd.wordnet import hypernym_groups
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, newcombe_difference, wilson_interval
+from imagenetd.scoring.statistics.slices import (
+    best_slices,
+    excess_p_values,
+    memberships,
+    slice_scores,
+    slice_sums,
+)
+from imagenetd.scoring.statistics.strata import adjusted_p_values
+from imagenetd.words.vocabulary import load_categories
+from imagenetd.words.wordnet import hypernym_groups
 
 ANY = "any"
 COLUMNS = [

@@ -8,10 +8,16 @@ import pandas as pd
 
 from imagenetd.reports.design import Design, label_spaces, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.statistics.bootstrap import interval_of, resampled_sums
-from imagenetd.statistics.family import accuracy_without, family_log_odds
-from imagenetd.statistics.intervals import OTHER_CATEGORIES, share_from_error
-from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined, rank_agreement
+from imagenetd.scoring.statistics.bootstrap import interval_of, resampled_sums
+from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, share_from_error
+from imagenetd.scoring.statistics.subsets import (
+    choose_subsets,
+    code_sums,
+    failure_codes,
+    is_mined,
+    rank_agreement,
+)
 
 MAX_WORK = 4e9
 """Multiplications of one bootstrap; with many surrogates there are fewer draws."""

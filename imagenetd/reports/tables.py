@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imagenetd.csv_files import csv_text as csv_text
-from imagenetd.metrics import ALL
 from imagenetd.records import Score
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.statistics.intervals import (
     THESE_CATEGORIES,
     simultaneous_confidence,
     subset_difference,
     wilson_interval,
 )
-from imagenetd.store import write_text_atomic
+from imagenetd.store.csv_files import csv_text as csv_text
+from imagenetd.store.folders import write_text_atomic
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 """Columns are in this order. `accepted` is the accepted part of `mined`."""

@@ -8,12 +8,12 @@ from typing import Annotated
 import pandas as pd
 from rich.console import RenderableType
 
-from imagenetd.ranges import AnyCount, Range
+from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.records import Score
 from imagenetd.reports.plot import nuisance_plot
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import terminal_tables
-from imagenetd.store import write_bytes_atomic
+from imagenetd.store.folders import write_bytes_atomic
 
 
 @dataclass(frozen=True, slots=True)

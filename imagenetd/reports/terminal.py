@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.console import cell
-from imagenetd.metrics import ALL
-from imagenetd.numerals import significant
 from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS, extreme, held_together
-from imagenetd.statistics.intervals import THESE_CATEGORIES
+from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
+from imagenetd.store.console import cell
+from imagenetd.store.numerals import significant
 
 TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined"}
 TITLES |= {"confirmation": "second seed", "accepted": "accepted"}

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 
 from imagenetd.errors import StoreError
-from imagenetd.pool import Pool, checked
-from imagenetd.prompt_table import PromptTable, arrow_schema
+from imagenetd.images.pool import Pool, checked
 from imagenetd.records import Prompt, Twin
-from imagenetd.store import StageFolder, read_table, write_table_atomic
+from imagenetd.store.folders import StageFolder, read_table, write_table_atomic
+from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 TWINS_FILE = "twins.parquet"
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.metrics import score_rows
-from imagenetd.pool import checked
+from imagenetd.images.pool import checked
 from imagenetd.records import Score, StageResult
+from imagenetd.scoring.metrics import score_rows
 from imagenetd.stages.record import RECORD_FILE, REGIMES_FILE
-from imagenetd.store import StageFolder, read_listed, write_table_atomic
+from imagenetd.store.folders import StageFolder, read_listed, write_table_atomic
 
 SCORES_FILE = "scores.parquet"
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imagenetd.correctness import labels
-from imagenetd.csv_files import from_csv_frame
 from imagenetd.errors import ConfigError, DamagedError, StoreError
-from imagenetd.mining import accepted_classes
-from imagenetd.pool import Pool
-from imagenetd.predictions import read_answers
+from imagenetd.images.pool import Pool
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.store import STAGE_FILE, file_seal, is_sealed, read_stage_file
-from imagenetd.wordnet import NUM_CLASSES, imagenet_names
+from imagenetd.scoring.correctness import labels
+from imagenetd.scoring.mining import accepted_classes
+from imagenetd.scoring.predictions import read_answers
+from imagenetd.store.csv_files import from_csv_frame
+from imagenetd.store.folders import STAGE_FILE, file_seal, is_sealed, read_stage_file
+from imagenetd.words.wordnet import NUM_CLASSES, imagenet_names
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
 BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]

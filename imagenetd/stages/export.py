@@ -8,11 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from imagenetd.errors import ConfigError, DamagedError
-from imagenetd.exports.benchmark import Benchmark
-from imagenetd.exports.export import Export
-from imagenetd.locks import WORKERS
 from imagenetd.records import StageResult
-from imagenetd.store import (
+from imagenetd.reports.exports.benchmark import Benchmark
+from imagenetd.reports.exports.export import Export
+from imagenetd.store.folders import (
     LOCK_FILE,
     STAGE_FILE,
     StageFolder,
@@ -21,6 +20,7 @@ from imagenetd.store import (
     size_of,
     write_table_atomic,
 )
+from imagenetd.store.locks import WORKERS
 
 FILES_FILE = ".files.parquet"
 """Lists every file of an export with its size."""

@@ -11,15 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenetd.config import StoreConfig, TrainerConfig
+from imagenetd.config.schema import StoreConfig, TrainerConfig
 from imagenetd.errors import DamagedError, StoreError
-from imagenetd.generators.generator import Generator
-from imagenetd.generators.writer import stored_rows
-from imagenetd.pool import MANIFEST_FILE, Layout, checked, image_table, make_layout, missing_shards, part_name
-from imagenetd.prompt_table import PromptTable, arrow_schema
+from imagenetd.images.generators.generator import Generator
+from imagenetd.images.pool import (
+    MANIFEST_FILE,
+    Layout,
+    checked,
+    image_table,
+    make_layout,
+    missing_shards,
+    part_name,
+)
+from imagenetd.images.shards import shard_name
+from imagenetd.images.writer import stored_rows
 from imagenetd.records import ImageRow, Prompt, StageResult
-from imagenetd.shards import shard_name
-from imagenetd.store import (
+from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
     carried_seal,
@@ -34,7 +41,8 @@ from imagenetd.store import (
     write_record,
     write_table_atomic,
 )
-from imagenetd.system_errors import explained
+from imagenetd.store.system_errors import explained
+from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 BYTES_PER_PIXEL = 2.5
 """Upper estimate for a lossless PNG of a photograph, for the check of free space."""
@@ -149,8 +157,8 @@ def _make(
     identity: dict[str, Any],
     trainer: TrainerConfig,
 ) -> None:
-    from imagenetd.distributed import run_prediction
-    from imagenetd.generators.module import GenerateModule
+    from imagenetd.stages.workers.generating import GenerateModule
+    from imagenetd.stages.workers.prediction import run_prediction
 
     for name in ("shards", "manifest"):
         make_folder(folder / name)

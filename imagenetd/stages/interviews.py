@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imagenetd.mining import accepted_classes
+from imagenetd.images.pool import Pool, part_name
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer, answer_logits
+from imagenetd.models.questions import rival_categories
 from imagenetd.models.released_questions import released_rivals
-from imagenetd.pool import Pool, part_name
-from imagenetd.predictions import read_part, subject
-from imagenetd.questions import rival_categories
-from imagenetd.store import (
+from imagenetd.scoring.mining import accepted_classes
+from imagenetd.scoring.predictions import read_part, subject
+from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
     is_sealed,
@@ -24,7 +24,7 @@ from imagenetd.store import (
     read_table,
     write_table_atomic,
 )
-from imagenetd.vocabulary import Category
+from imagenetd.words.vocabulary import Category
 
 Models = Mapping[str, tuple[Classifier, StageFolder]]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.mining import easy_images, num_failures, shared_failures
-from imagenetd.pool import Pool, checked
+from imagenetd.images.pool import Pool, checked
 from imagenetd.records import Failure, Kind, StageResult
-from imagenetd.store import StageFolder, read_listed, write_table_atomic
+from imagenetd.scoring.mining import easy_images, num_failures, shared_failures
+from imagenetd.store.folders import StageFolder, read_listed, write_table_atomic
 
 FAILURES_FILE = "failures.parquet"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.csv_files import csv_text
 from imagenetd.qc.planning import PlanRow
 from imagenetd.records import StageResult
-from imagenetd.store import StageFolder, write_text_atomic
+from imagenetd.store.csv_files import csv_text
+from imagenetd.store.folders import StageFolder, write_text_atomic
 
 PLAN_FILE = "plan.csv"
 

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config import TrainerConfig
+from imagenetd.config.schema import TrainerConfig
+from imagenetd.images.pool import Pool, part_name
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
-from imagenetd.pool import Pool, part_name
-from imagenetd.predictions import read_totals, subject, unsound_parts
 from imagenetd.records import StageResult
+from imagenetd.scoring.predictions import read_totals, subject, unsound_parts
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
-from imagenetd.store import StageFolder, carried_seal, make_folder, read_stage_file
-from imagenetd.versions import library_versions
-from imagenetd.vocabulary import Category
+from imagenetd.store.folders import StageFolder, carried_seal, make_folder, read_stage_file
+from imagenetd.store.versions import library_versions
+from imagenetd.words.vocabulary import Category
 
 
 def predict_pool(
@@ -95,8 +95,8 @@ def _run(
     categories: Sequence[Category],
     trainer: TrainerConfig,
 ) -> None:
-    from imagenetd.distributed import run_prediction
-    from imagenetd.models.module import PendingModel, PredictModule
+    from imagenetd.stages.workers.predicting import PendingModel, PredictModule
+    from imagenetd.stages.workers.prediction import run_prediction
 
     pending = []
     for name, (classifier, folder) in models.items():

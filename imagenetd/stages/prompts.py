@@ -4,13 +4,13 @@ import shutil
 import time
 from pathlib import Path
 
-from imagenetd.config import Config
-from imagenetd.estimate import cost_lines, known_speed
-from imagenetd.generators.generator import Generator
-from imagenetd.pool import PROMPTS_FILE, read_prompts
-from imagenetd.prompt_table import PromptTable, arrow_schema
+from imagenetd.config.schema import Config
+from imagenetd.images.generators.generator import Generator
+from imagenetd.images.pool import PROMPTS_FILE, read_prompts
 from imagenetd.records import Prompt, StageResult
-from imagenetd.store import STAGE_FILE, StageFolder, content_key, read_stage_file, write_table_atomic
+from imagenetd.stages.estimate import cost_lines, known_speed
+from imagenetd.store.folders import STAGE_FILE, StageFolder, content_key, read_stage_file, write_table_atomic
+from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 
 def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) -> StageResult:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.csv_files import csv_text
-from imagenetd.pool import Pool
+from imagenetd.images.pool import Pool
 from imagenetd.qc.sampling import Arm, Sampling, digest, require_sound, sampling_of
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
-from imagenetd.store import (
+from imagenetd.store.csv_files import csv_text
+from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
     read_listed,

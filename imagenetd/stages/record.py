@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.csv_files import csv_text
-from imagenetd.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
-from imagenetd.near_synonyms import load_near_synonyms
-from imagenetd.store import read_listed, write_table_atomic, write_text_atomic
+from imagenetd.scoring.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
+from imagenetd.store.csv_files import csv_text
+from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
+from imagenetd.words.near_synonyms import load_near_synonyms
 
 RECORD_FILE, REGIMES_FILE = "per_image.parquet", "regimes.parquet"
 PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"

@@ -10,21 +10,21 @@ from typing import Any
 
 import pandas as pd
 
-from imagenetd.metrics import ALL
 from imagenetd.records import LabelSpace, Score, StageResult
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.regimes import data_view, regimes_view
 from imagenetd.reports.report import ReportSet
-from imagenetd.reports.run_report import FailureCard, RunReport
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
-from imagenetd.reports.tracked import artifacts, confusions, curves
+from imagenetd.reports.trackers.run_report import FailureCard, RunReport
+from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
+from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.stages.evidence import BASELINE_TABLE
 from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
-from imagenetd.statistics.intervals import THESE_CATEGORIES, wilson_interval
-from imagenetd.store import (
+from imagenetd.store.folders import (
     StageFolder,
     file_seal,
     make_folder,
@@ -32,7 +32,7 @@ from imagenetd.store import (
     write_record,
     write_text_atomic,
 )
-from imagenetd.versions import library_versions
+from imagenetd.store.versions import library_versions
 
 HTML_FILE = "report.html"
 """In the run folder."""

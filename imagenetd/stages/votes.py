@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from imagenetd.config.qc import WorkersConfig
 from imagenetd.errors import StoreError
-from imagenetd.pool import Pool
+from imagenetd.images.pool import Pool
 from imagenetd.qc.design import Design
 from imagenetd.qc.exchange import (
     TASKS_FILE,
@@ -26,8 +27,7 @@ from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_
 from imagenetd.qc.sampling import sampling_of
 from imagenetd.qc.simulate import answer_task, hire, require_enough
 from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
-from imagenetd.qc_config import WorkersConfig
-from imagenetd.store import make_folder, write_bytes_atomic
+from imagenetd.store.folders import make_folder, write_bytes_atomic
 
 REASONS = {
     SlotRole.POSITIVE: "The image shows the object: {name}.",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.job import Job
-from imagenetd.plan import make_plan
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.run import Job
 from tests.damaged import kinds, unseen_flips
 from tests.test_pipeline import config, run
 

@@ -9,15 +9,15 @@ from imagenetd.reports.decomposition import DecompositionReport
 from imagenetd.reports.design import Design
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.subset_curves import Subsets, curve_table
-from imagenetd.statistics.intervals import (
+from imagenetd.scoring.statistics.intervals import (
     clustered_difference,
     clustered_share,
     clustered_subset_difference,
     simultaneous_confidence,
     wilson_interval,
 )
-from imagenetd.statistics.paired import kappa_interval, rank_bounds
-from imagenetd.statistics.shrinkage import shrink
+from imagenetd.scoring.statistics.paired import kappa_interval, rank_bounds
+from imagenetd.scoring.statistics.shrinkage import shrink
 from tests.test_decomposition_report import _given
 from tests.test_subsets import _family, _noise
 

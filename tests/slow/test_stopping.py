@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from imagenetd.config.qc import StoppingConfig
 from imagenetd.qc.stopping import fixed_images, settled_images
-from imagenetd.qc_config import StoppingConfig
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from scipy.special import expit
 from imagenetd.qc.estimates import parts_of, recall, valid_share
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.sampling import arms_of, sample, sampling_of
-from imagenetd.statistics.intervals import wilson_interval
+from imagenetd.scoring.statistics.intervals import wilson_interval
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagenetd.reports.run_report import Artifact, RunReport
-from imagenetd.reports.wandb_logger import WandbLogger
+from imagenetd.reports.trackers.run_report import Artifact, RunReport
+from imagenetd.reports.trackers.wandb_logger import WandbLogger
 from tests.test_wandb import TABLE, _run_report
 from tests.wandb_server import Received, wandb_server
 
@@ -118,7 +118,7 @@ def test_the_command_that_an_offline_run_prints_uploads_all_of_it(tmp_path: Path
 ONLINE = """
 import sys
 from pathlib import Path
-from imagenetd.reports.wandb_logger import WandbLogger
+from imagenetd.reports.trackers.wandb_logger import WandbLogger
 from tests.slow.test_wandb_sync import report_with_scores
 folder = Path(sys.argv[1])
 print(WandbLogger().log_run(report_with_scores(folder), folder / "run"))

@@ -1,0 +1,15 @@
+"""Options of quality control that contradict each other are refused before any work; ranges stand in `qc_config.py`."""
+
+from imagenetd.config.qc import AggregationMethod
+from imagenetd.config.schema import Config
+from imagenetd.errors import ConfigError
+
+
+def check_numbers(config: Config) -> None:
+    """Raise ConfigError where one option of quality control has no effect beside another."""
+    counting, stopping = config.qc.aggregation.method, config.qc.stopping
+    if stopping.enabled and stopping.when_fixed and counting is not AggregationMethod.majority:
+        raise ConfigError(
+            "qc.stopping.when_fixed stops where a majority cannot change any more, but qc/aggregation is "
+            f"{counting.value}. Choose qc/stopping=settled, or qc/aggregation=majority."
+        )

@@ -1,0 +1,1 @@
+"""Pools and data sets: making, keeping and reading images."""

@@ -1,0 +1,180 @@
+"""A pool of generated images: its layout in shards, its manifest, and reading images back."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+
+from imagenetd.errors import DamagedError, StoreError
+from imagenetd.images.decode import Decoding, UndecodableError, decode
+from imagenetd.images.shards import read_member, shard_name
+from imagenetd.records import ImageRow, Prompt
+from imagenetd.store.folders import STAGE_FILE, is_sealed, read_listed, read_table
+from imagenetd.words.prompt_table import PromptTable, arrow_schema
+
+PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
+NUM_SHARDS_AIMED_AT = 16
+"""Small pools are cut into about so many shards, so that several processes can share them."""
+
+POOL_DECODING = Decoding(max_pixels=2**40, max_aspect_ratio=float("inf"), option="pool")
+"""What lies in a pool was let in when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a pool is cut; fixed when the pool is begun, whatever a later config says."""
+
+    num_images: int
+    unit_size: int
+    """Images of one batch of the generator."""
+    images_per_shard: int
+    """A multiple of unit_size."""
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards of the whole pool."""
+        return -(-self.num_images // self.images_per_shard)
+
+    def images(self, shard: int) -> range:
+        """Return the indices of a shard's images in the prompt table."""
+        first = shard * self.images_per_shard
+        return range(first, min(first + self.images_per_shard, self.num_images))
+
+    def units(self, shard: int) -> list[range]:
+        """Return the indices of each unit of a shard."""
+        images = self.images(shard)
+        return [
+            range(first, min(first + self.unit_size, images.stop))
+            for first in range(images.start, images.stop, self.unit_size)
+        ]
+
+
+def make_layout(num_images: int, *, unit_size: int, max_images_per_shard: int) -> Layout:
+    """Choose the shard size from the pool alone, never from the number of processes.
+
+    >>> make_layout(960, unit_size=16, max_images_per_shard=512)
+    Layout(num_images=960, unit_size=16, images_per_shard=64)
+    """
+    units = -(-num_images // unit_size)
+    most = max(1, max_images_per_shard // unit_size)
+    return Layout(num_images, unit_size, unit_size * min(most, -(-units // NUM_SHARDS_AIMED_AT)))
+
+
+def part_name(shard: int) -> str:
+    """Return the name of a shard's part of a Parquet data set."""
+    return f"part-{shard:06d}.parquet"
+
+
+def image_table(rows: Sequence[ImageRow]) -> pa.Table:
+    """Return image rows as an Arrow table."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=arrow_schema(ImageRow))
+
+
+def read_prompts(path: Path) -> PromptTable:
+    """Read a prompt table."""
+    return PromptTable(checked(read_listed(path.parent, path.name), Prompt, path))
+
+
+def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
+    """Return the table's columns of a record; a table that lacks one is a StoreError.
+
+    A column that has a default was added later: tables that are older than it get the default.
+    """
+    schema = arrow_schema(record)
+    for field in fields(record):
+        if field.name not in table.column_names and field.default is not MISSING:
+            values = pa.repeat(pa.scalar(field.default, schema.field(field.name).type), table.num_rows)
+            table = table.append_column(schema.field(field.name), values)
+    lacking = [field.name for field in fields(record) if field.name not in table.column_names]
+    if lacking:
+        raise StoreError(
+            f"{path} lacks the columns {', '.join(lacking)}: it is damaged or of another version. "
+            "Delete it and run again."
+        )
+    try:
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise DamagedError(
+            f"{path} has columns of other types than {record.__name__} ({str(error).splitlines()[0][:120]}). "
+            "Delete it and run again."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A finished pool."""
+
+    folder: Path
+    key: str
+    layout: Layout
+    table: pd.DataFrame
+    """One row for each image, ordered by index, with the columns of ImageRow."""
+
+    @property
+    def is_flagged(self) -> np.ndarray:
+        """Bool "images": marked by a safety checker; images that were not generated here passed none."""
+        if "is_flagged" not in self.table:
+            return np.zeros(len(self.table), dtype=bool)
+        return self.table["is_flagged"].to_numpy(dtype=bool)
+
+    def shard_rows(self, shard: int) -> pd.DataFrame:
+        """Return the rows of one shard."""
+        images = self.layout.images(shard)
+        return self.table.iloc[images.start : images.stop]
+
+    def require_same_images(self, image_ids: Sequence[str], path: Path) -> None:
+        """Raise StoreError when a file is not about exactly these images in this order."""
+        if list(image_ids) != self.table["image_id"].tolist():
+            raise StoreError(
+                f"{path} is damaged: it is not about the images of {self.folder}. Delete it and run again."
+            )
+
+    def read_bytes(self, index: int) -> bytes:
+        """Return the encoded image at a position of the table, checked against its recorded hash."""
+        row = self.table.iloc[index]
+        path = self.folder / "shards" / str(row.shard)
+        return read_member(path, int(row.offset), int(row.length), str(row.sha256))
+
+    def read_image(self, index: int) -> Image.Image:
+        """Return the image at a position of the table, RGB."""
+        data = self.read_bytes(index)
+        try:
+            return decode(data, POOL_DECODING)
+        except UndecodableError as error:
+            raise StoreError(
+                f"{self.folder} holds an image that cannot be decoded: {self.table['image_id'].iloc[index]} ({error}). "
+                f"Look with python -m imagenetd.images verify {self.folder}."
+            ) from error
+
+
+def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
+    """Open a finished pool; what does not add up is a StoreError."""
+    path = folder / MANIFEST_FILE
+    if is_sealed(folder / STAGE_FILE):
+        stored = read_listed(folder, path.name, of=key)
+    else:  # of a pool that was made before checksums, and has not been adopted since
+        stored = read_table(path, is_older=True)
+    table = checked(stored, ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
+    is_complete = np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images))
+    if not is_complete or table["image_id"].duplicated().any():
+        raise StoreError(
+            f"{path} is damaged: it lists {table['image_id'].nunique()} images where {layout.num_images} are expected. "
+            "Delete it and run again: it is built anew from the shards."
+        )
+    return Pool(folder, key, layout, table)
+
+
+def missing_shards(folder: Path, layout: Layout) -> list[int]:
+    """Return the numbers of the shards whose file is not there."""
+    return missing_numbers(folder / "shards", shard_name, layout.num_shards)
+
+
+def missing_numbers(folder: Path, name: Callable[[int], str], count: int) -> list[int]:
+    """Return the numbers below `count` whose file is not in a folder; the folder is listed once, not asked for each."""
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    return [number for number in range(count) if name(number) not in there]

@@ -1,0 +1,169 @@
+"""Forms: one HTML file that holds a task, its pictures and the page, and the results that it gives back."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagenetd.errors import ConfigError, StoreError
+from imagenetd.qc.annotate.disguise import EXAMPLES
+from imagenetd.qc.annotate.page import Page
+from imagenetd.qc.annotate.reading import read_answer
+from imagenetd.qc.annotate.refusals import Refusal
+from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.tokens import Badge
+from imagenetd.qc.tasks import Response, Task
+from imagenetd.store.folders import make_folder, write_text_atomic
+
+FORM_FORMAT = 1
+DAY_S = 86_400
+NEVER = 2**40
+"""Expiry of a form's own token: late results are taken all the same."""
+
+Source = Callable[[str, int, str], str]
+"""Task id (or `EXAMPLES`), position, opaque name -> address of the picture in the form."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormResult:
+    """What a form gives back."""
+
+    task_id: str
+    worker: str
+    """Empty when the form was made for whoever takes it, as on Mechanical Turk."""
+    content: dict[str, Any]
+
+
+def embedded(room: Room) -> Source:
+    """Return the source that puts the picture itself into the form."""
+
+    def address(task_id: str, position: int, name: str) -> str:
+        return f"data:image/png;base64,{base64.b64encode(room.picture(task_id, position)).decode()}"
+
+    return address
+
+
+def form_html(
+    room: Room, task: Task, worker: str, source: Source, *, submit_to: str | None = None, file: str = ""
+) -> str:
+    """Return the form of one task.
+
+    Args:
+        room: The votes folder.
+        task: What is asked.
+        worker: Whose answers these will be; empty on Mechanical Turk, which says it itself.
+        source: Where the pictures come from.
+        submit_to: Host that takes the answers; None: they are saved as a file.
+        file: Name of that file.
+    """
+    settings = room.task_set.settings
+    token = room.signer.token("form", Badge(worker, NEVER, task.task_id))
+    slots = [
+        {
+            "image": source(task.task_id, slot.position, picture_name(room, task, slot.position)),
+            "category": settings.display[slot.category],
+        }
+        for slot in task.slots
+    ]
+    examples = [
+        {
+            "image": source(EXAMPLES, number, example_name(room, number)),
+            "category": settings.display[one.category],
+            "answer": {"can_recognise": one.can_recognise, "can_use": one.can_use},
+            "reason": one.reason,
+        }
+        for number, one in enumerate(settings.training)
+    ]
+    name = room.signer.name("form", task.task_id)
+    data = {"format": FORM_FORMAT, "form": token, "task": name, "worker": worker, "file": file}
+    data |= {"submit_to": submit_to, "slots": slots, "examples": examples}
+    return Page().form(json.dumps(data).replace("<", "\\u003c"))
+
+
+def picture_name(room: Room, task: Task, position: int) -> str:
+    """Return the opaque name of a task's picture outside of the server; a repeated picture has another one."""
+    return room.signer.name("picture", task.task_id, position)
+
+
+def example_name(room: Room, number: int) -> str:
+    """Return the opaque name of a training example's picture outside of the server."""
+    return room.signer.name("picture", "example", number)
+
+
+def write_forms(
+    room: Room, worker: str, folder: Path, *, num_tasks: int, days: float, now: float
+) -> list[Path]:
+    """Take tasks for a worker and write a form for each; an unfinished one is written again.
+
+    Args:
+        room: The votes folder.
+        worker: Who gets the forms.
+        folder: Where they are written.
+        num_tasks: Forms at most.
+        days: The tasks are kept for this worker for so long.
+        now: Unix time.
+    """
+    room.workers.enter(worker)
+    make_folder(folder)
+    written = []
+    for task_id in room.desk.take_away(worker, num_tasks, until=now + days * DAY_S):
+        name = f"{worker}-{room.signer.name('form', task_id)[:8]}"
+        text = form_html(room, room.task(task_id), worker, embedded(room), file=f"{name}.json")
+        write_text_atomic(folder / f"{name}.html", text)
+        written.append(folder / f"{name}.html")
+    return written
+
+
+def read_result(room: Room, text: str, origin: str) -> FormResult:
+    """Read what a form gives back; a forged or damaged one is a StoreError, and nothing is stored."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{origin} is no result of a form ({error}). Ask for the file again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORM_FORMAT:
+        raise StoreError(f"{origin} is no result of a form of this version. Ask for the file again.")
+    token = content.get("form")
+    badge = room.signer.badge("form", token, now=0.0) if isinstance(token, str) else None
+    if badge is None:
+        raise StoreError(
+            f"{origin} comes from a form that was not written from {room.folder}, or was altered."
+        )
+    return FormResult(badge.session, badge.worker, content)
+
+
+def response_of_result(room: Room, result: FormResult, worker: str, origin: str) -> Response:
+    """Return the response in a form's result; one that lacks an answer is a StoreError."""
+    task = room.task(result.task_id)
+    answers = result.content.get("answers")
+    try:
+        if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
+            raise StoreError(f"{origin} holds no answers. Ask for the file again.")
+        read = sorted((read_answer(one) for one in answers), key=lambda answer: answer.position)
+    except Refusal as refusal:
+        raise StoreError(f"{origin} holds an answer that makes no sense: {refusal.message}") from refusal
+    if [answer.position for answer in read] != [slot.position for slot in task.slots]:
+        raise StoreError(
+            f"{origin} has {len(read)} answers that are not those to the {len(task.slots)} pictures of its task. "
+            "Nothing was stored."
+        )
+    return Response(task.task_id, worker, tuple(read))
+
+
+def import_result(room: Room, path: Path) -> bool:
+    """Take in the result file of an offline form; return False when it is here already."""
+    text = read_text(path)
+    result = read_result(room, text, str(path))
+    if not result.worker:
+        raise ConfigError(f"{path} was made for Mechanical Turk, where answers come back by themselves.")
+    return room.take_in(response_of_result(room, result, result.worker, str(path)))
+
+
+def read_text(path: Path) -> str:
+    """Return a text file that somebody sent; one that cannot be read is a StoreError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise StoreError(f"{path} cannot be read ({reason}).") from error

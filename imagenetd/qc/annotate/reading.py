@@ -1,0 +1,38 @@
+"""What a request's body may hold."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from imagenetd.qc.annotate import refusals
+from imagenetd.qc.tasks import Answer
+
+
+async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
+    """Return the body; what is larger than announced is cut off while it comes in."""
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > max_bytes:
+            raise refusals.too_large()
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise refusals.malformed("it is no JSON") from error
+    if not isinstance(content, dict):
+        raise refusals.malformed("it is no mapping")
+    return content
+
+
+def read_answer(body: dict[str, Any]) -> Answer:
+    """Return the answer in a body; an open question or a word for a number is refused."""
+    position, recognise, use = body.get("position"), body.get("can_recognise"), body.get("can_use")
+    if type(position) is not int:
+        raise refusals.malformed("position is no whole number")
+    if not isinstance(recognise, bool) or not isinstance(use, bool):
+        raise refusals.malformed("both questions need true or false")
+    try:
+        return Answer(position, recognise, use, float(body.get("seconds", 0.0)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refusals.malformed("seconds is no number") from error

@@ -1,0 +1,1 @@
+"""From logits to numbers: mining, label spaces, counts and statistics."""

@@ -1,0 +1,61 @@
+"""Draws the confirmation set and runs the models over it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from imagenetd.images.pool import Pool, read_pool
+from imagenetd.records import StageResult
+from imagenetd.stages.confirm import TWINS_FILE, twin_prompts, write_twins
+from imagenetd.stages.generate import generate_pool, read_layout
+from imagenetd.stages.keys import prediction_folder
+from imagenetd.stages.planning import generated_folders
+from imagenetd.stages.predict import predict_pool
+from imagenetd.stages.prompts import write_prompts
+from imagenetd.stages.run import Job
+
+
+def confirm_failures(job: Job, *, waiting: Callable[[Path], None]) -> StageResult:
+    """Draw the twins, run surrogates and targets over them, and write down which twin is whose."""
+    folder = job.plan.folders["confirm"]
+    with folder.locked(waiting):
+        record = folder.done()
+        is_there = record is not None and (folder.path / TWINS_FILE).is_file()
+        started = time.perf_counter()
+        mined = job.pool.table[job.mined].reset_index(drop=True)
+        twins, is_new = _draw(job, mined, waiting)
+        if record is None or not is_there or is_new:
+            write_twins(folder, mined, twins, seconds=time.perf_counter() - started)
+            record = folder.done()
+            assert record is not None
+    note = "no image was mined" if twins is None else f"another seed of every mined prompt, in {twins.folder}"
+    path, is_skipped = str(folder.path), is_there and not is_new
+    return StageResult("confirm", folder.key, path, len(mined), "twins", record["seconds"], is_skipped, note)
+
+
+def _draw(job: Job, mined: pd.DataFrame, waiting: Callable[[Path], None]) -> tuple[Pool | None, bool]:
+    """Return the pool of the twins, seen by surrogates and targets, and whether any of this was done only now."""
+    if mined.empty:
+        return None, False
+    config, generator = job.plan.config, job.plan.generator
+    assert generator is not None, "the plan refuses images that cannot be drawn again"
+    rows = twin_prompts(mined, num_images_per_cell=config.num_images_per_cell)
+    folders = generated_folders(Path(config.paths.output_dir), rows, job.plan.generator_identity)
+    written = write_prompts(folders["prompts"], rows, waiting=waiting)
+    pool = folders["generate"]
+    made = generate_pool(
+        pool,
+        rows,
+        generator,
+        generator_identity=job.plan.generator_identity,
+        store=config.store,
+        trainer=config.trainer,
+        waiting=waiting,
+    )
+    twins = read_pool(pool.path, pool.key, read_layout(pool.path))
+    asked = job.plan.of_role("surrogate", "target")
+    models = {model.name: (model.classifier, prediction_folder(config, twins.key, model)) for model in asked}
+    seen = predict_pool(twins, models, job.plan.categories, trainer=config.trainer, waiting=waiting)
+    return twins, not all(result.is_skipped for result in (written, made, seen))

@@ -1,0 +1,168 @@
+"""Quality control without people: an independent gate, made honest by whatever human votes on the pool exist."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imagenetd.config.qc import CalibrationMethod
+from imagenetd.errors import ConfigError
+from imagenetd.qc.calibration import cross_fit
+from imagenetd.qc.gate import gate_ballot
+from imagenetd.qc.gate_shares import NAMES, gate_shares
+from imagenetd.qc.sampling import Arm, Sampling, arms_of, folds, sampling_of
+from imagenetd.qc.votes import Ballot
+from imagenetd.stages.qc import HumanVotes, read_human_votes, voters
+from imagenetd.stages.qc_people import gate_confidence, unmined_images
+from imagenetd.stages.run import Job
+
+
+@dataclass(frozen=True)
+class Known:
+    """The votes of one folder on the images of this pool, with the probability that each image was asked about."""
+
+    votes: HumanVotes
+    sampling: Sampling
+    """An image that the folder's pool does not hold had no chance: probability 0."""
+    judged: np.ndarray
+    """Bool "images"."""
+    valid: np.ndarray
+    """Bool "images": judged, and people accept it."""
+
+    def coverage(self, members: np.ndarray) -> tuple[int, int]:
+        """Return how many of some images had a chance to be judged, and how many were: more is better."""
+        return int((members & (self.sampling.probability > 0)).sum()), int((members & self.judged).sum())
+
+
+def auto_ballot(job: Job) -> Ballot:
+    """Return the gate's decision on every image of the pool, with what is known about its precision and recall.
+
+    Human votes calibrate the gate and measure it. Each counts for as many images as its sampling arm says; votes whose
+    sampling is not known are left out, and the summary says so. Of several folders the one whose design covers most of
+    the images in question is used: which one does not depend on what people said.
+    """
+    config = job.plan.config.qc
+    confidence = gate_confidence(job)
+    assert confidence is not None, "the plan asks for a gate"
+    (gate,) = job.plan.of_role("gate")
+    image_ids = job.pool.table["image_id"].tolist()
+    others = unmined_images(job)
+    everything = job.mined | others
+    known, left_out = _known_votes(job)
+    best = max(known, key=lambda one: one.coverage(everything)) if known else None
+    method, honest = CalibrationMethod.none, confidence
+    if best is not None:
+        method, honest = cross_fit(
+            confidence,
+            best.judged & everything,
+            best.valid,
+            1 / np.where(best.sampling.probability > 0, best.sampling.probability, 1.0),
+            folds(image_ids),
+            method=config.calibration.method,
+            min_images=config.calibration.min_images,
+        )
+    accepts = honest >= config.min_confidence
+    summary: dict[str, Any] = {"gate": gate.name, "gate_family": gate.classifier.family}
+    summary |= {
+        "calibration": method.value,
+        "human_votes_on": int((best.judged & everything).sum()) if best is not None else 0,
+    }
+    summary["votes_from"] = [voters(best.votes.folder)] if best is not None else []
+    summary["votes_left_out"] = left_out
+    summary |= _counts(accepts, job.mined, others)
+    summary |= _measured(known, accepts, honest, job.mined, others)
+    summary |= _claims(honest, accepts, {"pool": everything, "mined": job.mined})
+    cast = gate_ballot(honest, image_ids=image_ids, gate=gate.name, min_confidence=config.min_confidence)
+    arm = arms_of(job.mined, np.ones(len(job.mined), dtype=bool), others)
+    rng = np.random.default_rng(config.calibration.seed)
+    slice_of_others = rng.permutation(np.flatnonzero(others))[: config.calibration.num_unmined]
+    shown = [*np.flatnonzero(job.mined).tolist(), *slice_of_others.tolist()]
+    audit = _audit(job, shown, confidence, honest, accepts, best)
+    sampling = sampling_of(arm, np.ones(len(arm), dtype=bool))
+    return Ballot(cast.votes, summary=summary, tables={"audit": audit}, sampling=sampling)
+
+
+def _known_votes(job: Job) -> tuple[list[Known], list[str]]:
+    """Return the votes whose sampling is known, and for each folder without it one line that says why not."""
+    image_ids = job.pool.table["image_id"].tolist()
+    found, left_out = [], []
+    for folder in job.plan.calibration:
+        votes = read_human_votes(folder)
+        judged = np.array([name in votes.decided for name in image_ids], dtype=bool)
+        if not judged.any():
+            raise ConfigError(
+                f"The votes in {folder} are on none of the images of this pool. Set qc.calibration.votes to auto, "
+                "null, or a folder of this pool."
+            )
+        if votes.sampling is None:
+            left_out.append(f"{folder.name}: how its images were chosen is not recorded")
+            continue
+        nobody = (str(Arm.NOT_ASKED), 0.0)
+        arms, chances = zip(*(votes.sampling.get(name, nobody) for name in image_ids), strict=True)
+        valid = np.array([votes.decided.get(name, False) for name in image_ids], dtype=bool)
+        found.append(Known(votes, Sampling(tuple(arms), np.array(chances, dtype=np.float64)), judged, valid))
+    return found, left_out
+
+
+def _counts(accepts: np.ndarray, mined: np.ndarray, others: np.ndarray) -> dict[str, Any]:
+    """Return what the gate accepts of the mined images and of all others: counts, so there is no interval."""
+    return {
+        f"gate_accepts_{name}": {
+            "images": int(members.sum()),
+            "accepted": int((accepts & members).sum()),
+            "share": float(accepts[members].mean()) if members.any() else None,
+        }
+        for name, members in (("mined", mined), ("unmined", others))
+    }
+
+
+def _measured(
+    known: Sequence[Known], accepts: np.ndarray, honest: np.ndarray, mined: np.ndarray, others: np.ndarray
+) -> dict[str, Any]:
+    """Return precision, recall and the share of valid images; None where nobody has judged: claims do not measure."""
+    found: dict[str, Any] = {}
+    for name, members in (("mined", mined), ("pool", mined | others)):
+        keys = [f"{share}_{name}" for share in NAMES]
+        if not known:
+            found |= dict.fromkeys(keys)
+            continue
+        best = max(known, key=lambda one: one.coverage(members))
+        shares = gate_shares(
+            best.sampling, accepts, best.judged, best.valid, honest, mined=mined, others=others
+        )
+        found |= {key: shares[key] | {"votes": best.votes.folder.name} for key in keys}
+    return found
+
+
+def _claims(honest: np.ndarray, accepts: np.ndarray, sets: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the mean probability that the gate itself gives to what it accepts."""
+    return {
+        f"gate_claims_{name}": float(honest[members & accepts].mean()) if (members & accepts).any() else None
+        for name, members in sets.items()
+    }
+
+
+def _audit(
+    job: Job,
+    shown: Sequence[int],
+    confidence: np.ndarray,
+    honest: np.ndarray,
+    accepts: np.ndarray,
+    best: Known | None,
+) -> list[dict[str, Any]]:
+    """Return a row for each mined image and for a random slice of the others, to be looked at."""
+    image_ids = job.pool.table["image_id"].to_numpy()
+    return [
+        {
+            "image_id": str(image_ids[i]),
+            "is_mined": bool(job.mined[i]),
+            "gate_probability": float(confidence[i]),
+            "calibrated_probability": float(honest[i]),
+            "gate_accepts": bool(accepts[i]),
+            "people_accept": bool(best.valid[i]) if best is not None and best.judged[i] else None,
+            "arm": best.sampling.arm[i] if best is not None else str(Arm.NOT_ASKED),
+            "inclusion_probability": float(best.sampling.probability[i]) if best is not None else 0.0,
+        }
+        for i in shown
+    ]

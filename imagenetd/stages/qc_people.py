@@ -1,0 +1,190 @@
+"""Who says whether an image shows its object: people or simulated workers; and what the truth is, if known."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imagenetd.config.qc import PEOPLE, QcMethod
+from imagenetd.qc.counting import count_votes
+from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
+from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.gate import confidence_of
+from imagenetd.qc.gate_shares import gate_shares
+from imagenetd.qc.options import write_options
+from imagenetd.qc.progress import missing_responses
+from imagenetd.qc.sampling import arms_of, sample, sampling_of
+from imagenetd.qc.votes import Ballot
+from imagenetd.records import Kind
+from imagenetd.scoring.correctness import labels
+from imagenetd.scoring.mining import accepted_classes
+from imagenetd.scoring.predictions import read_logits
+from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.plan_votes import rules_of
+from imagenetd.stages.run import Job
+from imagenetd.stages.votes import asked_images, prepare_tasks, simulate_responses
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the images really show."""
+
+    category: np.ndarray
+    """Int "images": position among the pool's categories; -1 for something else."""
+    is_valid: np.ndarray
+    """Bool "images": it is the prompted category."""
+    source: str
+    """Who says so, for every output that rests on it."""
+
+
+def known_truth(job: Job) -> Truth | None:
+    """Return the truth of a pool whose generator knows it, or as the oracle sees it; None for real images."""
+    categories, label = labels(job.pool)
+    generator, rows = job.plan.generator, job.plan.rows
+    shown = generator.shown_category(rows) if generator is not None and rows is not None else None
+    if shown is not None:
+        position = {name: number for number, name in enumerate(categories)}
+        category = np.array([position.get(name, NO_CATEGORY) for name in shown], dtype=np.int64)
+        source = "exact: the generator knows what it drew"
+    else:
+        oracles = job.plan.of_role("oracle")
+        if not oracles:
+            return None
+        category = _predicted(job, oracles[0], categories)
+        source = f"oracle: what the independent model {oracles[0].name} sees"
+    return Truth(category, category == label, source)
+
+
+def _predicted(job: Job, model: PlannedModel, categories: list[str]) -> np.ndarray:
+    """Return int "images": the category that a model names, -1 for a class that belongs to none."""
+    best = read_logits(job.plan.folders[model.name].path, job.pool).argmax(axis=1)
+    accepted = accepted_classes(job.space(model), categories)
+    owner = np.where(accepted.any(axis=0), accepted.argmax(axis=0), NO_CATEGORY)
+    return owner[best]
+
+
+def gate_confidence(job: Job) -> np.ndarray | None:
+    """Return float "images": the gate's probability of the prompted category; None without a gate."""
+    gates = job.plan.of_role("gate")
+    if not gates:
+        return None
+    categories, label = labels(job.pool)
+    logits = read_logits(job.plan.folders[gates[0].name].path, job.pool)
+    return confidence_of(logits, accepted_classes(job.space(gates[0]), categories), label)
+
+
+def people_ballot(job: Job) -> Ballot:
+    """Return the votes of people or simulated workers, or what is still to be done for them."""
+    config, votes = job.plan.config.qc, job.plan.votes
+    assert votes is not None
+    confidence, rules = gate_confidence(job), rules_of(config)
+    passes = np.ones(len(job.mined), bool) if confidence is None else confidence >= config.min_confidence
+    display = {category.name: category.display for category in job.plan.categories}
+    title = job.plan.config.name
+    others = unmined_images(job)
+    arm = arms_of(job.mined, passes, others)
+    spared = sample(job.mined & ~passes, config.tasks.num_rejected, seed=config.tasks.seed)
+    tasks = prepare_tasks(
+        votes.folder,
+        job.pool,
+        lambda: _design(job, job.mined & passes | spared, others),
+        display,
+        rules,
+        title=title,
+        arm=arm,
+    )
+    if config.method in PEOPLE:
+        write_options(votes.folder, {"page": config.page, "mturk": config.mturk})
+    if config.method is QcMethod.simulated:
+        truth = known_truth(job)
+        assert truth is not None, "the plan asks for an oracle"
+        simulate_responses(votes.folder, tasks, rules, config.workers, _shown(job, truth))
+    names = None if config.method is QcMethod.simulated else votes.names
+    responses = [one.response for one in read_responses(votes.folder, tasks, names=names)]
+    missing = missing_responses(tasks.tasks, responses, rules)
+    image_ids = job.pool.table["image_id"].to_numpy()
+    if missing:
+        waiting = [slot.image_id for task in tasks.tasks if task.task_id in missing for slot in task.items]
+        line = f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing"
+        return Ballot((), tuple(waiting), line)
+    ballot = count_votes(tasks.tasks, responses, rules, config.aggregation)
+    not_asked = frozenset(image_ids[job.mined & ~passes].tolist())
+    judged = {slot.image_id for task in tasks.tasks for slot in task.items}
+    facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
+    facts |= _unmined_facts(job, ballot, judged)
+    sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
+    chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
+    if confidence is not None:
+        valid = np.isin(image_ids, list(ballot.accepted or ()))
+        asked = np.isin(image_ids, list(judged))
+        facts |= {"gate_before_people": job.plan.of_role("gate")[0].name, "arms": sampling.sizes()}
+        facts |= gate_shares(sampling, passes, asked, valid, confidence, mined=job.mined, others=others)
+    return Ballot(
+        tuple(
+            dataclasses.replace(
+                vote, arm=chance[vote.image_id][0], inclusion_probability=chance[vote.image_id][1]
+            )
+            for vote in ballot.votes
+        ),
+        sampling=sampling,
+        accepted=ballot.accepted,
+        not_asked=not_asked,
+        summary=facts | dict(ballot.summary),
+        tables=ballot.tables,
+    )
+
+
+def _unmined_facts(job: Job, ballot: Ballot, judged: set[str]) -> dict[str, Any]:
+    """Return how many of the random unmined images people accept: validity apart from difficulty."""
+    image_ids = job.pool.table["image_id"].to_numpy()
+    unmined = [name for name in image_ids[~job.mined].tolist() if name in judged]
+    accepted = ballot.accepted or frozenset()
+    return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
+
+
+def unmined_images(job: Job) -> np.ndarray:
+    """Return bool "images": with a nuisance, not hard, not flagged: people may be asked about them."""
+    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    return is_nuisance & ~job.mined & ~job.pool.is_flagged
+
+
+def _design(job: Job, judged: np.ndarray, others: np.ndarray) -> Design:
+    categories, label = labels(job.pool)
+    surrogates = job.plan.of_role("surrogate")
+    pool = DesignPool(
+        image_ids=job.pool.table["image_id"].tolist(),
+        categories=categories,
+        label=label,
+        predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
+        correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
+    )
+    return design_tasks(pool, judged, others, job.plan.config.qc.tasks)
+
+
+def _shown(job: Job, truth: Truth) -> Mapping[str, str]:
+    categories, _ = labels(job.pool)
+    names = [*categories, ""]  # -1 is the last: something that nobody asks for
+    ids = job.pool.table["image_id"].tolist()
+    return {image_id: names[code] for image_id, code in zip(ids, truth.category.tolist(), strict=True)}
+
+
+def valid_shares(job: Job, accepted: np.ndarray) -> dict[str, Any]:
+    """Return the shares of valid images before and after quality control; empty where the truth is not known."""
+    truth = known_truth(job)
+    if truth is None:
+        return {}
+    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    mined_valid = job.mined & truth.is_valid
+    return {
+        "truth": truth.source,
+        "valid_share_pool": _share(truth.is_valid, is_nuisance),
+        "valid_share_mined": _share(truth.is_valid, job.mined),
+        "valid_share_accepted": _share(truth.is_valid, accepted),
+        "valid_kept": _share(accepted, mined_valid),
+    }
+
+
+def _share(is_counted: np.ndarray, members: np.ndarray) -> float | None:
+    return float(is_counted[members].mean()) if members.any() else None

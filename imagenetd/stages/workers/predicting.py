@@ -1,0 +1,203 @@
+"""The Lightning module that runs classifiers over a pool and writes their logits."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from imagenetd.errors import DataError, ModelError
+from imagenetd.images.datasets.dataset import STOP
+from imagenetd.images.image_set import ImageSet
+from imagenetd.images.pool import Pool, part_name
+from imagenetd.models.classifier import Classifier
+from imagenetd.models.precision import computed_with
+from imagenetd.scoring.predictions import subject
+from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
+from imagenetd.stages.workers.prediction import tasks_of
+from imagenetd.store.folders import read_stage_file, write_record, write_table_atomic
+from imagenetd.words.vocabulary import Category
+
+CHUNK = 64
+"""Images that are decoded at a time; a model's own batch size cuts them further."""
+PROVENANCE_FILE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class PendingModel:
+    """A classifier and the shards that it has not seen."""
+
+    name: str
+    classifier: Classifier
+    folder: Path
+    shards: frozenset[int]
+    key: str = ""
+    """Of the predictions."""
+
+
+class PredictModule(LightningModule):
+    """Decodes every image once and shows it to every model that still lacks it.
+
+    Args:
+        pool: The images.
+        models: Not loaded yet: each process loads its own.
+        categories: The classes of zero-shot models.
+        num_workers: Processes, beside this one, that read, decode and preprocess images.
+        channels_last: Layout of the networks' convolutions.
+        compiles: Compile the networks.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        models: Sequence[PendingModel],
+        categories: Sequence[Category],
+        *,
+        num_workers: int = 0,
+        channels_last: bool = False,
+        compiles: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels_last, self.compiles = channels_last, compiles
+        self.pool, self.models, self.categories = pool, list(models), list(categories)
+        self.num_workers = num_workers
+        self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in models}
+        self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
+        self._unreadable: dict[int, str] = {}
+
+    def setup(self, stage: str) -> None:
+        """Read the weights of every model in this process."""
+        for model in self.models:
+            model.classifier.load(self.categories, self.trainer.strategy.root_device)
+            speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
+        self._record()
+
+    def on_predict_end(self) -> None:
+        """Record once more what was computed with: a network may have fallen back to float32 as a whole."""
+        self._record()
+
+    def _record(self) -> None:
+        """Write what was loaded, and every way in which its logits were computed: a resumed run may have another."""
+        if not self.trainer.is_global_zero:
+            return
+        for model in self.models:
+            path = model.folder / PROVENANCE_FILE
+            device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+            now = computed_with(model.classifier, device, precision=precision)
+            now |= {"channels_last": self.channels_last, "compiled": self.compiles}
+            before = (read_stage_file(path) or {}).get("computed", [])
+            computed = [*before, *([] if now in before else [now])]
+            write_record(path, model.classifier.provenance() | {"computed": computed})
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return this process's chunks, shard by shard."""
+        shards = sorted(frozenset[int]().union(*(model.shards for model in self.models)))
+        transforms = {shard: self._transforms(shard) for shard in shards}
+        chunks = self._chunks(tasks_of(self.trainer, shards))
+        return image_loader(self.pool, chunks, transforms, num_workers=self.num_workers)
+
+    def _transforms(self, shard: int) -> dict[str, Transform]:
+        return {
+            model.classifier.preprocessing_key(): model.classifier.transform
+            for model in self.models
+            if shard in model.shards
+        }
+
+    def _chunks(self, shards: Iterable[int]) -> Iterator[Chunk]:
+        for shard in shards:
+            images = self.pool.layout.images(shard)
+            for first in range(images.start, images.stop, CHUNK):
+                stop = min(first + CHUNK, images.stop)
+                yield Chunk(shard, first, stop, stop == images.stop)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave the tensors where they are; each model moves its own."""
+        return batch
+
+    def items_of(self, batch: Batch) -> int:
+        """Return the number of images of a chunk, for the progress bar."""
+        return len(batch.chunk.indices)
+
+    @torch.inference_mode()
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the logits of one chunk; write a part for each model at the end of a shard."""
+        if batch.error is not None:
+            raise batch.error
+        batch = received(batch)
+        self._note_unreadable(batch)
+        chunk = batch.chunk
+        models = [model for model in self.models if chunk.shard in model.shards]
+        for model in models:
+            started = time.perf_counter()
+            self._logits[model.name] += list(self._run(model, batch))
+            work = time.perf_counter() - started
+            self._seconds[model.name] += work + batch.seconds / len(models)
+        if not chunk.is_last:
+            return
+        if isinstance(self.pool, ImageSet):
+            self.pool.leave_out(chunk.shard, self._unreadable)
+        for model in models:
+            self._write(model, chunk.shard)
+        self._unreadable = {}
+
+    def _note_unreadable(self, batch: Batch) -> None:
+        self._unreadable |= batch.unreadable
+        if batch.unreadable and isinstance(self.pool, ImageSet) and self.pool.dataset.on_unreadable == STOP:
+            index, reason = next(iter(batch.unreadable.items()))
+            raise DataError(
+                f"{self.pool.table['file'].iloc[index]} cannot be read: {reason}. Mend it or take it out of "
+                f"data.root={self.pool.dataset.root}, or go on without such images with data.on_unreadable=list."
+            )
+
+    def _run(self, model: PendingModel, batch: Batch) -> Iterator[np.ndarray]:
+        images: Tensor | list[Tensor] | None = batch.inputs.get(model.classifier.preprocessing_key())
+        if images is None:  # not one image of this chunk can be read
+            return
+        size, device = model.classifier.batch_size, self.trainer.strategy.root_device
+        rows = self.pool.table.iloc[batch.readable]
+        width = model.classifier.label_space(self.categories).num_classes
+        for first in range(0, len(images), size):
+            part: Any = images[first : first + size]
+            part = part.to(device) if isinstance(part, Tensor) else part
+            logits = model.classifier.logits_of(part, rows.iloc[first : first + size]).float().cpu().numpy()
+            if logits.shape[1] != width:
+                raise ModelError(
+                    f"{model.name} gave {logits.shape[1]} logits an image, but has {width} classes. "
+                    "Choose the weights of this head, or say with `classes` what the outputs are."
+                )
+            if not np.isfinite(logits).all():
+                raise ModelError(
+                    f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
+                )
+            yield logits
+
+    def _write(self, model: PendingModel, shard: int) -> None:
+        width = model.classifier.label_space(self.categories).num_classes
+        logits = np.concatenate([np.zeros((0, width), np.float32), *self._logits[model.name]])
+        rows = self.pool.shard_rows(shard)
+        rows = rows[~rows.index.isin(self._unreadable)]
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), width)
+        seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
+        ids = pa.array(rows["image_id"].tolist(), pa.string())
+        table = pa.table({"image_id": ids, "logits": flat, "seconds": seconds} | model.classifier.columns())
+        of = subject(model.key, self.pool.key)
+        write_table_atomic(model.folder / part_name(shard), table, of=of)
+        self._logits[model.name], self._seconds[model.name] = [], 0.0
+
+
+def speed_up(classifier: Classifier, *, channels_last: bool, compiles: bool) -> None:
+    """Lay out and compile the loaded networks of a classifier; its answers change by no more than rounding."""
+    for network in vars(classifier).values():
+        if not isinstance(network, torch.nn.Module):
+            continue
+        if channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiles:
+            getattr(network, "visual", network).compile()  # a dual encoder sees images with its visual tower

@@ -1,0 +1,1 @@
+"""Folders, keys, locks and files of other programs."""

@@ -1,0 +1,367 @@
+"""Run folders: content keys, atomic writes, locks, and the answer to "is this already done?"."""
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imagenetd.errors import DamagedError, StoreError
+from imagenetd.store.files import TEMPORARY, make_folder, size_of, write_bytes_atomic, write_json_atomic
+from imagenetd.store.files import require_room as require_room
+from imagenetd.store.files import require_space as require_space
+from imagenetd.store.files import write_text_atomic as write_text_atomic
+from imagenetd.store.hashes import content_key as content_key
+from imagenetd.store.hashes import content_key_of_rows as content_key_of_rows
+from imagenetd.store.hashes import file_sha256 as file_sha256
+from imagenetd.store.hashes import folder_sha256 as folder_sha256
+from imagenetd.store.locks import MAX_WAIT_S, WORKERS, lock
+from imagenetd.store.seals import (
+    BLOCK_BYTES,
+    BrokenSealError,
+    UnsealedError,
+    check_parquet,
+    fast_hash,
+    open_bytes,
+    open_record,
+    parquet_seal,
+    seal_bytes,
+    seal_parquet,
+    seal_record,
+)
+from imagenetd.store.system_errors import explained, refusal
+
+STAGE_FILE = "stage.json"
+LOCK_FILE = ".lock"
+OF = b"imagenetd.of"
+"""Metadata of a table: what it is about."""
+
+
+def write_table_atomic(path: Path, table: pa.Table, *, of: str = "") -> None:
+    """Write a Parquet file atomically, sealed: a reader sees every changed bit.
+
+    Args:
+        path: Of the file.
+        table: What is written.
+        of: What the table is about, e.g. the keys of model and pool: a reader that asks for another one is refused.
+    """
+    if of:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), OF: of.encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    write_bytes_atomic(path, seal_parquet(sink.getvalue().to_pybytes()))
+
+
+def read_table(
+    path: Path, *, of: str | None = None, seal: str | None = None, is_older: bool = False
+) -> pa.Table:
+    """Read a Parquet file of ours; a damaged or foreign one is a DamagedError that says what to delete.
+
+    Args:
+        path: Of the file.
+        of: What it must be about, as it was written with; None: anything.
+        seal: The seal that a record lists for it; None: whatever it carries.
+        is_older: It may have no seal, as files had none before: who asks for this checks the content otherwise.
+    """
+    data = _read(path)
+    try:
+        found = check_parquet(data)
+        if seal is not None and found != seal:
+            raise BrokenSealError("it is not the file that its stage has written")
+    except UnsealedError as error:
+        if not is_older:
+            raise DamagedError(
+                f"{path} was made before checksums, or is damaged ({error}): what it says cannot be checked. "
+                "Delete it and run again: it is made anew."
+            ) from error
+    except BrokenSealError as error:
+        raise DamagedError(
+            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
+        ) from error
+    try:
+        table = pq.read_table(pa.BufferReader(data), partitioning=None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise DamagedError(
+            f"{path} is damaged ({reason}). Delete it and run again: it is made anew."
+        ) from error
+    known = (table.schema.metadata or {}).get(OF, b"").decode(errors="replace")
+    if of is not None and known != of and not (is_older and not known):
+        raise DamagedError(
+            f"{path} is of another model, pool or stage ({known or 'not said'} instead of {of}). Delete it and run "
+            "again: it is made anew."
+        )
+    return table
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing, though its stage is marked as done. {_REMEDY}") from error
+    except OSError as error:
+        raise refusal(error, path, verb="read") from error
+
+
+def write_sealed_bytes(path: Path, data: bytes, *, of: str) -> None:
+    """Write a cache atomically: any bytes, what they are about, and a seal."""
+    write_bytes_atomic(path, seal_bytes(data + of.encode()))
+
+
+def read_sealed_bytes(path: Path, *, of: str) -> bytes:
+    """Return what `write_sealed_bytes` was given; DamagedError for other bytes, and for those of another thing."""
+    try:
+        data = open_bytes(_read(path))
+    except ValueError as error:
+        raise DamagedError(
+            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
+        ) from error
+    if not data.endswith(of.encode()):
+        raise DamagedError(f"{path} is not about {of}. Delete it and run again: it is made anew.")
+    return data[: len(data) - len(of.encode())]
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a record of ours as sealed JSON, atomically."""
+    write_json_atomic(path, seal_record(content))
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Return a JSON file's mapping, None where there is no file; anything else is one line."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise StoreError(
+            f"{path.parent} is a file, not a folder. Set paths.output_dir to a folder."
+        ) from error
+    except OSError as error:
+        raise refusal(error, path, verb="read") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged_record(path, str(error)) from error
+    if not isinstance(stored, dict):
+        raise _damaged_record(path, "no mapping")
+    return stored
+
+
+def _damaged_record(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged ({' '.join(reason.split())}). Delete it and run again: its stage is checked anew."
+    )
+
+
+def read_sealed_record(
+    path: Path, fields: Mapping[str, type | tuple[type, ...]] | None = None
+) -> dict[str, Any]:
+    """Return what `write_record` was given; a missing, older or damaged record is a StoreError.
+
+    Args:
+        path: Of the file.
+        fields: Name -> type of what must stand in it.
+    """
+    stored = _read_json(path)
+    if stored is None:
+        raise StoreError(f"{path} is missing. Run the stage again that writes it.")
+    try:
+        content = open_record(stored)
+    except ValueError as error:
+        raise _damaged_record(path, str(error)) from error
+    require_fields(path, content, fields or {})
+    return content
+
+
+def require_fields(
+    path: Path, content: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]
+) -> None:
+    """Raise StoreError when a record lacks one of these fields or has it in another type."""
+    for name, kind in fields.items():
+        value = content.get(name)
+        is_number_for_truth = isinstance(value, bool) and kind is not bool
+        if name not in content or not isinstance(value, kind) or is_number_for_truth:
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            words = " or ".join(one.__name__ for one in kinds)
+            raise _damaged_record(path, f"{name} is {value!r:.40}, not {words}")
+
+
+def read_stage_file(path: Path) -> dict[str, Any] | None:
+    """Return the content of a record of ours, None where there is none; a damaged one is a StoreError.
+
+    A record without a seal is taken as it is: it is older than seals.
+    """
+    stored = _read_json(path)
+    if stored is None:
+        return None
+    try:
+        return open_record(stored)
+    except UnsealedError:
+        return stored
+    except BrokenSealError as error:
+        raise _damaged_record(path, str(error)) from error
+
+
+def read_listed(folder: Path, name: str, **options: Any) -> pa.Table:
+    """Return a table of a finished stage: exactly the one that its `stage.json` lists."""
+    record = read_sealed_record(folder / STAGE_FILE, {"files": dict})
+    if name not in record["files"]:
+        raise StoreError(f"{folder / STAGE_FILE} does not list {name}. {_REMEDY}")
+    return read_table(folder / name, seal=str(record["files"][name][1]), **options)
+
+
+def is_sealed(path: Path) -> bool:
+    """Tell whether a record carries a seal; False where there is no record."""
+    return "seal" in (_read_json(path) or {})
+
+
+def file_seal(path: Path) -> str:
+    """Return the hash of a file for a stage's record: of a Parquet file its own seal, else of all bytes."""
+    with explained(path, verb="read"):
+        data = path.read_bytes()
+    try:
+        return check_parquet(data) if path.suffix == ".parquet" else fast_hash(data)
+    except ValueError as error:
+        raise DamagedError(
+            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
+        ) from error
+
+
+def carried_seal(path: Path) -> str:
+    """Return the seal that a Parquet file carries, reading only its end; empty when it carries none."""
+    with explained(path, verb="read"), open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 8))
+        end = stream.read(8)
+        length = int.from_bytes(end[:4], "little") + 8 + BLOCK_BYTES
+        if len(end) < 8 or length > size:
+            return ""
+        stream.seek(size - length)
+        block = stream.read(length)
+    try:
+        return parquet_seal(block)
+    except ValueError:
+        return ""
+
+
+_REMEDY = f"Delete {STAGE_FILE} beside it and run again: what is missing is made anew."
+
+
+@dataclass(frozen=True, slots=True)
+class StageFolder:
+    """The folder of one stage under one key; done when its `stage.json` stands, and the files that it lists."""
+
+    path: Path
+    stage: str
+    key: str
+    max_wait_s: float = MAX_WAIT_S
+    """How long a run waits for another one that holds the folder."""
+
+    def done(self) -> dict[str, Any] | None:
+        """Return what `finish` wrote, or None when the stage is not done.
+
+        It is done when its record is whole and every file that the record lists is there with its size. A record that
+        is older than seals does not count: what it lists cannot be checked.
+        """
+        record = self._record()
+        if record is None or absent_files(self.path, record.pop("files", {})):
+            return None
+        return record
+
+    def lost(self) -> list[str]:
+        """Return the files that the record lists and that are gone, or have another size."""
+        return absent_files(self.path, (self._record() or {}).get("files", {}))
+
+    def _record(self) -> dict[str, Any] | None:
+        path = self.path / STAGE_FILE
+        record = read_stage_file(path)
+        if record is None:
+            return None
+        if record.get("key") != self.key:
+            raise StoreError(
+                f"{self.path} holds stage {record.get('stage')} with key {record.get('key')}, but this config has key "
+                f"{self.key}. Name another folder, or delete this one."
+            )
+        if not is_sealed(path):
+            return None
+        require_fields(path, record.get("files", {}), dict.fromkeys(record.get("files", {}), list))
+        return record
+
+    def sound(self) -> tuple[dict[str, Any] | None, str]:
+        """Return what `done` does after reading every listed file through, and what is wrong where it is None.
+
+        Returns:
+            The record, or None; and a note for the user, which is empty when all is well or nothing was ever done.
+        """
+        record = self._record()
+        if record is None:
+            return None, "made before checksums: made anew" if (self.path / STAGE_FILE).is_file() else ""
+        files = record.pop("files", {})
+        bad = absent_files(self.path, files) or self._changed(files)
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            return None, f"{bad[0]}{more} was damaged or lost: made anew"
+        return record, ""
+
+    def _changed(self, files: Mapping[str, Any]) -> list[str]:
+        return [name for name, (_, seal) in files.items() if seal and not self._has(name, seal)]
+
+    def _has(self, name: str, seal: str) -> bool:
+        try:
+            return file_seal(self.path / name) == seal
+        except DamagedError:
+            return False
+
+    def finish(
+        self, record: Mapping[str, Any], files: Iterable[str] = (), *, only_sizes: Iterable[str] = ()
+    ) -> None:
+        """Mark the stage as done.
+
+        Args:
+            record: What a later run wants to know.
+            files: Names below the folder of what later stages read: listed with size and seal.
+            only_sizes: Likewise, where nothing reads them back, or where they are checked otherwise.
+        """
+        listed = {name: [size_of(self.path / name), file_seal(self.path / name)] for name in files}
+        listed |= {name: [size_of(self.path / name), ""] for name in only_sizes}
+        write_record(
+            self.path / STAGE_FILE, {"stage": self.stage, "key": self.key, **record, "files": listed}
+        )
+
+    def reopen(self) -> None:
+        """Forget that the stage is done; its parts stay."""
+        with explained(self.path):
+            (self.path / STAGE_FILE).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self, waiting: Any) -> Iterator[None]:
+        """Hold the folder alone; when another process holds it, call `waiting(path)` and wait.
+
+        A run can rightly take hours, so the wait is long, but it has an end: `max_wait_s`.
+        """
+        make_folder(self.path)
+        with contextlib.ExitStack() as stack:
+            wait = functools.partial(lock, waiting=waiting, max_wait_s=self.max_wait_s)
+            stack.enter_context(wait(self.path / LOCK_FILE, fcntl.LOCK_EX))
+            with wait(self.path / WORKERS, fcntl.LOCK_EX):  # of a run whose first process was killed
+                pass
+            with explained(self.path):
+                for rubbish in self.path.rglob(TEMPORARY.format(name="*", process="*")):
+                    # of a writer that was killed: the lock says that nobody writes now
+                    rubbish.unlink(missing_ok=True)
+            yield
+
+
+def absent_files(folder: Path, files: Mapping[str, Any]) -> list[str]:
+    """Return the names of those that are not below the folder with their size.
+
+    Args:
+        folder: Of the stage.
+        files: Name -> size and seal, as `finish` lists them.
+    """
+    return [name for name, (size, _) in files.items() if size_of(folder / name) != size]

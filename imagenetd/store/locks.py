@@ -1,0 +1,82 @@
+"""Locks on folders: one run writes, others wait, and no wait is without end."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from imagenetd.errors import StoreError
+from imagenetd.store.system_errors import explained
+
+WORKERS = ".workers"
+"""Locked by every process that works for the run that holds the folder."""
+MAX_WAIT_S = 24 * 3600.0
+"""For another run that holds a folder: generating can take a day."""
+WORKER_WAIT_S = 600.0
+REMIND_S, POLL_S = 600.0, 0.2
+
+
+@contextlib.contextmanager
+def lock(path: Path, kind: int, *, waiting: Callable[[Path], None], max_wait_s: float) -> Iterator[None]:
+    """Hold a file's lock.
+
+    Args:
+        path: Of the file; made where there is none.
+        kind: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`.
+        waiting: Called with the folder at first and every ten minutes while another process holds the lock.
+        max_wait_s: Then it is a StoreError that names the holder.
+    """
+    with explained(path, verb="lock"):
+        stream = open(path, "ab")  # noqa: SIM115 - closed below
+    with stream:
+        started = told = None
+        while not _try_lock(stream, kind, path):
+            now = time.monotonic()
+            started = now if started is None else started
+            if now - started > max_wait_s:
+                raise StoreError(
+                    f"{path.parent} is held by another process ({_holder(path)}), and {max_wait_s:.0f} s of waiting "
+                    "are over. End that process, or set paths.output_dir to another folder."
+                )
+            if told is None or now - told > REMIND_S:
+                waiting(path.parent)
+                told = now
+            time.sleep(POLL_S)
+        if path.name != WORKERS:
+            with contextlib.suppress(OSError):  # only a message of others is poorer for it
+                os.ftruncate(stream.fileno(), 0)
+                os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
+
+
+def _try_lock(stream: IO[bytes], kind: int, path: Path) -> bool:
+    try:
+        with explained(path, verb="lock"):
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except StoreError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            return False
+        raise
+    return True
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()[:80] or "which has not said its name"
+    except OSError:
+        return "whose name cannot be read"
+
+
+def _no_word(path: Path) -> None:
+    """A worker's wait is over in a moment: there is nothing to tell."""
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Take part in another process's work on a locked folder; the lock is not given to a new run before this ends."""
+    with lock(folder / WORKERS, fcntl.LOCK_SH, waiting=_no_word, max_wait_s=WORKER_WAIT_S):
+        yield

@@ -1,1 +1,0 @@
-"""Commands beside `run.py`, each started with `python -m imagenetd.tools.NAME`."""

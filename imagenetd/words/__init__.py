@@ -1,0 +1,1 @@
+"""Categories, nuisances and the prompts made of them."""
