@@ -31,10 +31,11 @@ test: $(INSTALLED)  ## all tests but the slow ones; TESTS=tests/test_mining.py f
 slow: $(INSTALLED)  ## the slow tests: killed and restarted runs, several processes
 	@$(BIN)/python -m pytest -m slow $(TESTS)
 
-check: $(INSTALLED)  ## lint, format, types, import levels; less than a minute
+check: $(INSTALLED)  ## lint, format, types, layers of imports; less than a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest tests/test_architecture.py
 
 format: $(INSTALLED)  ## put the code into the house format

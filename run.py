@@ -6,19 +6,163 @@ from imagenetd.store import interrupts
 
 sys.excepthook = interrupts.end_quietly  # also while the libraries below are read
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+import contextlib  # noqa: E402
+import os  # noqa: E402
+import traceback  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
-from imagenetd import commandline  # noqa: E402
+import hydra  # noqa: E402
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+
 from imagenetd.config.schema import register  # noqa: E402
+from imagenetd.config.spelling import in_order, spell_out  # noqa: E402
+from imagenetd.errors import UserError  # noqa: E402
+
+NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
+
+
+def main() -> None:
+    """Check the command line, run Hydra, and leave with code 1 after any error."""
+    sys.argv[1:] = in_order([spell_out(argument) for argument in sys.argv[1:]])
+    try:
+        config = None
+        if not any(argument in NO_PREFLIGHT for argument in sys.argv[1:]):
+            from imagenetd.stages.preflight import check_overrides
+
+            config = check_overrides(sys.argv[1:])
+        if config is None or not _follows(config, sys.argv[1:]):
+            run()
+    except UserError as error:
+        from imagenetd.store.console import fail
+
+        fail(error)
+    except KeyboardInterrupt:
+        if "imagenetd.stages.workers.team.work" in sys.modules:
+            sys.modules["imagenetd.stages.workers.team.work"].abandon()
+        print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        if "imagenetd.reports.sweep" in sys.modules:
+            _end_sweep()
+
+
+def _end_sweep() -> None:
+    """Show the comparison also when the launcher itself ended in an error, and leave with code 1 when a job failed."""
+    from imagenetd.reports.sweep import ComparisonCallback, show_comparison
+
+    sweep, ComparisonCallback.unfinished = ComparisonCallback.unfinished, None
+    if sweep is not None:
+        show_comparison(sweep)
+    elif ComparisonCallback.num_failed_jobs:
+        raise SystemExit(1)
+
+
+def _follows(config: Any, arguments: Sequence[str]) -> bool:
+    """Tell whether srun or torchrun started this process to work for another, and if so, work until there is no more.
+
+    A follower never enters Hydra, so it has no folder and no log of its own.
+    """
+    from imagenetd.stages.workers.team.place import is_follower
+
+    shows_only = any(argument.startswith(("--cfg", "-c", "--info", "--package")) for argument in arguments)
+    if config.trainer.launcher.value == "local" or shows_only or not is_follower():
+        return False
+    from imagenetd.stages.workers.team.work import follow
+
+    follow(config.trainer, Path(config.paths.output_dir))
+    return True
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def run(settings: DictConfig) -> None:
-    """Run one job: one config through all of its stages."""
-    commandline.run_job(settings)
+    """Run one job of Hydra; in a sweep an error ends this job alone, and the sweep ends with code 1."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from imagenetd.store.console import complain, fail
+    from imagenetd.store.files import restrict_new_files
+
+    restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    if Path(
+        hydra_config.runtime.cwd
+    ).is_dir():  # not on another machine of a launcher that has no such folder
+        # Every path of a config is meant from the folder of the command, also with hydra.job.chdir=true: the preflight
+        # read it so, and jobs of a sweep share their pools.
+        os.chdir(hydra_config.runtime.cwd)
+    overrides = list(hydra_config.overrides.task)
+    is_sweep = hydra_config.mode == RunMode.MULTIRUN
+    job: dict[str, Any] = {
+        "number": int(hydra_config.job.num) if is_sweep else 0,
+        "overrides": overrides,
+    }
+    if _works_for_another(settings):
+        return
+    try:
+        _remember(folder, {**job, "error": "it ended without a word: killed, or out of memory"})
+        job |= _run_stages(settings, overrides)
+    except UserError as error:
+        job["error"] = str(error)
+        if not is_sweep:
+            with contextlib.suppress(UserError):  # on a full disk there is no room for a note
+                _remember(folder, job)
+            fail(error)
+        complain(error)
+    except Exception as error:  # one job of a sweep must not take the table of the others with it
+        if not is_sweep:
+            raise
+        job["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+        traceback.print_exc()
+    with contextlib.suppress(UserError):
+        _remember(folder, job)
+
+
+def _works_for_another(settings: DictConfig) -> bool:
+    """Take part in a submitit job of several tasks, whose other tasks have no command line of their own."""
+    from imagenetd.stages.workers.team.place import is_follower
+
+    if settings.trainer.launcher.value == "local" or not is_follower():
+        return False
+    from imagenetd.stages.workers.team.work import follow
+
+    config: Any = OmegaConf.to_object(settings)
+    follow(config.trainer, Path(config.paths.output_dir))
+    return True
+
+
+def _run_stages(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
+    """Return how the job ended."""
+    from imagenetd.pipeline import run_pipeline
+    from imagenetd.stages.workers.team.place import num_tasks_beside
+    from imagenetd.store.console import say
+    from imagenetd.store.system_errors import explained_below
+
+    plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
+    config: Any = OmegaConf.to_object(settings)
+    if config.trainer.launcher.value != "local":
+        from imagenetd.stages.workers.team.work import lead
+
+        lead(config.trainer, Path(config.paths.output_dir))
+    elif (count := num_tasks_beside()) > 1:
+        say(
+            f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
+        )
+    with explained_below(Path(config.paths.output_dir)):
+        outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
+    say(str(outcome.folder))
+    return {"status": outcome.status, "folder": str(outcome.folder.absolute())}
+
+
+def _remember(folder: Path, job: dict[str, Any]) -> None:
+    from imagenetd.reports.run_folder import JOB_FILE
+    from imagenetd.store.folders import write_record
+
+    write_record(folder / JOB_FILE, job)
 
 
 if __name__ == "__main__":
     register()
-    commandline.main(run)
+    main()

@@ -27,11 +27,11 @@ from omegaconf import OmegaConf
 from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.images.generators.diffusers import DiffusersGenerator
 from imagenetd.images.generators.generator import Generator, Picture, noise_seed
-from imagenetd.images.pool import part_name
+from imagenetd.images.pool import part_name, read_layout
 from imagenetd.images.shards import shard_name
 from imagenetd.pipeline import run_pipeline
 from imagenetd.records import Prompt
-from imagenetd.stages.generate import generate_pool, read_layout
+from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.planning import make_plan
 from imagenetd.store.folders import StageFolder, content_key
 from imagenetd.store.hub import resolve_local

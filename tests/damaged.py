@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.errors import StoreError
-from imagenetd.images.pool import part_name, read_pool, read_prompts
+from imagenetd.images.pool import part_name, read_layout, read_pool, read_prompts
 from imagenetd.images.writer import stored_rows
+from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import read_answers, read_logits, subject
 from imagenetd.stages.evaluate import read_scores
-from imagenetd.stages.generate import read_layout
 from imagenetd.stages.mine import read_mining
 from imagenetd.stages.qc import read_decisions, read_human_decisions
 from imagenetd.stages.record import read_record, read_regimes
-from imagenetd.stages.report import read_summary
 from imagenetd.stages.run import Job
 from imagenetd.store.folders import read_stage_file, read_table
 

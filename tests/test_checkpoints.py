@@ -387,7 +387,7 @@ def test_every_adapter_refuses_zero_and_whole_numbers(
 
 
 def test_rounded_indices_of_a_network_are_refused() -> None:
-    from imagenetd.models.tensors import check_kinds
+    from imagenetd.store.tensors import check_kinds
 
     own = {"index": torch.arange(300), "bn.num_batches_tracked": torch.tensor(0)}
     fine = {"index": torch.arange(300).half(), "bn.num_batches_tracked": torch.tensor(1e6)}

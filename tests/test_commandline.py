@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.commandline import check_overrides, in_order, spell_out
 from imagenetd.config.schema import build, register
+from imagenetd.config.spelling import in_order, spell_out
 from imagenetd.errors import ConfigError, UserError
+from imagenetd.stages.preflight import check_overrides
 from tests.test_pipeline import small_disk as small_disk
 
 register()

@@ -11,13 +11,12 @@ import pytest
 
 from imagenetd.config.schema import StageName
 from imagenetd.errors import ConfigError, DamagedError, StoreError
-from imagenetd.images.pool import part_name, read_pool
+from imagenetd.images.pool import part_name, read_layout, read_pool
 from imagenetd.pipeline import Outcome
+from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import read_logits
 from imagenetd.stages.evidence import BASELINE_TABLE, read_baseline
-from imagenetd.stages.generate import read_layout
 from imagenetd.stages.planning import make_plan
-from imagenetd.stages.report import read_summary
 from imagenetd.stages.run import Job
 from tests.damaged import kinds, unseen_flips
 from tests.test_pipeline import config, run, summary

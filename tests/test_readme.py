@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagenetd.commandline import check_overrides, spell_out
 from imagenetd.config.schema import register
+from imagenetd.config.spelling import spell_out
+from imagenetd.stages.preflight import check_overrides
 
 register()
 ROOT = Path(__file__).parent.parent

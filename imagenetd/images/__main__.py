@@ -13,15 +13,13 @@ from typing import Annotated
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from imagenetd.commandline import fail
 from imagenetd.config.ranges import Range, check_value
 from imagenetd.errors import ConfigError, StoreError, UserError
 from imagenetd.images.check import PoolFinding, check_pool, forget_shard
-from imagenetd.images.pool import part_name
+from imagenetd.images.pool import part_name, read_layout
 from imagenetd.images.shards import shard_name
 from imagenetd.images.unpack import choose_rows, open_pool, unpack_pool
-from imagenetd.stages.generate import read_layout
-from imagenetd.store.console import console
+from imagenetd.store.console import console, fail
 from imagenetd.store.folders import StageFolder
 
 SHOWN_PROBLEMS = 3

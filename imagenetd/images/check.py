@@ -13,10 +13,17 @@ import pyarrow as pa
 
 from imagenetd.errors import StoreError
 from imagenetd.images.decode import UndecodableError, decode
-from imagenetd.images.pool import MANIFEST_FILE, POOL_DECODING, Layout, checked, missing_numbers, part_name
+from imagenetd.images.pool import (
+    MANIFEST_FILE,
+    POOL_DECODING,
+    Layout,
+    checked,
+    missing_numbers,
+    part_name,
+    read_layout,
+)
 from imagenetd.images.shards import shard_name, sidecars
 from imagenetd.records import ImageRow
-from imagenetd.stages.generate import read_layout
 from imagenetd.store.folders import STAGE_FILE, carried_seal, read_stage_file, read_table
 
 

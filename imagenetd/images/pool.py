@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,14 @@ from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
 from imagenetd.records import ImageRow, Prompt
-from imagenetd.store.folders import STAGE_FILE, is_sealed, read_listed, read_table
+from imagenetd.store.folders import (
+    STAGE_FILE,
+    is_sealed,
+    read_listed,
+    read_stage_file,
+    read_table,
+    require_fields,
+)
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
@@ -167,6 +175,26 @@ def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
             "Delete it and run again: it is built anew from the shards."
         )
     return Pool(folder, key, layout, table)
+
+
+def read_layout(folder: Path) -> Layout:
+    """Return the layout of a finished pool."""
+    record = read_stage_file(folder / "layout.json")
+    if record is None:
+        raise StoreError(f"{folder}/layout.json is missing. Delete {folder} and run again.")
+    return layout_of(folder / "layout.json", record)
+
+
+def layout_of(path: Path, record: dict[str, Any]) -> Layout:
+    """Return the layout that a record names; one that cannot be is a StoreError."""
+    names = [field.name for field in fields(Layout)]
+    require_fields(path, record, dict.fromkeys(names, int))
+    layout = Layout(**{name: record[name] for name in names})
+    if min(record[name] for name in names) < 1 or layout.images_per_shard % layout.unit_size:
+        raise DamagedError(
+            f"{path} is damaged: it says {record}. Delete the folder {path.parent} and run again."
+        )
+    return layout
 
 
 def missing_shards(folder: Path, layout: Layout) -> list[int]:

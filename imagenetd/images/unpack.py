@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.images.pool import Pool, read_pool
-from imagenetd.stages.generate import read_layout
+from imagenetd.images.pool import Pool, read_layout, read_pool
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import (
     STAGE_FILE,

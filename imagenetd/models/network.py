@@ -9,11 +9,11 @@ from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.preprocessing import check_preprocessing
 from imagenetd.models.state_dicts import StateDict, choose_weights, prefixes_of
-from imagenetd.models.tensors import check_effect, check_kinds, check_numbers
 from imagenetd.models.weight_files import open_weights
 from imagenetd.models.weights import find_weights, load_error
 from imagenetd.store.folders import file_sha256
 from imagenetd.store.hub import resolve_local
+from imagenetd.store.tensors import check_effect, check_kinds, check_numbers
 
 if TYPE_CHECKING:
     import torch

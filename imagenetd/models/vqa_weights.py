@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
-from imagenetd.models.tensors import check_numbers
 from imagenetd.models.weights import read_json
 from imagenetd.records import MissingFile
 from imagenetd.store.folders import folder_sha256
 from imagenetd.store.hub import HubFile, missing_file, refuse_remote_code, resolve_local
+from imagenetd.store.tensors import check_numbers
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _ALL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")

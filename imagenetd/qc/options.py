@@ -7,13 +7,14 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from imagenetd.config.page import PageConfig
 from imagenetd.config.ranges import check_fields
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.qc.annotate.arguments import is_web_address
 from imagenetd.store.private import write_private_json
 
+MAX_PORT = 65_535
 OPTIONS_FILE = "options.json"
 Section = TypeVar("Section")
 
@@ -82,3 +83,17 @@ def require_usable(options: PageConfig) -> PageConfig:
                     "qc.page.private_key as PEM files."
                 )
     return options
+
+
+def is_web_address(text: str) -> bool:
+    """Tell whether a text is a whole http or https address.
+
+    >>> [is_web_address(text) for text in ("https://a.example/x", "https://", "http://[", "a.example", "http://a b")]
+    [True, False, False, False, False]
+    """
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname) and (parts.port is None or 0 < parts.port <= MAX_PORT)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and has_host and text.isprintable() and " " not in text

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagenetd.images.pool import Pool, read_pool
+from imagenetd.images.pool import Pool, read_layout, read_pool
 from imagenetd.records import StageResult
 from imagenetd.stages.confirm import TWINS_FILE, twin_prompts, write_twins
-from imagenetd.stages.generate import generate_pool, read_layout
+from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.keys import prediction_folder
 from imagenetd.stages.planning import generated_folders
 from imagenetd.stages.predict import predict_pool

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from imagenetd.images.pool import (
     Layout,
     checked,
     image_table,
+    layout_of,
     make_layout,
     missing_shards,
     part_name,
@@ -35,7 +36,6 @@ from imagenetd.store.folders import (
     make_folder,
     read_stage_file,
     read_table,
-    require_fields,
     require_space,
     size_of,
     write_record,
@@ -176,7 +176,7 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
         layout = make_layout(num_images, unit_size=unit_size, max_images_per_shard=images_per_shard)
         write_record(path, asdict(layout))
         return layout
-    layout = _layout(path, record)
+    layout = layout_of(path, record)
     if not is_sealed(path):
         write_record(path, asdict(layout))
     if layout.num_images != num_images:
@@ -192,25 +192,6 @@ def _has_images(folder: Path) -> bool:
         return True
     stored = itertools.chain((folder / "manifest").glob("*"), (folder / "shards").glob("*"))
     return any(path.stat().st_size > 0 for path in stored)
-
-
-def read_layout(folder: Path) -> Layout:
-    """Return the layout of a finished pool."""
-    record = read_stage_file(folder / "layout.json")
-    if record is None:
-        raise StoreError(f"{folder}/layout.json is missing. Delete {folder} and run again.")
-    return _layout(folder / "layout.json", record)
-
-
-def _layout(path: Path, record: dict[str, Any]) -> Layout:
-    names = [field.name for field in fields(Layout)]
-    require_fields(path, record, dict.fromkeys(names, int))
-    layout = Layout(**{name: record[name] for name in names})
-    if min(record[name] for name in names) < 1 or layout.images_per_shard % layout.unit_size:
-        raise DamagedError(
-            f"{path} is damaged: it says {record}. Delete the folder {path.parent} and run again."
-        )
-    return layout
 
 
 def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> dict[str, Any]:

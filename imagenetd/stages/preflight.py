@@ -4,16 +4,20 @@ import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from imagenetd.config.mistakes import explain, name_empty_groups
+from imagenetd.config.overrides import jobs_of, number_job, parse_arguments, without_hydra
 from imagenetd.config.schema import Config, StageName, check_config, check_spec
-from imagenetd.errors import ConfigError, StoreError
+from imagenetd.errors import ConfigError, StoreError, UserError
 
+SHOWS = ("--cfg", "-c=", "--info", "--package")
+"""Flags of Hydra that print a config and run nothing."""
 MAX_LETTERS = 10_000
 """Of one text of a config; a longer one is a file given by mistake."""
 SPECS = (
@@ -27,6 +31,51 @@ SPECS = (
     "qc.gate",
     "qc.oracle",
 )
+
+
+def check_overrides(arguments: Sequence[str]) -> Any:
+    """Compose every job of the command line once, so that a mistake is told in one line before Hydra starts.
+
+    Returns:
+        The first job's Config.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from imagenetd.store.files import restrict_new_files
+    from imagenetd.store.folders import make_folder, require_room
+
+    overrides, is_sweep, conf_dir, config_name = parse_arguments(arguments)
+    name_empty_groups(overrides)
+    shows_only = any(argument.startswith(SHOWS) for argument in arguments)
+    places: dict[Path, int] = {}
+    GlobalHydra.instance().clear()
+    first: Any = None
+    try:
+        with initialize_config_dir(str(conf_dir), version_base="1.3"):
+            for number, job in enumerate(jobs_of(overrides) if is_sweep else [overrides]):
+                settings = compose(config_name, overrides=job, return_hydra_config=True)
+                number_job(settings, number)
+                config: Any = OmegaConf.to_object(without_hydra(settings))
+                if not shows_only:
+                    place = check_folders(settings, config, is_sweep=is_sweep)
+                    if place is not None and places.setdefault(place, number) != number:
+                        raise ConfigError(
+                            f"hydra.sweep.subdir gives jobs {places[place]} and {number} the same folder, {place}. "
+                            "Put ${hydra.job.num} into it."
+                        )
+                    check_values(config)
+                first = first or config
+        if not shows_only:
+            restrict_new_files(first.paths.readable_by.value)
+            require_room(make_folder(Path(first.paths.output_dir)))
+    except UserError:
+        raise
+    except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families
+        raise ConfigError(explain(error)) from error
+    finally:
+        GlobalHydra.instance().clear()
+    return first
 
 
 def check_values(config: Config) -> None:

@@ -14,6 +14,7 @@ from imagenetd.records import LabelSpace, Score, StageResult
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.regimes import data_view, regimes_view
 from imagenetd.reports.report import ReportSet
+from imagenetd.reports.run_folder import HTML_FILE
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
 from imagenetd.reports.trackers.run_report import FailureCard, RunReport
@@ -28,13 +29,11 @@ from imagenetd.store.folders import (
     StageFolder,
     file_seal,
     make_folder,
-    read_stage_file,
     write_record,
     write_text_atomic,
 )
 from imagenetd.store.versions import library_versions
 
-HTML_FILE = "report.html"
 """In the run folder."""
 
 
@@ -247,8 +246,3 @@ def _tracked(
         artifacts=made,
         config={**run.config, "artifacts": [artifact.name for artifact in made]},
     )
-
-
-def read_summary(run_dir: Path) -> dict[str, Any] | None:
-    """Return a run's `summary.json`, None when the run did not get so far."""
-    return read_stage_file(run_dir / "summary.json")

@@ -12,7 +12,7 @@ from imagenetd.errors import DataError
 from imagenetd.images.adopt import left_out, open_images
 from imagenetd.images.datasets.dataset import STOP, UNREADABLE
 from imagenetd.images.image_set import ImageSet
-from imagenetd.images.pool import Pool, read_pool
+from imagenetd.images.pool import Pool, read_layout, read_pool
 from imagenetd.models.relations import Origin, relation
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
@@ -23,7 +23,6 @@ from imagenetd.scoring.predictions import read_logits
 from imagenetd.stages.confirm import require_twins
 from imagenetd.stages.evaluate import ScoredImages
 from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
-from imagenetd.stages.generate import read_layout
 from imagenetd.stages.keys import prediction_folder
 from imagenetd.stages.mine import read_failures
 from imagenetd.stages.planning import Plan, PlannedModel

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -55,3 +55,9 @@ def cell(text: object, *, style: str = "") -> Text:
 def complain(error: UserError) -> None:
     """Print a user's mistake on standard error: one line, and a list where files are missing."""
     print(f"error: {for_terminal(error, keeps_lines=isinstance(error, MissingFilesError))}", file=sys.stderr)
+
+
+def fail(error: UserError) -> NoReturn:
+    """Print a user's error on standard error and leave with code 1."""
+    complain(error)
+    raise SystemExit(1)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ConfigError, ModelError
-from imagenetd.models.tensors import check_numbers
 from imagenetd.store.hub import refuse_remote_code
+from imagenetd.store.tensors import check_numbers
 
 OFFLOADS = ("none", "model", "sequential")
 COMPILES = ("none", "blocks", "whole")

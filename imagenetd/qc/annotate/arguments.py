@@ -4,10 +4,10 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from imagenetd.qc.options import is_web_address
 
 MAX_DAYS = 3_650.0
-MAX_PORT = 65_535
 MAX_TASKS = 100_000
 
 
@@ -57,20 +57,6 @@ def web_address(text: str) -> str:
     if not is_web_address(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no address such as https://pictures.example.org")
     return text
-
-
-def is_web_address(text: str) -> bool:
-    """Tell whether a text is a whole http or https address.
-
-    >>> [is_web_address(text) for text in ("https://a.example/x", "https://", "http://[", "a.example", "http://a b")]
-    [True, False, False, False, False]
-    """
-    try:
-        parts = urlsplit(text)
-        has_host = bool(parts.hostname) and (parts.port is None or 0 < parts.port <= MAX_PORT)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and has_host and text.isprintable() and " " not in text
 
 
 def picture_address(text: str) -> str:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from imagenetd.images.generators.generator import Generator, noise_seed
 from imagenetd.images.pool import Layout
 from imagenetd.images.writer import PoolWriter, Unit
-from imagenetd.stages.workers.prediction import tasks_of
+from imagenetd.stages.workers.trainer import tasks_of
 from imagenetd.store.folders import content_key
 from imagenetd.words.prompt_table import PromptTable
 

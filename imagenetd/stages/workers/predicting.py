@@ -21,7 +21,7 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.models.precision import computed_with
 from imagenetd.scoring.predictions import subject
 from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
-from imagenetd.stages.workers.prediction import tasks_of
+from imagenetd.stages.workers.trainer import tasks_of
 from imagenetd.store.folders import read_stage_file, write_record, write_table_atomic
 from imagenetd.words.vocabulary import Category
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ConfigError, UserError, WorkerError
-from imagenetd.stages.workers.prediction import make_trainer, predict
 from imagenetd.stages.workers.team.follower import Follower, StoppedError
 from imagenetd.stages.workers.team.leader import Leader
 from imagenetd.stages.workers.team.meeting import join_leader
 from imagenetd.stages.workers.team.place import Place, check_size, find_place
+from imagenetd.stages.workers.trainer import make_trainer, predict
 from imagenetd.store.console import say
 from imagenetd.store.locks import working_in
 
