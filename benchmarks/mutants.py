@@ -54,8 +54,9 @@ CORE: dict[str, tuple[str, ...]] = {
     "mining": ("mining",),
     "metrics": ("metrics",),
     "labelspaces": ("labelspaces",),
-    "qc/counting": ("qc_counting",),
-    "qc/design": ("qc_design", "qc_sentinels"),
+    "qc/counting": ("qc_boundaries",),
+    "qc/design": ("qc_boundaries",),
+    "qc/stopping": ("qc_boundaries",),
     "statistics/bootstrap": STATISTICS,
     "statistics/calibration": STATISTICS,
     "statistics/family": STATISTICS,
@@ -72,8 +73,8 @@ CORE: dict[str, tuple[str, ...]] = {
     "shards": ("shards",),
     "store": ("store",),
     "vocabulary": ("vocabulary",),
-    "annotate/tokens": ("annotate_app",),
-    "datasets/imagenet_d": ("benchmark_datasets",),
+    "annotate/tokens": ("tokens",),
+    "datasets/imagenet_d": ("imagenet_d",),
 }
 """Module of the core -> its test files."""
 
