@@ -4,9 +4,9 @@
 notices are printed as diffs: a missing test, or a change that changes nothing. Those that were looked at and change
 nothing stand in `benchmarks/equal_mutants.json` and do not count.
 
-The mutations are cosmic-ray's (operators, numbers, conditions, booleans, loops, exceptions). Left alone are annotations
-and decorators, since their changes do not run; `strict=` of a `zip` and `assert`, which check our own invariants; and `is`
-for `==`, which between equal words and small numbers changes nothing.
+The mutations are cosmic-ray's (operators, numbers, conditions, booleans, loops, exceptions). Left alone are
+annotations and decorators, since their changes do not run; `strict=` of a `zip`, and `assert`, which check our own
+invariants; and `is` for `==`, which between equal words and small numbers changes nothing.
 """
 
 import argparse
@@ -237,8 +237,6 @@ def main() -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         outcomes = _try_all(counted, Path(name), asked.processes)
-    for mutant in (m for m, noticed in zip(counted, outcomes, strict=True) if not noticed):
-        print(f"not noticed: {mutant.module} ({mutant.operator}, {mutant.occurrence})\n{mutant.diff}\n")
     killed = sum(outcomes)
     result = {
         "mutants": len(counted),
@@ -261,9 +259,13 @@ def _try_all(mutants: list[Mutant], folder: Path, processes: int) -> list[bool]:
     def attempt(mutant: Mutant) -> bool:
         copy = free.pop()
         try:
-            return is_noticed(mutant, copy)
+            noticed = is_noticed(mutant, copy)
         finally:
             free.append(copy)
+        if not noticed:
+            about = f"{mutant.module} ({mutant.operator}, {mutant.occurrence})"
+            print(f"not noticed: {about}\n{mutant.diff}\n", flush=True)
+        return noticed
 
     with concurrent.futures.ThreadPoolExecutor(processes) as threads:
         return list(threads.map(attempt, mutants))

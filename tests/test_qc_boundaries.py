@@ -5,6 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imagenetd.qc_config import (
+    AggregationConfig,
+    AggregationMethod,
+    Repeats,
+    SentinelRule,
+    StoppingConfig,
+    TaskDesignConfig,
+)
 
 from imagenetd.errors import ConfigError
 from imagenetd.qc.counting import count_votes
@@ -20,14 +28,6 @@ from imagenetd.qc.design import (
 from imagenetd.qc.progress import Rules
 from imagenetd.qc.stopping import fixed_images, settled_images, wealth
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc_config import (
-    AggregationConfig,
-    AggregationMethod,
-    Repeats,
-    SentinelRule,
-    StoppingConfig,
-    TaskDesignConfig,
-)
 
 PAPER: dict[str, Any] = {
     "images_per_task": 20,

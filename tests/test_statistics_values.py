@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
-from scipy.stats import beta, kendalltau, norm
-from scipy.stats import t as student
-
 from imagenetd.statistics import bootstrap
 from imagenetd.statistics.bootstrap import interval_of, ratio, resampled_sums
 from imagenetd.statistics.calibration import calibrate
@@ -43,6 +39,9 @@ from imagenetd.statistics.variance import (
     variance_components_left_out,
     variance_shares,
 )
+from scipy.special import expit, logit
+from scipy.stats import beta, kendalltau, norm
+from scipy.stats import t as student
 
 
 def numbers(found: Any) -> list[Any]:

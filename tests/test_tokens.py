@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-
 from imagenetd.annotate import tokens
 from imagenetd.annotate.tokens import Badge, Signer, read_or_make_key, require_worker_name
+
 from imagenetd.errors import ConfigError, StoreError
 
 SIGNER = Signer(bytes(range(32)))
