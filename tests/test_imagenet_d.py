@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imagenetd.datasets import imagenet_d
-from imagenetd.datasets.dataset import Listing
-from imagenetd.datasets.imagenet_d import ImageNetDDataset
-from imagenetd.vocabulary import Category, load_categories
 
 from imagenetd.errors import DataError
+from imagenetd.images.datasets import imagenet_d
+from imagenetd.images.datasets.dataset import Listing
+from imagenetd.images.datasets.imagenet_d import ImageNetDDataset
+from imagenetd.words.vocabulary import Category, load_categories
 
 ALL = tuple(load_categories().values())
 HEADER = "image_dir\tgt_category\ttop1_pred_cate\ttop2_pred_cate\n"

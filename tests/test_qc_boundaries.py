@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagenetd.qc_config import (
+
+from imagenetd.config.qc import (
     AggregationConfig,
     AggregationMethod,
     Repeats,
@@ -13,7 +14,6 @@ from imagenetd.qc_config import (
     StoppingConfig,
     TaskDesignConfig,
 )
-
 from imagenetd.errors import ConfigError
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.design import (
@@ -223,7 +223,7 @@ NO_STOPPING = StoppingConfig(False, 3, 0.99, False, 0.8)
 
 
 def counting(min_share: float = 0.5) -> AggregationConfig:
-    return AggregationConfig(AggregationMethod.majority, min_share, 50, 0.95)
+    return AggregationConfig(AggregationMethod.majority, min_share, 0.95)
 
 
 def asked(says: dict[str, str], *, images: int) -> tuple[list[Task], list[Response]]:
@@ -313,12 +313,15 @@ def test_with_stopping_the_first_votes_alone_tell_the_agreement() -> None:
     early = StoppingConfig(True, 2, 0.99, False, 0.8)
     given = asked({"a": "yy", "b": "yn", "c": "ny", "d": "ny"}, images=2)
     found = count_votes(*given, Rules(10, SentinelRule.both, early), counting()).summary
-    assert found["agreement"] == pytest.approx((1 + 0.5) / 2)
-    assert found["agreement_all_votes"] == pytest.approx((2 / 4 + 3 / 4) / 2)
+    assert found["acceptance"] == pytest.approx((1 + 0.5) / 2)
+    assert found["acceptance_all_votes"] == pytest.approx((2 / 4 + 3 / 4) / 2)
     whole = count_votes(*given, Rules(10, SentinelRule.both, NO_STOPPING), counting()).summary
-    assert whole["agreement"] == pytest.approx(0.625) and "agreement_all_votes" not in whole
-    low, high = whole["agreement_interval"]
-    assert low <= 0.625 <= high and whole["alpha"] == found["alpha_all_votes"]
+    assert whole["acceptance"] == pytest.approx(0.625) and "acceptance_all_votes" not in whole
+    low, high = whole["acceptance_interval"]
+    assert 0 < low < 0.625 < high < 1 and (whole["alpha"], found["alpha_all_votes"]) == (None, None)
+    # Of the first two votes on each image one pair of two says the same; of all four 2 of 6 and 3 of 6.
+    assert found["pairwise_agreement"] == 0.5
+    assert whole["pairwise_agreement"] == pytest.approx((2 / 6 + 3 / 6) / 2, abs=1e-6)
 
 
 def test_numbers_of_a_ballot_have_six_digits_and_none_is_null() -> None:
@@ -327,11 +330,11 @@ def test_numbers_of_a_ballot_have_six_digits_and_none_is_null() -> None:
         Rules(10, SentinelRule.both, NO_STOPPING),
         counting(),
     )
-    assert found.summary["agreement"] == 0.888889
+    assert found.summary["acceptance"] == 0.888889
     alike = count_votes(
         *asked({"a": "y", "b": "y"}, images=1), Rules(10, SentinelRule.both, NO_STOPPING), counting()
     )
-    assert alike.summary["alpha"] is None and alike.summary["agreement"] == 1.0
+    assert alike.summary["alpha"] is None and alike.summary["acceptance"] == 1.0
 
 
 # Stopping

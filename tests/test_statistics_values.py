@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagenetd.statistics import bootstrap
-from imagenetd.statistics.bootstrap import interval_of, ratio, resampled_sums
-from imagenetd.statistics.calibration import calibrate
-from imagenetd.statistics.family import accuracy_without, family_log_odds
-from imagenetd.statistics.independence import independent_share
-from imagenetd.statistics.intervals import (
+from scipy.special import expit, logit
+from scipy.stats import beta, hypergeom, kendalltau, norm
+from scipy.stats import t as student
+
+from imagenetd.scoring.statistics import bootstrap
+from imagenetd.scoring.statistics.bootstrap import interval_of, ratio, resampled_sums
+from imagenetd.scoring.statistics.calibration import calibrate
+from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
+from imagenetd.scoring.statistics.independence import independent_share
+from imagenetd.scoring.statistics.intervals import (
     Estimate,
     clustered_difference,
     clustered_share,
@@ -26,22 +30,38 @@ from imagenetd.statistics.intervals import (
     wilson_interval,
     zero_events_bound,
 )
-from imagenetd.statistics.jackknife import jackknife_interval
-from imagenetd.statistics.paired import error_consistency, mcnemar_p_value, pair_sums, rank_bounds
-from imagenetd.statistics.power import detectable_difference
-from imagenetd.statistics.shrinkage import shrink
-from imagenetd.statistics.slices import best_slices, excess_p_values, memberships, slice_scores, slice_sums
-from imagenetd.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
-from imagenetd.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined, rank_agreement
-from imagenetd.statistics.variance import (
+from imagenetd.scoring.statistics.jackknife import jackknife_interval
+from imagenetd.scoring.statistics.paired import (
+    error_consistency,
+    kappa_interval,
+    mcnemar_p_value,
+    model_differences,
+    pair_sums,
+    rank_bounds,
+)
+from imagenetd.scoring.statistics.power import detectable_difference
+from imagenetd.scoring.statistics.shrinkage import shrink
+from imagenetd.scoring.statistics.slices import (
+    best_slices,
+    excess_p_values,
+    memberships,
+    slice_scores,
+    slice_sums,
+)
+from imagenetd.scoring.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
+from imagenetd.scoring.statistics.subsets import (
+    choose_subsets,
+    code_sums,
+    failure_codes,
+    is_mined,
+    rank_agreement,
+)
+from imagenetd.scoring.statistics.variance import (
     cell_correlation,
     variance_components,
     variance_components_left_out,
     variance_shares,
 )
-from scipy.special import expit, logit
-from scipy.stats import beta, kendalltau, norm
-from scipy.stats import t as student
 
 
 def numbers(found: Any) -> list[Any]:
@@ -121,11 +141,11 @@ def test_the_drop_to_a_subset_over_uneven_clusters() -> None:
     inside = np.array([4, 9, 2, 3, 0]), np.array([8, 16, 3, 6, 2])
     assert same(
         clustered_subset_difference(RIGHT_A, IMAGES, *inside),
-        [0.1613899614, 0.06871037601, -0.3058059322, 0.3576954253],
+        [0.1343629344, 0.0527073632, -0.2276588234, 0.3525056363],
     )
     assert same(
         clustered_subset_difference(RIGHT_A, IMAGES, *inside, confidence=0.9),
-        [0.1613899614, 0.06871037601, -0.2086601615, 0.3416355252],
+        [0.1343629344, 0.0527073632, -0.1260251138, 0.3237810213],
     )
 
 
@@ -302,66 +322,156 @@ def test_pairs_of_an_empty_cluster_are_zero() -> None:
     assert sums.tolist() == [[[0, 0], [0, 1]], [[0, 0], [0, 0]], [[2, 1], [1, 1]]]
 
 
-def test_ranks_are_told_apart_beyond_the_largest_studentised_difference() -> None:
-    # Draws move the gap by 1 and 2 hundredths, equally: studentised 2 / 1.826 at most; t of 4 degrees; sqrt(5 / 4).
-    moves = np.array([0.01, -0.01, 0.02, -0.02])
-    error = moves.std(ddof=1)
-    largest = np.quantile(np.abs(moves) / error, 0.95)
-    limit = largest * student.ppf(0.975, 4) / norm.ppf(0.975) * np.sqrt(5 / 4) * error
+MOVES = np.array([3.0, -3, 6, -6, 0])
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_ranks_are_told_apart_beyond_the_t_of_their_clusters(confidence: float) -> None:
+    # Five clusters of 100 images; the gap moves by 3, -3, 6, -6 and 0 images: sqrt(5 / 4 x 90) / 500, 4 degrees.
+    limit = student.ppf(0.5 + confidence / 2, 4) * np.sqrt(90 * 5 / 4) / 5
     for gap, worst_of_best in ((limit - 1e-6, 2), (limit + 1e-6, 1)):
-        value = np.array([0.5 + gap, 0.5])
-        drawn = np.array([[0.5 + gap, 0.5 - move] for move in moves] + [[np.nan, 0.5]])
-        low, high = rank_bounds(value, drawn, num_clusters=5)
-        assert (low.tolist(), high.tolist()) == ([1, 3 - worst_of_best], [worst_of_best, 2])
-        low, high = rank_bounds(value[::-1], drawn[:, ::-1], num_clusters=5)
-        assert (low.tolist(), high.tolist()) == ([3 - worst_of_best, 1], [2, worst_of_best])
+        right = np.stack([50 + gap + MOVES, np.full(5, 50.0)], axis=1)
+        for order in ([0, 1], [1, 0]):
+            low, high = rank_bounds(right[:, order], np.full(5, 100.0), confidence=confidence)
+            expected = np.array([[1, worst_of_best], [3 - worst_of_best, 2]])[order]
+            assert np.stack([low, high], axis=1).tolist() == expected.tolist()
 
 
-def test_ranks_at_another_confidence_and_of_few_clusters() -> None:
-    moves = np.linspace(-0.02, 0.02, 41)
-    largest = np.quantile(np.abs(moves) / moves.std(ddof=1), 0.8)
-    limit = largest * student.ppf(0.9, 1) / norm.ppf(0.9) * np.sqrt(2) * moves.std(ddof=1)
-    for gap, best_of_worst in ((limit - 1e-6, 1), (limit + 1e-6, 2)):
-        drawn = np.stack([np.full(41, 0.5), 0.5 - gap + moves], axis=1)
-        low, _ = rank_bounds(np.array([0.5, 0.5 - gap]), drawn, num_clusters=2, confidence=0.8)
-        assert low.tolist() == [1, best_of_worst]
+def test_three_models_are_three_comparisons() -> None:
+    limit = student.ppf(0.5 + 0.95 ** (1 / 3) / 2, 4) * np.sqrt(90 * 5 / 4) / 5
+    for gap, lowest in ((limit - 1e-6, [1, 1, 1]), (limit + 1e-6, [1, 2, 2])):
+        right = np.stack([50 + gap + MOVES, np.full(5, 50.0), np.full(5, 50.0)], axis=1)
+        low, high = rank_bounds(right, np.full(5, 100.0))
+        assert low.tolist() == lowest and high.tolist() == [4 - lowest[1] if lowest[1] == 1 else 1, 3, 3]
+
+
+def test_differences_of_models_over_uneven_clusters() -> None:
+    right = np.stack([RIGHT_A, RIGHT_B, RIGHT_A], axis=1).astype(np.float64)
+    found = model_differences(right, IMAGES.astype(np.float64))
+    assert same(
+        (found.difference, found.error, found.degrees_of_freedom),
+        [
+            [[0.0, 0.02702702703, 0.0], [-0.02702702703, 0.0, -0.02702702703], [0.0, 0.02702702703, 0.0]],
+            [
+                [0.01351351351, 0.09440155374, 0.01351351351],
+                [0.09440155374, 0.01351351351, 0.09440155374],
+                [0.01351351351, 0.09440155374, 0.01351351351],
+            ],
+            1.888021683,
+        ],
+    )
+    alike = model_differences(np.full((2, 2), 7.0), np.full(2, 10.0))
+    # Models that never differ: one image in 20 could, so an error of 1 / 20.
+    assert alike.difference.tolist() == [[0, 0], [0, 0]] and alike.error.tolist() == [[0.05, 0.05]] * 2
 
 
 def test_one_cluster_or_one_model_leaves_every_rank() -> None:
-    drawn = np.array([[0.9, 0.1, 0.5], [0.9, 0.1, 0.5]])
-    low, high = rank_bounds(drawn[0], drawn, num_clusters=1)
+    right = np.array([[900.0, 100, 500], [900, 100, 500]])
+    low, high = rank_bounds(right[:1], np.full(1, 1000.0))
     assert (low.tolist(), high.tolist()) == ([1, 1, 1], [3, 3, 3])
-    low, high = rank_bounds(drawn[0], drawn, num_clusters=2)
-    assert (low.tolist(), high.tolist()) == ([1, 3, 2], [1, 3, 2])
-    low, high = rank_bounds(drawn[0, :1], drawn[:, :1], num_clusters=2)
+    low, high = rank_bounds(right, np.full(2, 1000.0))
+    # One degree of freedom, so 38 errors of independent images: 34 points for a gap of 80, 42 for one of 40.
+    assert low.tolist() == [1, 2, 1]
+    low, high = rank_bounds(right[:, :1], np.full(2, 1000.0))
     assert (low.tolist(), high.tolist()) == ([1], [1])
+
+
+def test_the_interval_of_kappa_on_fishers_scale() -> None:
+    images = IMAGES.astype(np.float64)
+    both = np.array([5.0, 15, 3, 13, 1])
+    columns = [
+        np.stack([one, other], axis=1)
+        for one, other in ((RIGHT_A, images), (RIGHT_B, RIGHT_B), (both, RIGHT_B))
+    ]
+    found = kappa_interval(images, *(one.astype(np.float64) for one in columns))
+    assert same(
+        found,
+        [
+            [0.2756933116, np.nan],
+            [0.1239847852, 0.008875104628],
+            [-0.3234871741, np.nan],
+            [0.7108088999, np.nan],
+        ],
+    )
+    assert np.isnan(found.value[1])  # always right: no mistakes to compare
+    few = kappa_interval(np.full(2, 10.0), *(np.full((2, 1), number) for number in (8.0, 8.0, 7.0)))
+    assert np.isnan(few.value).all()  # four mistakes
+    five = kappa_interval(
+        np.array([10.0, 15.0]), *(np.array([[a], [b]]) for a, b in ((8.0, 12.0), (8.0, 12.0), (7.0, 11)))
+    )
+    assert same(five, [[0.5], [0.130659702], [-0.9247234633], [0.9895847777]])
 
 
 # Strata
 
 
-def test_the_stratified_test_by_hand() -> None:
-    # Categories 3/5 against 2/8 and 4/6 against 1/2; the third has no image of the group.
-    correct, images = np.array([[3.0], [4], [0]]), np.array([[5.0], [6], [0]])
-    other, others = np.array([[2.0], [1], [3]]), np.array([[8.0], [2], [4]])
+STRATA = (
+    np.array([[3.0], [4], [0]]),
+    np.array([[5.0], [6], [0]]),
+    np.array([[2.0], [1], [3]]),
+    np.array([[8.0], [2], [4]]),
+)
+"""Categories 3/5 against 2/8 and 4/6 against 1/2; the third has no image of the group."""
+
+
+@pytest.mark.parametrize("times", [1, 3, 40])
+def test_the_stratified_test_by_hand(times: int) -> None:
+    correct, images, other, others = (times * part for part in STRATA)
     found = compare_in_strata(correct, images, other, others)
-    weight = 5 * 8 / 13, 6 * 2 / 8
-    gap = 3 / 5 - 2 / 8, 4 / 6 - 1 / 2
-    surplus = 3 - 5 * 5 / 13 + 4 - 6 * 5 / 8
-    variance = 5 * 8 * 5 * 8 / (13**2 * 12) + 6 * 2 * 5 * 3 / (8**2 * 7)
-    assert found.difference.tolist() == pytest.approx(
-        [(weight[0] * gap[0] + weight[1] * gap[1]) / sum(weight)]
-    )
-    assert found.p_value.tolist() == pytest.approx([2 * norm.sf(surplus / np.sqrt(variance))])
-    less = compare_in_strata(other[:2], others[:2], correct[:2], images[:2])
+    gap = np.array([3 / 5 - 2 / 8, 4 / 6 - 1 / 2])
+    weight = np.array([5 * 8 / 13, 6 * 2 / 8])
+    assert found.difference.tolist() == pytest.approx([(weight * gap).sum() / weight.sum()])
+    expected = times * (5 * 5 / 13 + 6 * 5 / 8)
+    if min(expected, 11 * times - expected) >= 25:
+        variance = sum(
+            times * n * m * r * (t - r) / (t**2 * (t - 1 / times))
+            for n, m, r, t in ((5, 8, 5, 13), (6, 2, 5, 8))
+        )
+        assert found.p_value.tolist() == pytest.approx(
+            [2 * norm.sf((7 * times - expected) / np.sqrt(variance))]
+        )
+    else:
+        counts = np.arange(12 * times)
+        first = hypergeom.pmf(counts, 13 * times, 5 * times, 5 * times)
+        second = hypergeom.pmf(counts, 8 * times, 5 * times, 6 * times)
+        both = np.convolve(first, second)
+        tails = both[7 * times :].sum(), both[: 7 * times + 1].sum()
+        assert found.p_value.tolist() == pytest.approx([min(1, 2 * min(tails))])
+    error = gap.std(ddof=1) / np.sqrt(2)
+    assert found.mean_difference.tolist() == pytest.approx([gap.mean()])
+    reach = student.ppf(0.975, 1) * error
+    assert found.low.tolist() == pytest.approx([max(gap.mean() - reach, -1)])
+    assert found.high.tolist() == pytest.approx([min(gap.mean() + reach, 1)])
+    p_other = 2 * student.sf(gap.mean() / error, 1)
+    assert found.p_other_categories.tolist() == pytest.approx([max(p_other, found.p_value[0])])
+
+
+def test_the_other_way_round_the_difference_has_the_other_sign() -> None:
+    correct, images, other, others = (part[:2] for part in STRATA)
+    found = compare_in_strata(correct, images, other, others)
+    less = compare_in_strata(other, others, correct, images)
     assert less.p_value.tolist() == pytest.approx(found.p_value.tolist())
     assert less.difference.tolist() == pytest.approx((-found.difference).tolist())
+    assert less.low.tolist() == pytest.approx((-found.high).tolist())
+    rare = compare_in_strata(images - correct, images, others - other, others)
+    assert rare.p_value.tolist() == pytest.approx(found.p_value.tolist())
 
 
-def test_two_single_images_are_enough_for_a_test_and_equal_answers_are_not() -> None:
+def test_the_exact_test_starts_below_25_expected_mistakes() -> None:
+    # Half of 100 are right: 25 of 50 expected, or 24.5 of 49.
+    half = compare_in_strata(*(np.array([[n]]) for n in (30.0, 50.0, 20.0, 50.0)))
+    assert half.p_value.tolist() == pytest.approx(
+        [2 * norm.sf(5 / np.sqrt(50 * 50 * 50 * 50 / (100**2 * 99)))]
+    )
+    fewer = compare_in_strata(*(np.array([[n]]) for n in (29.0, 49.0, 20.0, 49.0)))
+    assert fewer.p_value.tolist() == pytest.approx([2 * hypergeom.sf(28, 98, 49, 49)])
+
+
+def test_one_category_says_nothing_of_others_and_equal_answers_nothing_at_all() -> None:
     one, none = np.array([[1.0]]), np.array([[0.0]])
     found = compare_in_strata(one, one, none, one)
-    assert (found.difference.tolist(), found.p_value.tolist()) == ([1.0], pytest.approx([2 * norm.sf(1)]))
+    assert (found.difference.tolist(), found.p_value.tolist()) == ([1.0], [1.0])
+    assert np.isnan([found.low, found.high, found.p_other_categories]).all()
     assert np.isnan(compare_in_strata(one, one, one, one).p_value).all()
 
 
@@ -404,7 +514,7 @@ def test_shrunken_accuracies_of_uneven_groups() -> None:
 
 
 def test_shrinkage_is_the_same_whether_pairs_are_counted_or_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagenetd.statistics import shrinkage
+    from imagenetd.scoring.statistics import shrinkage
 
     correct, images = np.array([0, 5, 5, 300]), np.array([10, 600, 600, 511])
     sorted_pairs = shrink(correct, images)
@@ -561,16 +671,16 @@ def test_variance_shares_with_their_intervals() -> None:
             0.07435847707,
             1.0,
             0.05971551261,
-            0.05368461836,
+            0.060021228,
             0.0,
-            0.2087679085,
+            0.2263611573,
             -0.03317528479,
-            0.0258380062,
-            0.0,
-            0.05167601239,
+            0.02888776913,
+            0.003915811191,
+            0.05777553826,
             0.8081350271,
-            0.114676447,
-            0.4897421671,
+            0.1282121655,
+            0.4521609879,
             1.0,
         ],
     )
@@ -583,17 +693,17 @@ def test_variance_shares_with_their_intervals() -> None:
             0.0,
             1.0,
             -0.1260599541,
-            0.2190597412,
-            0.0,
-            0.593348949,
+            0.2529484011,
+            0.01950154277,
+            0.7046418936,
             0.1754754561,
-            0.4714221912,
+            0.544351458,
             0.0,
             1.0,
             1.024615307,
-            0.2246231986,
-            0.2869355854,
-            1.0,
+            0.2593725283,
+            0.1728161353,
+            0.9961919987,
         ],
     )
     assert same(

@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from imagenetd.annotate import tokens
-from imagenetd.annotate.tokens import Badge, Signer, read_or_make_key, require_worker_name
 
 from imagenetd.errors import ConfigError, StoreError
+from imagenetd.qc.annotate import tokens
+from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key, require_worker_name
 
 SIGNER = Signer(bytes(range(32)))
 
