@@ -50,7 +50,7 @@ EQUAL_OPERATORS = ("core/ReplaceComparisonOperator_Eq_Is", "core/ReplaceComparis
 
 QC = ("qc_boundaries", "qc_counting", "qc_design", "qc_sentinels", "qc_stopping")
 STATISTICS = ("statistics_values", "intervals", "statistics")
-STORE = ("store", "seals", "file_systems")
+STORE = ("store_boundaries", "store", "seals", "file_systems")
 
 CORE: dict[str, tuple[str, ...]] = {
     "scoring/mining": ("mining",),
