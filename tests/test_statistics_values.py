@@ -607,6 +607,7 @@ def test_sums_of_slices_and_p_values_at_the_limits() -> None:
     assert slice_sums(np.array([[1.0, 2], [4, 8]]), rows, columns).tolist() == [[5, 15], [4, 12]]
     p = excess_p_values(np.array([0, 1, 2]), np.array([2, 1, 2]), all_errors=2, num_images=4)
     assert p.tolist() == pytest.approx([1, 1 / 2, 1 / 6])
+    assert excess_p_values(np.array([0]), np.array([0]), all_errors=2, num_images=4).tolist() == [1.0]
 
 
 # Variance
@@ -658,6 +659,15 @@ def test_variance_components_of_several_models_are_those_of_each() -> None:
         assert [float(getattr(both, name)[row]) for name in NAMES] == pytest.approx(
             [float(getattr(alone, name)) for name in NAMES]
         )
+
+
+def test_components_without_each_category_have_the_categories_first() -> None:
+    both = variance_components_left_out(np.stack([RIGHT, CELLS - RIGHT]), CELLS)
+    assert both.category.shape == both.total.shape == (4, 2)
+    for column, right in enumerate((RIGHT, CELLS - RIGHT)):
+        alone = variance_components_left_out(right, CELLS)
+        assert both.category[:, column].tolist() == pytest.approx(alone.category.tolist())
+        assert both.seed[:, column].tolist() == pytest.approx(alone.seed.tolist())
 
 
 def test_variance_shares_with_their_intervals() -> None:
