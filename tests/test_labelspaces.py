@@ -6,10 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from rich.table import Table
 
 from imagenetd.records import LabelSpace
-from imagenetd.reports.regimes import regimes_view
 from imagenetd.scoring.image_record import ScoredModel, model_record, regime_rows
 from imagenetd.scoring.labelspaces import (
     choice_scores,
@@ -156,12 +154,3 @@ def test_the_thousand_classes_are_sorted_by_their_wordnet_ids() -> None:
         "toilet tissue",
     )
     assert class_category(409).imagenet_ids == (409,)
-
-
-def test_a_top_5_that_counts_an_image_for_each_of_its_ids_has_no_interval() -> None:
-    row = {"model": "m", "role": "target", "kind": "all", "chance": 0.001, "num_images": 125}
-    row |= {"top1": 0.824, "wilson_low": 0.748, "wilson_high": 0.881}
-    rows = [row | {"regime": "any-of-ids", "top5": 0.968}, row | {"regime": "compat", "top5": 1.032}]
-    view = regimes_view(pd.DataFrame(rows))[0]
-    assert isinstance(view, Table)
-    assert list(view.columns[3].cells) == ["", "96.8 [92,99]", "", "103.2"]

@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.reports.terminal import interval_cell, percent, share_cell
-from imagenetd.scoring.labelspaces import COMPAT, EXPLAINED
+from imagenetd.reports.terminal import interval_cell, share_cell
+from imagenetd.scoring.labelspaces import EXPLAINED
 from imagenetd.scoring.metrics import ALL
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.store.console import cell
@@ -51,14 +51,9 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
 
 
 def _top5(row: Mapping[str, Any]) -> str:
-    """Return `97.1 [96,98]`; the images are those of the top answer.
-
-    Without an interval where an image counts once for each of its ids: that is no share of images.
-    """
+    """Return `97.1 [96,98]`; the images are those of the top answer."""
     if math.isnan(row["top5"]):
         return "-"
-    if row["regime"] == COMPAT:
-        return percent(row["top5"])
     low, high = wilson_interval(round(row["top5"] * row["num_images"]), row["num_images"])
     return share_cell(row["top5"], float(low), float(high))
 
