@@ -42,7 +42,10 @@ def test_every_outcome_is_counted_and_unclear_answers_are_wrong() -> None:
 def test_a_model_that_never_answers_has_no_accuracy_of_those_answered() -> None:
     found = CoverageReport().report(made([4]))
     assert found.summary["chat"]["pool"]["coverage"] == 0
-    assert found.findings[0].endswith("right on 0.0% of all, none answered.")
+    assert found.findings[0].endswith(
+        "a clear answer on 0.0% [0, 39] of 6 images (0 refused, 0 both, 6 neither): right on 0.0% [0, 39] of all, none "
+        "answered; for these categories."
+    )
 
 
 def test_a_data_set_has_a_kind_of_its_own() -> None:

@@ -177,6 +177,10 @@ def test_a_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:
 def test_an_accuracy_is_written_with_interval_and_count() -> None:
     assert interval_cell(0.712, 0.654, 0.771, 480, min_images=5).plain == "71.2  [65,77] 480"
     assert interval_cell(math.nan, 0.0, 1.0, 0, min_images=5).plain == "-"
+    assert (
+        interval_cell(1.0, 0.99602, 1.0, 960, min_images=5).plain == "100 [99.6,100] 960"
+    )  # never without width
+    assert interval_cell(0.0, 0.0, 0.0041, 930, min_images=5).plain == "0.0  [0,0.4] 930"
 
 
 def test_an_accuracy_of_few_images_is_dim() -> None:

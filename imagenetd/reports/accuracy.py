@@ -9,12 +9,13 @@ import pandas as pd
 
 from imagenetd.config.ranges import AnyCount, OpenShare
 from imagenetd.records import Kind
-from imagenetd.reports.design import ALL, Design, describe, share
+from imagenetd.reports.design import ALL, SET_WORDS, Design, describe, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
+    THESE_IMAGES,
     Estimate,
     clustered_share,
     wilson_interval,
@@ -27,6 +28,7 @@ from imagenetd.scoring.statistics.strata import (
     compare_in_strata,
     compare_with_rest,
 )
+from imagenetd.store.numerals import counted, percent_interval
 
 TESTS = {
     "vs_rest": (True, "difference"),
@@ -65,6 +67,7 @@ class AccuracyReport(Report):
             "per_category": self._per_category(design),
             "per_cell": self._per_cell(design),
         }
+        findings = _findings(totals, nuisances, design, rate=self.false_discovery_rate)
         summary = {
             "num_worse_nuisances": _num_worse(nuisances, design, "is_worse"),
             "num_worse_nuisances_for": THESE_CATEGORIES,
@@ -72,7 +75,7 @@ class AccuracyReport(Report):
                 nuisances, design, "is_worse_other_categories"
             ),
         }
-        return ReportResult(self.name, tables, tuple(_findings(totals, nuisances, design)), summary)
+        return ReportResult(self.name, tables, tuple(findings), summary)
 
     def _totals(self, design: Design) -> pd.DataFrame:
         kinds = [ALL, *design.kinds]
@@ -112,6 +115,8 @@ class AccuracyReport(Report):
         table["is_worse_for"] = THESE_CATEGORIES
         elsewhere = (table["q_rest_other_categories"] < rate) & (table["vs_rest_by_category"] < 0)
         table["is_worse_other_categories"] = elsewhere
+        table["vs_rest_for"] = table["vs_neutral_for"] = THESE_CATEGORIES
+        table["vs_rest_by_category_for"] = OTHER_CATEGORIES
         ranked = table["shrunken"].where(table["is_ranked"])
         table["rank_from_worst"] = ranked.groupby([table["set"], table["model"]]).rank(method="min")
         return table
@@ -145,6 +150,7 @@ class AccuracyReport(Report):
             table[f"num_{name}"] = design.num_images[row]
         images = design.num_images[0]
         table["is_ranked"] = images >= self.min_images
+        table["correct_for"], table["shrunken_for"] = THESE_IMAGES, SHRUNKEN_FOR
         for column, model in enumerate(design.evidence.models):
             correct = design.num_correct[0, column]
             table[f"correct_{model.name}"] = correct
@@ -223,24 +229,26 @@ def _num_worse(nuisances: pd.DataFrame, design: Design, column: str) -> dict[str
     return {str(model): int(of_model.sum()) for model, of_model in rows.groupby("model")[column]}
 
 
-def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design) -> Iterator[str]:
+def _findings(totals: pd.DataFrame, nuisances: pd.DataFrame, design: Design, *, rate: float) -> Iterator[str]:
     judged = design.evidence.judged
     worse = nuisances[(nuisances["set"] == judged) & (nuisances["role"] == "target")]
     for model_name, of_model in worse.groupby("model", sort=False):
         if (num_tested := int(of_model["p_rest"].notna().sum())) < 2:
             continue
-        yield (
-            f"{model_name}: worse than the rest of their kind at a false discovery rate of 5% are, of {num_tested} "
-            f"nuisances, on {THESE_CATEGORIES} {_named(of_model, 'is_worse')}; for {OTHER_CATEGORIES} "
-            f"{_named(of_model, 'is_worse_other_categories')}."
+        here, elsewhere = (_named(of_model, name) for name in ("is_worse", "is_worse_other_categories"))
+        found = (
+            f"none is worse than the rest of its kind, neither on {THESE_CATEGORIES} nor for {OTHER_CATEGORIES}"
+            if here == elsewhere == "none"
+            else f"worse than the rest of its kind on {THESE_CATEGORIES}: {here}; for {OTHER_CATEGORIES}: {elsewhere}"
         )
+        yield f"{model_name}, of {num_tested} nuisances {found} (false discovery rate {100 * rate:g}%)."
     rows = totals[(totals["kind"] == ALL) & (totals["role"] == "target")].set_index(["set", "model"])
     for model in design.evidence.of_role("target"):
         pool = rows.loc[(judged, model.name)]
-        text = f"{model.name}: {_with_ends(pool)} of {pool['num_images']:,} images of the {judged}"
+        text = f"{model.name}: {_with_ends(pool)} of {counted(pool['num_images'], 'image')} of the {SET_WORDS[judged]}"
         if "accepted" in design.sets and rows.loc[("accepted", model.name), "num_images"]:
             hard = rows.loc[("accepted", model.name)]
-            text += f", {_with_ends(hard)} of {hard['num_images']:,} accepted hard ones"
+            text += f", {_with_ends(hard)} of {counted(hard['num_images'], 'accepted hard one')}"
             if len(design.evidence.of_role("target")) == 1:
                 text += (
                     f"; another model differs there from it if it is some {100 * hard['detectable_difference']:.0f} "
@@ -253,11 +261,11 @@ def _named(nuisances: pd.DataFrame, column: str) -> str:
     """Return `2 (glass, beach-s)`, the worst first."""
     found = nuisances[nuisances[column]].sort_values("shrunken")
     words = ", ".join(found["nuisance"].head(4))
-    return f"{len(found)} ({words}{', ...' if len(found) > 4 else ''})" if len(found) else "0"
+    return f"{len(found)} ({words}{', ...' if len(found) > 4 else ''})" if len(found) else "none"
 
 
 def _with_ends(row: pd.Series) -> str:
-    """Return `82.0% [79, 84] on these categories, [76, 87] on other categories`."""
-    here = f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] on {THESE_CATEGORIES}"
-    ends = f"[{100 * row['low_other_categories']:.0f}, {100 * row['high_other_categories']:.0f}]"
-    return f"{100 * row['accuracy']:.1f}% ({here}, {ends} on {OTHER_CATEGORIES})"
+    """Return `82.0% ([79, 84] on these categories, [76, 87] for other categories)`."""
+    here = f"{percent_interval(row['wilson_low'], row['wilson_high'])} on {THESE_CATEGORIES}"
+    ends = percent_interval(row["low_other_categories"], row["high_other_categories"])
+    return f"{100 * row['accuracy']:.1f}% ({here}, {ends} for {OTHER_CATEGORIES})"

@@ -11,11 +11,12 @@ import pandas as pd
 from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.models.answers import is_asked
 from imagenetd.records import Kind
-from imagenetd.reports.design import Design
+from imagenetd.reports.design import SET_WORDS, Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.scoring.statistics.calibration import Calibration, calibrate
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _bins(found: Calibration, about: dict[str, str]) -> pd.DataFrame:
             },
             "confidence": found.confidence[0][used] / images[used],
             "accuracy": found.num_correct[0][used] / images[used],
-            **{"wilson_low": low[used], "wilson_high": high[used]},
+            **{"wilson_low": low[used], "wilson_high": high[used], "wilson_for": THESE_CATEGORIES},
         }
     )
 
@@ -147,21 +148,22 @@ def _findings(tables: dict[str, pd.DataFrame], design: Design) -> Iterator[str]:
         words = nuisances[nuisances["model"] == row["model"]]
         worst = _worst_finding(words) if len(words) else ""
         yield (
-            f"{row['model']} is {100 * row['confidence']:.0f}% sure and {100 * row['accuracy']:.0f}% right on "
-            f"{row['num_images']:,} images of the {judged}: "
-            f"ECE {100 * row['ece_debiased']:.1f} points without its bias "
-            f"[{100 * row['ece_low']:.1f}, {100 * row['ece_high']:.1f}] for {THESE_CATEGORIES}, "
-            f"{100 * row['ece']:.1f} as seen; a calibrated model would show {100 * row['ece_if_calibrated']:.1f} "
-            f"(95%: {100 * row['ece_if_calibrated_high']:.1f}) with so few images.{worst}"
+            f"{row['model']}, on {counted(row['num_images'], 'image')} of the {SET_WORDS[judged]}: "
+            f"{100 * row['confidence']:.0f}% sure, {100 * row['accuracy']:.0f}% right; calibration error "
+            f"{100 * row['ece_debiased']:.1f} points {percent_interval(row['ece_low'], row['ece_high'], digits=1)} for "
+            f"{THESE_CATEGORIES}, its bias taken off ({100 * row['ece']:.1f} as seen; a calibrated model would show "
+            f"{100 * row['ece_if_calibrated']:.1f}, at most {100 * row['ece_if_calibrated_high']:.1f} in 95 of 100 "
+            f"such samples).{worst}"
         )
 
 
 def _worst_finding(nuisances: pd.DataFrame) -> str:
     """Return the nuisance that comes out worst, with an interval that holds for all of them at once."""
     worst = nuisances.loc[nuisances["overconfidence"].idxmax()]
-    low, high = 100 * worst["overconfidence_low_of_all"], 100 * worst["overconfidence_high_of_all"]
+    low, high = worst["overconfidence_low_of_all"], worst["overconfidence_high_of_all"]
+    doubt = "" if low > 0 else " No nuisance is surely overconfident."
     return (
-        f" Most overconfident with {worst['nuisance']}: {100 * worst['confidence']:.0f}% sure, "
-        f"{100 * worst['accuracy']:.0f}% right of {worst['num_images']}, {100 * worst['overconfidence']:+.0f} points "
-        f"[{low:+.0f}, {high:+.0f}] for all {len(nuisances)} nuisances at once."
+        f"{doubt} Most sure for what is right, with {worst['nuisance']}: {100 * worst['confidence']:.0f}% sure, "
+        f"{100 * worst['accuracy']:.0f}% right of {worst['num_images']}, {100 * worst['overconfidence']:+z.0f} points "
+        f"{percent_interval(low, high, signed=True)} for all {len(nuisances)} nuisances at once."
     )

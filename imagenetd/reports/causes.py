@@ -17,11 +17,14 @@ from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
+    THESE_IMAGES,
     simultaneous_confidence,
     wilson_interval,
+    zero_events_bound,
 )
 from imagenetd.scoring.statistics.jackknife import jackknife_interval
 from imagenetd.scoring.statistics.variance import variance_components, variance_shares
+from imagenetd.store.numerals import counted, percent_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ class CausesReport(Report):
             wilson_high=high,
             low_of_all=low_together,
             high_of_all=high_together,
+            wilson_for=THESE_CATEGORIES,
             **_if_independent(design, wrong[:, used], np.flatnonzero(used)),
+            excess_for=OTHER_CATEGORIES,
             num_cells=counts[2],
             num_cells_always_fail=counts[3],
             is_ranked=is_ranked,
@@ -107,13 +112,15 @@ def _if_independent(design: Design, wrong: np.ndarray, images: np.ndarray) -> di
         num_images=sums[0].sum(axis=1),
         bounds=(-1.0, 1.0),
     )
+    # Without a common mistake in any category nothing varies: what n images leave possible stays.
+    reach = np.where(found.low < found.high, 0.0, zero_events_bound(np.rint(compared).astype(np.int64)))
     return {
         "num_images_compared": np.rint(compared).astype(np.int64),
         "share_compared": share(seen, compared),
         "share_if_independent": share(independent, compared),
         "excess": found.value,
-        "excess_low": found.low,
-        "excess_high": found.high,
+        "excess_low": np.maximum(found.low - reach, -1.0),
+        "excess_high": np.minimum(found.high + reach, 1.0),
     }
 
 
@@ -177,20 +184,20 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         yield _always_fail_finding(row, num_ranked=int(tables["always_fail"]["is_ranked"].sum()))
     for row in tables["confusions"].head(3).to_dict("records"):
         yield (
-            f"{row['category']} with {row['nuisance'] or row['kind']} -> {row['predicted']}: "
-            f"{row['num_models']} {'target' if row['num_models'] == 1 else 'targets'}, "
-            f"{row['num_answers']} of their answers about {row['num_images']} "
-            f"{'image' if row['num_images'] == 1 else 'images'} ({100 * row['share']:.0f}%)."
+            f"{row['category']} with {row['nuisance'] or row['kind']} -> {row['predicted']}: named by "
+            f"{counted(row['num_models'], 'target')}, in {row['num_answers']} of "
+            f"{counted(round(row['num_answers'] / row['share']), 'answer')} about "
+            f"{counted(row['num_images'], 'image')} (an exact count of {THESE_IMAGES})."
         )
     for model, rows in _of_all_kinds(tables["nature"]).groupby("model", sort=False):
         texts = [
             f"{row['nature'].replace('_', ' ')} {100 * row['share']:.0f}% "
-            f"[{100 * row['wilson_low']:.0f}, {100 * row['wilson_high']:.0f}] "
+            f"{percent_interval(row['wilson_low'], row['wilson_high'])} "
             f"(answers at random {100 * row['chance_share']:.0f}%)"
             for row in rows.to_dict("records")
         ]
         count = int(rows["num_all_failures"].iloc[0])
-        yield f"{model}: among its {count:,} failures {', '.join(texts)}; for {THESE_CATEGORIES}."
+        yield f"{model}: of its {counted(count, 'failure')} {', '.join(texts)}; for {THESE_CATEGORIES}."
 
 
 def _variance_findings(shares: pd.DataFrame) -> Iterator[str]:
@@ -219,11 +226,11 @@ def _variance_findings(shares: pd.DataFrame) -> Iterator[str]:
 
 def _share_text(row: pd.Series) -> str:
     value = max(float(row["share"]), 0.0)  # an estimate below zero means that there is nothing
-    return f"{100 * value:.0f}% [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+    return f"{100 * value:.0f}% {percent_interval(row['low'], row['high'])}"
 
 
 def _always_fail_finding(row: dict[str, Any], *, num_ranked: int) -> str:
-    ends = f"[{100 * row['low_of_all']:.0f}, {100 * row['high_of_all']:.0f}]"
+    ends = percent_interval(row["low_of_all"], row["high_of_all"])
     text = (
         f"{row['nuisance']} fails most: every target is wrong on {100 * row['share']:.0f}% of its "
         f"{row['num_images']} images {ends}, for {THESE_CATEGORIES} and all {num_ranked} nuisances at once"

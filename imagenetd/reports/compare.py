@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.config.ranges import AnyCount
-from imagenetd.reports.design import ALL, Design, label_spaces
+from imagenetd.reports.design import ALL, SET_WORDS, Design, label_spaces
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
     CONSISTENCY_COLUMNS,
@@ -21,6 +21,7 @@ from imagenetd.reports.report import Report
 from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
 from imagenetd.scoring.statistics.paired import model_differences, rank_bounds
 from imagenetd.scoring.statistics.power import POWER_REACH
+from imagenetd.store.numerals import counted, percent_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +169,13 @@ def _told_apart(pairs: pd.DataFrame, shown: str) -> str:
     """Say how many pairs differ, for other categories and on these, and how far the widest are apart."""
     widest = pairs.loc[pairs["difference"].abs().idxmax()]
     num_here = int(pairs["is_different_these_categories"].sum())
-    name = "the pair" if len(pairs) == 1 else "the widest, 95% for all pairs at once"
-    ends = f"[{100 * widest['low_simultaneous']:.1f}, {100 * widest['high_simultaneous']:.1f}]"
+    name = "the pair" if len(pairs) == 1 else "the widest (interval for all pairs at once)"
+    ends = percent_interval(widest["low_simultaneous"], widest["high_simultaneous"], digits=1)
     return (
-        f"{int(pairs['is_different'].sum())} of {len(pairs)} pairs of targets are told apart on {shown} for "
-        f"{OTHER_CATEGORIES} (t over categories, false discovery rate 5%), {num_here} on {THESE_CATEGORIES} (exact "
-        f"McNemar); {name}: {widest['model_a']} - {widest['model_b']} = {100 * widest['difference']:+.1f} points "
-        f"{ends} for {OTHER_CATEGORIES}, n = {widest['num_images']:,}; {100 * widest['detectable_difference']:.0f} "
-        "points would be found."
+        f"Of {counted(len(pairs), 'pair')} of targets on the {SET_WORDS[shown]}, told apart at a false discovery rate "
+        f"of 5%: {int(pairs['is_different'].sum())} for {OTHER_CATEGORIES} (t over categories), {num_here} on "
+        f"{THESE_CATEGORIES} (exact McNemar). {name.capitalize()}: {widest['model_a']} - {widest['model_b']} = "
+        f"{100 * widest['difference']:+z.1f} points {ends} for {OTHER_CATEGORIES}, "
+        f"{counted(widest['num_images'], 'image')}; a true difference of {100 * widest['detectable_difference']:.0f} "
+        "points would be seen four times in five."
     )

@@ -12,6 +12,7 @@ from rich.text import Text
 from imagenetd.reports.terminal import interval_cell, percent
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, subset_difference
 from imagenetd.store.console import cell
+from imagenetd.store.numerals import percent_interval
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
 NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
@@ -130,7 +131,7 @@ def _drop(row: Mapping[str, Any]) -> dict[str, Any]:
 def _drop_text(row: Mapping[str, Any], min_images: int) -> Text:
     if math.isnan(row["drop"]):
         return Text("-", style="dim")
-    ends = f"[{100 * row['drop_low']:.0f},{100 * row['drop_high']:.0f}]"
+    ends = percent_interval(row["drop_low"], row["drop_high"], between=",")
     style = "dim" if row["drop_num_images"] < min_images else ""
     return Text(f"{percent(row['drop'])}\n{ends}", style=style)
 

@@ -12,7 +12,8 @@ from imagenetd.records import Kind
 from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
 from imagenetd.reports.report import Report
-from imagenetd.scoring.metrics import wilson_interval
+from imagenetd.scoring.statistics.intervals import OTHER_SEEDS, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval
 
 TOGETHER = "all surrogates"
 """Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""
@@ -58,19 +59,20 @@ class ConfirmationReport(Report):
         for row in totals.to_dict("records"):
             if row["num_twins"] < self.min_images:
                 continue
-            span = f"[{100 * row['twins_low']:.0f}, {100 * row['twins_high']:.0f}]"
+            span = percent_interval(row["twins_low"], row["twins_high"])
             if row["role"] == "target" and row["pool_accuracy"] > row["mined_accuracy"]:
                 yield (
                     f"{row['model']}: {100 * row['mined_accuracy']:.1f}% right on the {row['num_mined']} mined images, "
                     f"{100 * row['twins_accuracy']:.1f}% {span} on another seed of the same prompts (other seeds; pool "
                     f"{100 * row['pool_accuracy']:.1f}%): {100 * row['returns']:.0f}% of the drop comes back with "
-                    f"another seed [{100 * row['returns_low']:.0f}, {100 * row['returns_high']:.0f}]."
+                    f"another seed {percent_interval(row['returns_low'], row['returns_high'])}."
                 )
             if row["model"] == TOGETHER:
                 again, high, low = (1 - row[name] for name in ("twins_accuracy", "twins_low", "twins_high"))
                 yield (
                     f"{_surrogates(evidence.min_failures)} again on {100 * again:.0f}% "
-                    f"[{100 * low:.0f}, {100 * high:.0f}] of {row['num_twins']} twins of mined images (other seeds), "
+                    f"{percent_interval(low, high)} of {counted(row['num_twins'], 'twin')} of mined images (other "
+                    "seeds), "
                     f"on {100 * (1 - row['pool_accuracy']):.0f}% of the pool."
                 )
 
@@ -122,7 +124,7 @@ def _rows(
             "model": name,
             "role": role,
             "kind": str(kind),
-            "population": "other seeds",
+            "population": OTHER_SEEDS,
             "num_pool": int(in_pool.sum()),
             "pool_accuracy": pool,
             "num_mined": len(mined),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.scoring.statistics.intervals import wilson_interval
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
 from imagenetd.words.vocabulary import load_categories
 from imagenetd.words.wordnet import NUM_CLASSES, group_distances
 
@@ -18,7 +18,8 @@ UNKNOWN = "unknown"
 def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows: int) -> pd.DataFrame:
     """Return the commonest wrong answers: category, nuisance, what was seen instead, by how many models, how often.
 
-    `share` is the part of all answers of these models about this cell that name this class.
+    `share` is the part of all answers of these models about this cell that name this class: an exact number of these
+    images. The rows are chosen by it, so it says little of other seeds.
     """
     used = design.evidence.sets[design.evidence.judged] & ~design.is_control[design.cell_of_image]
     names = list(dict.fromkeys(name for model in models for name in model.class_names))
@@ -45,6 +46,7 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
         num_answers=answers,
         num_images=images,
         share=share(answers, images * max(1, len(models))),
+        share_for=THESE_IMAGES,
     )
     order = ["num_models", "share", "num_answers"]
     return table.sort_values(order, ascending=False, kind="stable").head(max_rows).reset_index(drop=True)
@@ -53,7 +55,7 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
 def category_confusion_table(
     design: Design, models: Sequence[ModelEvidence], *, max_rows: int
 ) -> pd.DataFrame:
-    """Return for each model its commonest confusions of categories over all nuisances."""
+    """Return for each model its commonest confusions of categories over all nuisances: exact shares of these images."""
     used = design.evidence.sets[design.evidence.judged] & ~design.is_control[design.cell_of_image]
     category = design.cells["category_code"].to_numpy()[design.cell_of_image]
     images = np.bincount(category[used], minlength=len(design.categories))
@@ -73,6 +75,7 @@ def category_confusion_table(
                     "num_images": images[of_category],
                     "num_answers": count[order],
                     "share": share(count[order], images[of_category]),
+                    "share_for": THESE_IMAGES,
                 }
             )
         )
@@ -109,10 +112,16 @@ def nature_table(design: Design, models: Sequence[ModelEvidence], *, near_distan
             low, high = wilson_interval(counts, total)
             for index, name in enumerate([*NATURES, UNKNOWN]):
                 if name != UNKNOWN or counts[index]:
-                    numbers = [share(counts, total)[index], low[index], high[index], chance[index]]
+                    numbers = [
+                        share(counts, total)[index],
+                        low[index],
+                        high[index],
+                        THESE_CATEGORIES,
+                        chance[index],
+                    ]
                     rows.append([model.name, kind, name, int(counts[index]), int(total[0]), *numbers])
     columns = ["model", "kind", "nature", "num_failures", "num_all_failures", "share"]
-    return pd.DataFrame(rows, columns=[*columns, "wilson_low", "wilson_high", "chance_share"])
+    return pd.DataFrame(rows, columns=[*columns, "wilson_low", "wilson_high", "wilson_for", "chance_share"])
 
 
 def natures(categories: Sequence[str], model: ModelEvidence, *, near_distance: int) -> np.ndarray:

@@ -13,6 +13,10 @@ from imagenetd.records import Kind, LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report, ReportSet
 from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval, significant
+
+ENDS = ("coverage_low", "coverage_high", "interval_for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class CoverageReport(Report):
         totals = table[table["kind"] == ALL]
         summary = {
             model.name: {
-                row["set"]: {name: row[name] for name in ("num_images", "coverage", *OUTCOMES)}
+                row["set"]: {name: row[name] for name in ("num_images", "coverage", *ENDS, *OUTCOMES)}
                 for row in totals[totals["model"] == model.name].to_dict("records")
             }
             for model in asked
@@ -59,6 +63,8 @@ def _rows(model: ModelEvidence, evidence: Evidence) -> Iterator[dict[str, Any]]:
                 continue
             num_clear = int((inside & is_clear).sum())
             num_right = int((inside & model.correct).sum())
+            shares = {"coverage": (num_clear, num), "accuracy": (num_right, num)}
+            shares["accuracy_answered"] = num_right, num_clear
             counts = np.bincount(model.predicted[inside & ~is_clear] - first, minlength=len(OUTCOMES))
             yield {
                 "model": model.name,
@@ -70,16 +76,31 @@ def _rows(model: ModelEvidence, evidence: Evidence) -> Iterator[dict[str, Any]]:
                 "num_answered": num_clear,
                 **dict(zip(OUTCOMES, counts.tolist(), strict=True)),
                 "num_correct": num_right,
-                "coverage": num_clear / num,
-                "accuracy": num_right / num,
-                "accuracy_answered": num_right / num_clear if num_clear else np.nan,
+                **{name: value for share in shares.items() for name, value in _with_ends(*share).items()},
+                "interval_for": THESE_CATEGORIES,
             }
+
+
+def _with_ends(name: str, counts: tuple[int, int]) -> dict[str, float]:
+    """Return a share and the ends of its Wilson interval; NaN where there is nothing to divide by."""
+    part, whole = counts
+    low, high = (float(end) for end in wilson_interval(part, whole)) if whole else (np.nan, np.nan)
+    return {name: part / whole if whole else np.nan, f"{name}_low": low, f"{name}_high": high}
 
 
 def _sentence(row: dict[str, Any]) -> str:
     unclear = ", ".join(f"{row[name]} {name}" for name in OUTCOMES)
-    answered = f"{row['accuracy_answered']:.1%} of those answered" if row["num_answered"] else "none answered"
-    return (
-        f"{row['model']} ({row['regime']}, chance {row['chance']:.1%}) gave a clear answer on {row['coverage']:.1%} of "
-        f"{row['num_images']} images ({unclear}): right on {row['accuracy']:.1%} of all, {answered}."
+    answered = (
+        f"{_share_text(row, 'accuracy_answered')} of those answered"
+        if row["num_answered"]
+        else "none answered"
     )
+    return (
+        f"{row['model']} ({row['regime']}, chance {significant(100 * row['chance'])}%) gave a clear answer on "
+        f"{_share_text(row, 'coverage')} of {counted(row['num_images'], 'image')} ({unclear}): right on "
+        f"{_share_text(row, 'accuracy')} of all, {answered}; for {THESE_CATEGORIES}."
+    )
+
+
+def _share_text(row: dict[str, Any], name: str) -> str:
+    return f"{100 * row[name]:.1f}% {percent_interval(row[f'{name}_low'], row[f'{name}_high'])}"

@@ -23,6 +23,7 @@ from imagenetd.scoring.statistics.intervals import (
     wilson_interval,
     zero_events_bound,
 )
+from imagenetd.store.numerals import counted, percent_interval
 
 STEPS = ("real", "neutral", "nuisance", "mined", "accepted")
 """Arms of the chain; arrows join neighbours that have images."""
@@ -156,12 +157,16 @@ def _change(start: Arm, end: Arm, *, is_subset: bool = False) -> Estimate:
 
 
 def _taken_out(num_start: int, num_end: int) -> str:
-    """Return how many images were taken out, with what that leaves possible: `0 of 122 (at most 3.0%)`."""
+    """Return how many images were taken out, with what that leaves possible: none of 122 is at most 3.0%."""
     number = num_start - num_end
     if number == 0:
-        return f"no image was taken out of {num_start:,} (at most {100 * float(zero_events_bound(num_start)):.1f}%)"
+        most = f"at most {100 * float(zero_events_bound(num_start)):.1f}%"
+        return f"no image was taken out of {num_start:,} ({most} on {THESE_CATEGORIES})"
     low, high = wilson_interval(number, num_start)
-    return f"{number:,} of {num_start:,} taken out ({100 * float(low):.1f} to {100 * float(high):.1f}%)"
+    ends = percent_interval(float(low), float(high), digits=1)
+    return (
+        f"{number:,} of {num_start:,} taken out, {100 * number / num_start:.1f}% {ends} on {THESE_CATEGORIES}"
+    )
 
 
 def _matched(start: Arm, end: Arm) -> Arm:
@@ -205,7 +210,7 @@ def _summary(arrows: pd.DataFrame) -> dict[str, dict[str, object]]:
 def _findings(arrows: pd.DataFrame, evidence: Evidence, *, has_drop: bool) -> Iterator[str]:
     for model, rows in arrows.groupby("model", sort=False):
         chain = rows[rows["end"].isin(STEPS) & rows["start"].isin(STEPS)]
-        yield f"{model}, points lost or won for {OTHER_CATEGORIES}: " + "; ".join(_arrow_text(chain)) + "."
+        yield f"{model}, change in points, for {OTHER_CATEGORIES}: " + "; ".join(_arrow_text(chain)) + "."
     missing: Sequence[str] = [
         *([] if has_drop else ["real photographs (report.baseline=RUN_DIR)"]),
         *(
@@ -220,9 +225,13 @@ def _findings(arrows: pd.DataFrame, evidence: Evidence, *, has_drop: bool) -> It
 
 def _arrow_text(rows: pd.DataFrame) -> Iterator[str]:
     for row in rows.to_dict("records"):
-        ends = f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-        note = f" ({row['taken_out']})" if row["taken_out"] else ""
+        step = f"{row['start']} to {row['end']}"
+        if row["taken_out"] and row["num_start"] == row["num_end"]:
+            yield f"{step} none, {row['taken_out']}"  # a change of 0.0 would look measured
+            continue
+        ends = percent_interval(row["low"], row["high"], digits=1, signed=True)
+        note = f"; {row['taken_out']}" if row["taken_out"] else ""
         yield (
-            f"{row['start']} to {row['end']} {100 * row['change']:+.1f} {ends} ({row['num_start']:,} and "
-            f"{row['num_end']:,} images){note}"
+            f"{step} {100 * row['change']:+z.1f} {ends} (from {row['num_start']:,} to "
+            f"{counted(row['num_end'], 'image')}{note})"
         )

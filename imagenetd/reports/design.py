@@ -12,6 +12,13 @@ from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.scoring.statistics.bootstrap import ratio
 
 ALL = "all"
+SET_WORDS = {
+    "pool": "pool",
+    "pool_accepted": "pool that passes quality control",
+    "mined": "mined images",
+    "accepted": "accepted hard images",
+}
+"""Set -> what sentences call it."""
 
 
 @dataclass(frozen=True)

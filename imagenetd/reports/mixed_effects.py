@@ -12,9 +12,18 @@ from imagenetd.config.ranges import AnyCount, Count, Seed
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES
 from imagenetd.scoring.statistics.mixed import MixedEffects, fit_mixed_effects
+from imagenetd.store.numerals import counted
 
+SPREAD_FOR = {
+    "category": OTHER_CATEGORIES,
+    "nuisance": "other nuisances",
+    "pairing": "other cells (category and nuisance)",
+}
+EFFECTS_FOR = f"{THESE_CATEGORIES}, on average over the levels: not for the level that stands out"
 COMPONENT_COLUMNS = ["model", "factor", "num_levels", "num_images", "sd", "posterior_low", "posterior_high"]
+COMPONENT_COLUMNS += ["posterior_for"]
 EFFECT_COLUMNS = [
     *(
         "model",
@@ -26,6 +35,8 @@ EFFECT_COLUMNS = [
         "posterior_low",
         "posterior_high",
         "odds_ratio",
+        "num_images",
+        "posterior_for",
     ),
 ]
 
@@ -82,6 +93,7 @@ class MixedEffectsReport(Report):
                 size,
                 len(used),
                 *(float(value[i]) for value in (found.sd, found.sd_low, found.sd_high)),
+                SPREAD_FOR[name],
             ]
             for i, (name, size) in enumerate(sizes.items())
         ]
@@ -97,16 +109,28 @@ def _effects(
     """Yield the effects of categories and nuisances; those of the pairings are many and each rests on few images."""
     words = design.nuisances
     for index, name in enumerate(["category", "nuisance"]):
-        for code, effect, sd in zip(levels[name][0], found.effects[index], found.errors[index], strict=True):
+        images = np.bincount(levels[name][1])
+        numbers = zip(
+            levels[name][0], found.effects[index], found.errors[index], images.tolist(), strict=True
+        )
+        for code, effect, sd, count in numbers:
             if name == "category":
                 kind, level = "", design.categories[code]
             else:
                 kind, level = words["kind"].iloc[code], words["nuisance"].iloc[code]
             ends = [float(effect - 1.96 * sd), float(effect + 1.96 * sd)]
-            yield [model.name, name, kind, level, float(effect), float(sd), *ends, math.exp(effect)]
+            effects = [float(effect), float(sd), *ends, math.exp(effect)]
+            yield [model.name, name, kind, level, *effects, count, EFFECTS_FOR]
 
 
 def _findings(components: pd.DataFrame) -> Iterator[str]:
     for model, rows in components.groupby("model", sort=False):
-        parts = ", ".join(f"{row['factor']} {row['sd']:.2f}" for row in rows.to_dict("records"))
-        yield f"{model}: standard deviations of the effects on the log-odds of a right answer: {parts}."
+        parts = ", ".join(
+            f"{row['factor']} {row['sd']:.2f} [{row['posterior_low']:.2f}, {row['posterior_high']:.2f}] "
+            f"({counted(row['num_levels'], 'level')})"
+            for row in rows.to_dict("records")
+        )
+        yield (
+            f"{model}: standard deviations of the effects on the log-odds of a right answer: {parts}; posterior "
+            f"intervals (somewhat narrow) from {counted(int(rows['num_images'].iloc[0]), 'image')}."
+        )

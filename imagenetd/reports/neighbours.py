@@ -20,6 +20,7 @@ from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval
 from imagenetd.words.vocabulary import choose_categories, load_categories
 
 COLUMNS = [
@@ -74,7 +75,8 @@ class NeighboursReport(Report):
         low, high = (float(end) for end in ends)
         finding = (
             f"The nearest of {len(files):,} reference photographs shows the prompted category for "
-            f"{100 * share:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of {len(first)} failures; for {THESE_CATEGORIES}."
+            f"{100 * share:.0f}% {percent_interval(low, high)} of {counted(len(first), 'failure')}; for "
+            f"{THESE_CATEGORIES}."
         )
         summary = {"share_of_prompted_category": share, "interval": [low, high], "num_failures": len(first)}
         return ReportResult(self.name, {"neighbours": table}, (finding,), summary)

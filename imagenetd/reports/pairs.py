@@ -11,6 +11,7 @@ from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
+    THESE_IMAGES,
     clustered_difference,
     simultaneous_confidence,
 )
@@ -46,7 +47,7 @@ CONSISTENCY_COLUMNS = [
         "num_images",
         "num_categories",
     ),
-    *("agreement", "expected_agreement", "kappa", "kappa_low", "kappa_high"),
+    *("agreement", "expected_agreement", "agreement_for", "kappa", "kappa_low", "kappa_high"),
     *("kappa_low_simultaneous", "kappa_high_simultaneous", "kappa_for", "note"),
 ]
 
@@ -146,7 +147,7 @@ def consistency_table(models: Sequence[ModelEvidence], counts: PairCounts) -> pd
     numbers = {
         **{"num_images": int(images), "num_categories": len(counts.images)},
         **{"agreement": 1 - p - q + 2 * total[first, second] / images},
-        **{"expected_agreement": p * q + (1 - p) * (1 - q)},
+        **{"expected_agreement": p * q + (1 - p) * (1 - q), "agreement_for": THESE_IMAGES},
         **{"kappa": found.value, "kappa_low": found.low, "kappa_high": found.high},
         **{"kappa_low_simultaneous": together.low, "kappa_high_simultaneous": together.high},
         "kappa_for": OTHER_CATEGORIES,

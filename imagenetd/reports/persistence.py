@@ -7,7 +7,12 @@ import pandas as pd
 
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, clustered_difference, clustered_share
+from imagenetd.scoring.statistics.intervals import (
+    OTHER_CATEGORIES,
+    THESE_IMAGES,
+    clustered_difference,
+    clustered_share,
+)
 from imagenetd.scoring.statistics.paired import pair_sums
 from imagenetd.scoring.statistics.variance import cell_correlation
 
@@ -15,7 +20,7 @@ PERSISTENCE_COLUMNS = [
     *("failure_of", "role", "num_cells", "cell_correlation", "cell_correlation_low", "cell_correlation_high"),
     *("num_selected", "images_per_half", "rate_where_selected"),
     *("persistence", "persistence_low", "persistence_high", "base_rate", "base_low", "base_high"),
-    *("excess", "excess_low", "excess_high", "retained", "population"),
+    *("excess", "excess_low", "excess_high", "retained", "retained_for", "population"),
 ]
 
 
@@ -48,7 +53,7 @@ def persistence_table(design: Design, *, min_share: float) -> pd.DataFrame:
                 design.square(images.sum(axis=0).astype(np.float64), ~design.is_control),
             )
             ends = [float(number) for number in (alike.value, alike.low, alike.high)]
-            rows.append([name, role, num_cells, *ends, *_persistence(sums), OTHER_CATEGORIES])
+            rows.append([name, role, num_cells, *ends, *_persistence(sums), THESE_IMAGES, OTHER_CATEGORIES])
     return pd.DataFrame(rows, columns=PERSISTENCE_COLUMNS)
 
 
@@ -89,11 +94,17 @@ TRANSFER_COLUMNS = [
     *(
         "num_source_failures",
         "failure_rate",
+        "failure_rate_low",
+        "failure_rate_high",
+        "num_images",
         "failure_rate_given_source",
+        "given_low",
+        "given_high",
         "excess",
         "excess_low",
         "excess_high",
         "lift",
+        "lift_for",
         "population",
     ),
 ]
@@ -102,7 +113,7 @@ TRANSFER_COLUMNS = [
 def transfer_table(design: Design) -> pd.DataFrame:
     """Return for each ordered pair of models how often the one fails where the other fails, against its own rate.
 
-    The interval of `excess` is for other categories.
+    All intervals are for other categories; `lift`, the ratio of the two rates, is an exact number of these images.
     """
     evidence = design.evidence
     models: Sequence[ModelEvidence] = [model for model in evidence.models if model.role != "gate"]
@@ -120,6 +131,8 @@ def transfer_table(design: Design) -> pd.DataFrame:
         alone[:, destination],
         np.broadcast_to(images, (len(images), len(source))),
     )
+    rate = clustered_share(alone[:, destination], images)
+    where = clustered_share(both[:, source, destination], alone[:, source])
     own = share(alone.sum(axis=0), images.sum())[destination]
     given = share(both[:, source, destination].sum(axis=0), alone[:, source].sum(axis=0))
     about = {
@@ -129,7 +142,10 @@ def transfer_table(design: Design) -> pd.DataFrame:
     }
     numbers = {
         **{"num_source_failures": alone.sum(axis=0)[source].astype(np.int64), "failure_rate": own},
-        **{"failure_rate_given_source": given, "excess": found.value},
+        **{"failure_rate_low": rate.low, "failure_rate_high": rate.high, "num_images": int(images.sum())},
+        **{"failure_rate_given_source": given, "given_low": where.low, "given_high": where.high},
+        "excess": found.value,
         **{"excess_low": found.low, "excess_high": found.high, "lift": share(given, own)},
+        "lift_for": THESE_IMAGES,
     }
     return pd.DataFrame(about | numbers | {"population": OTHER_CATEGORIES})[TRANSFER_COLUMNS]

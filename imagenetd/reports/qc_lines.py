@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imagenetd.qc.agreement import MIN_MINORITY_IMAGES
+from imagenetd.store.numerals import percent_interval
 
 
 def qc_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -16,7 +17,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         shares = [percent(summary[f"valid_share_{name}"]) for name in ("pool", "mined", "accepted")]
         yield (
             f"valid images: {shares[0]} of the pool, {shares[1]} of the mined, {shares[2]} of the accepted "
-            f"({percent(summary['valid_kept'])} of the valid mined ones are kept; truth {summary['truth']})"
+            f"({percent(summary['valid_kept'])} of the valid mined ones are kept; exact for these images, truth "
+            f"{summary['truth']})"
         )
     if "acceptance" in summary:
         found = {
@@ -24,8 +26,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
             for name in ("acceptance", "pairwise_agreement", "majority_agreement")
         }
         yield (
-            f"acceptance {found['acceptance']}, pairwise agreement {found['pairwise_agreement']}, "
-            f"with the majority {found['majority_agreement']}"
+            f"acceptance {found['acceptance']}, pairwise agreement {found['pairwise_agreement']}, with the majority "
+            f"{found['majority_agreement']}; 95% for other images and other workers, {summary['votes']:,} votes"
         )
         yield _alpha_line(summary)
         yield (
@@ -104,12 +106,14 @@ def percent(share: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Return a number with three decimals, `-` where it is not defined."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:z.3f}"
 
 
 def interval(ends: list[float | None], *, scale: int = 100) -> str:
-    """Return `[71,86]`, in percent unless told otherwise."""
+    """Return `[71.0, 86.2]`, in percent unless told otherwise."""
     if any(end is None for end in ends):
         return "[-]"
-    digits = 1 if scale == 100 else 3
-    return "[" + ", ".join(f"{scale * (end or 0):.{digits}f}" for end in ends) + "]"
+    low, high = (float(end or 0) for end in ends)
+    if scale == 100:
+        return percent_interval(low, high, digits=1)
+    return f"[{low:z.3f}, {high:z.3f}]"

@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from imagenetd.reports.terminal import interval_cell, share_cell
-from imagenetd.scoring.labelspaces import EXPLAINED
+from imagenetd.reports.terminal import interval_cell, percent, share_cell
+from imagenetd.scoring.labelspaces import COMPAT, EXPLAINED
 from imagenetd.scoring.metrics import ALL
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.console import cell
 from imagenetd.store.numerals import significant
 
@@ -46,16 +46,19 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
                 row["top1"], row["wilson_low"], row["wilson_high"], row["num_images"], min_images=min_images
             )
             chance = significant(100 * row["chance"])
-            view.add_row(cell(f"  {row['model']}"), chance, top1, _top5(row), "")
+            view.add_row(cell(f"  {row['model']}"), chance, top1, _top5(row, min_images), "")
     return [view] if len(totals) else []
 
 
-def _top5(row: Mapping[str, Any]) -> str:
-    """Return `97.1 [96,98]`; the images are those of the top answer."""
+def _top5(row: Mapping[str, Any], min_images: int) -> Text:
+    """Return `97.1 [96,98]`; the images are those of the top answer; of the public script's sum no interval."""
     if math.isnan(row["top5"]):
-        return "-"
-    low, high = wilson_interval(round(row["top5"] * row["num_images"]), row["num_images"])
-    return share_cell(row["top5"], float(low), float(high))
+        return Text("-", style="dim")
+    if row["regime"] == COMPAT:
+        return Text(f"{percent(row['top5'])} (no share)", style="dim")
+    return share_cell(
+        row["top5"], row["top5_low"], row["top5_high"], row["num_images"], min_images=min_images
+    )
 
 
 def data_view(data: Mapping[str, Any], sentences: Sequence[str]) -> list[RenderableType]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
-from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, wilson_interval
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval
 
 MIN_CELLS = 10
 """With fewer cells persistence is in the table, but no finding."""
@@ -71,7 +72,7 @@ def _roles(design: Design) -> pd.DataFrame:
             row[f"num_{name}"] = int(images[0])
             row[f"{name}_accuracy"] = float(share(correct, images)[0])
             row |= {f"{name}_wilson_low": float(low[0]), f"{name}_wilson_high": float(high[0])}
-        rows.append(row)
+        rows.append(row | {"wilson_for": THESE_CATEGORIES})
     return pd.DataFrame(rows)
 
 
@@ -101,9 +102,9 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             f"Failures of {row['failure_of']}: images of one cell are alike by an intra-class correlation of "
             f"{row['cell_correlation']:.2f} [{row['cell_correlation_low']:.2f}, {row['cell_correlation_high']:.2f}]. "
             f"{row['num_selected']} cells that fail on at least half of one half of the seeds fail on "
-            f"{100 * row['persistence']:.0f}% [{100 * row['persistence_low']:.0f}, "
-            f"{100 * row['persistence_high']:.0f}] of the images of the other half, against "
-            f"{100 * row['base_rate']:.0f}% [{100 * row['base_low']:.0f}, {100 * row['base_high']:.0f}] of all; for "
+            f"{100 * row['persistence']:.0f}% {percent_interval(row['persistence_low'], row['persistence_high'])} "
+            f"of the images of the other half, against {100 * row['base_rate']:.0f}% "
+            f"{percent_interval(row['base_low'], row['base_high'])} of all; for "
             f"{OTHER_CATEGORIES}."
         )
     if kept.empty:
@@ -115,14 +116,13 @@ def _curve_findings(curve: pd.DataFrame) -> Iterator[str]:
     everyone = curve[curve["num_surrogates"] == curve["min_failures"]]
     for target, rows in everyone.groupby("target", sort=False):
         steps = ", ".join(
-            f"{100 * row['accuracy']:.0f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+            f"{int(row['num_surrogates'])}: {100 * row['accuracy']:.0f}% "
+            f"{percent_interval(row['low'], row['high'])} of {row['mean_num_judged']:,.0f}"
             for row in rows.dropna(subset=["accuracy"]).to_dict("records")
         )
-        last = rows.iloc[-1]
         yield (
-            f"{target}: {steps}% with 0 to {int(last['num_surrogates'])} surrogates that must all fail "
-            f"(sets of {rows['mean_num_judged'].iloc[0]:,.0f} to {last['mean_num_judged']:,.0f} images; for "
-            f"{OTHER_CATEGORIES})."
+            f"{target}, right on images that this many surrogates all get wrong: {steps} images (means over the "
+            f"subsets of the surrogates; for {OTHER_CATEGORIES})."
         )
 
 
@@ -143,6 +143,13 @@ def _leak_findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         yield (
             f"{row['target']} is of the family of the {row['family']} surrogates: where they fail, its odds of failing "
             f"are {odds[0]:.1f} times [{odds[1]:.1f}, {odds[2]:.1f}] those of other targets on equally hard images "
-            f"({row['num_deciding']:.0f} images decide; for {OTHER_CATEGORIES}). On the mined set that is "
-            f"{100 * row['leak']:+.1f} points [{100 * row['leak_low']:+.1f}, {100 * row['leak_high']:+.1f}]."
+            f"({counted(round(row['num_deciding']), 'deciding image')}; for {OTHER_CATEGORIES}).{_leak_text(row)}"
         )
+
+
+def _leak_text(row: dict[str, Any]) -> str:
+    """Return what the odds mean in points; nothing where the target is right on all mined images or on none."""
+    if np.isnan(row["leak"]):
+        return ""
+    ends = percent_interval(row["leak_low"], row["leak_high"], digits=1, signed=True)
+    return f" On the mined set that is {100 * row['leak']:+z.1f} points {ends}."

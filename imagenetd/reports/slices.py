@@ -11,7 +11,12 @@ from imagenetd.config.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, newcombe_difference, wilson_interval
+from imagenetd.scoring.statistics.intervals import (
+    THESE_CATEGORIES,
+    THESE_IMAGES,
+    newcombe_difference,
+    wilson_interval,
+)
 from imagenetd.scoring.statistics.slices import (
     best_slices,
     excess_p_values,
@@ -20,6 +25,7 @@ from imagenetd.scoring.statistics.slices import (
     slice_sums,
 )
 from imagenetd.scoring.statistics.strata import adjusted_p_values
+from imagenetd.store.numerals import counted, percent_interval
 from imagenetd.words.vocabulary import load_categories
 from imagenetd.words.wordnet import hypernym_groups
 
@@ -28,7 +34,17 @@ COLUMNS = [
     *("model", "categories", "nuisances", "num_categories", "num_nuisances", "score"),
     *("num_images_found", "error_found", "num_images", "num_errors", "error", "wilson_low", "wilson_high"),
     *("low_if_confirmed", "high_if_confirmed", "base_error", "base_low", "base_high"),
-    *("excess", "excess_low", "excess_high", "lift", "p_value", "q_value", "is_confirmed", "population"),
+    *(
+        "excess",
+        "excess_low",
+        "excess_high",
+        "lift",
+        "p_value",
+        "q_value",
+        "is_confirmed",
+        "population",
+        "lift_for",
+    ),
 ]
 
 
@@ -51,7 +67,8 @@ class SlicesReport(Report):
         """Return `slices`."""
         design = Design(evidence)
         space = SliceSpace.of(design)
-        parts = [self._of(model, space, halves_of(design, model)) for model in evidence.of_role("target")]
+        looked_at = [self._of(model, space, halves_of(design, model)) for model in evidence.of_role("target")]
+        parts = [part for part in looked_at if len(part)]  # a model without mistakes has no slice
         table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
         summary = {
             "num_found": len(table),
@@ -98,6 +115,7 @@ class SlicesReport(Report):
                 **{"excess": excess.value, "excess_low": excess.low, "excess_high": excess.high},
                 **{"lift": share(share(wrong, images), base), "p_value": p_value, "q_value": q_value},
                 **{"is_confirmed": confirmed, "population": THESE_CATEGORIES},
+                "lift_for": THESE_IMAGES,
             }
         )
 
@@ -160,7 +178,8 @@ def _findings(table: pd.DataFrame) -> Iterator[str]:
     for row in confirmed.sort_values("error", ascending=False).head(5).to_dict("records"):
         yield (
             f"{row['model']} fails on {100 * row['error']:.0f}% of {row['categories']} with {row['nuisances']} "
-            f"[{100 * row['low_if_confirmed']:.0f}, {100 * row['high_if_confirmed']:.0f}] ({row['num_images']} images) "
-            f"against {100 * row['base_error']:.0f}% [{100 * row['base_low']:.0f}, {100 * row['base_high']:.0f}] "
+            f"{percent_interval(row['low_if_confirmed'], row['high_if_confirmed'])} "
+            f"({counted(row['num_images'], 'image')}) against {100 * row['base_error']:.0f}% "
+            f"{percent_interval(row['base_low'], row['base_high'])} "
             f"elsewhere, on images that did not choose the slice; for {THESE_CATEGORIES}."
         )

@@ -10,7 +10,13 @@ from imagenetd.reports.design import Design, label_spaces, share
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.scoring.statistics.bootstrap import interval_of, resampled_sums
 from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
-from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, share_from_error
+from imagenetd.scoring.statistics.intervals import (
+    OTHER_CATEGORIES,
+    THESE_CATEGORIES,
+    THESE_IMAGES,
+    share_from_error,
+    wilson_interval,
+)
 from imagenetd.scoring.statistics.subsets import (
     choose_subsets,
     code_sums,
@@ -131,7 +137,10 @@ def subset_table(subsets: Subsets) -> pd.DataFrame:
     }
     table = pd.DataFrame({name: np.repeat(column, num_targets) for name, column in rows.items()})
     table["target"] = np.tile([model.name for model in subsets.targets], len(accuracy))
-    return table.assign(num_correct=totals[:, 2:].ravel().astype(np.int64), accuracy=accuracy.ravel())
+    correct = totals[:, 2:].ravel().astype(np.int64)
+    low, high = wilson_interval(correct, table["num_judged"].to_numpy())
+    ends = {"wilson_low": low, "wilson_high": high, "wilson_for": THESE_CATEGORIES}
+    return table.assign(num_correct=correct, accuracy=accuracy.ravel(), **ends)
 
 
 def curve_table(subsets: Subsets) -> pd.DataFrame:
@@ -191,6 +200,7 @@ def _curve_rows(
             **{"mean_num_judged": totals[:, 1].mean(), "min_num_judged": int(totals[:, 1].min())},
             **{"max_num_judged": int(totals[:, 1].max()), "accuracy": value, "low": low, "high": high},
             **{"population": OTHER_CATEGORIES, "lowest_accuracy": lowest, "highest_accuracy": highest},
+            **{"extremes_for": THESE_IMAGES, "rank_agreement_for": THESE_IMAGES},
             "rank_agreement": agreement.mean() if len(agreement) else np.nan,
         }
     )
@@ -215,7 +225,8 @@ def leave_family_out_table(subsets: Subsets) -> pd.DataFrame:
     `log_odds_ratio` compares, among images at which equally many surrogates of other families fail, those that all of
     the family get wrong with the others: by how much the odds rise that the target fails and not a target of another
     family (see `family_log_odds`). 0: no family effect. `leak` translates it into points: the accuracy that the target
-    would have on the mined set at odds smaller by this, minus the one it has. What sets of equally many surrogates
+    would have on the mined set at odds smaller by this, minus the one it has (NaN
+    where it is right on all or none). What sets of equally many surrogates
     show, without the family and with some of it, is described by `accuracy_without`, `accuracy_with` and `change`;
     it mixes the family with the difficulty of the sets, and no conclusion is drawn from it.
     """
@@ -277,7 +288,9 @@ def _family_effects(subsets: Subsets, family: str) -> dict[str, np.ndarray]:
         mined = subsets.is_mined
         accuracy = share(np.array((mined & ~subsets.targets_fail[place]).sum()), np.array(mined.sum()))
         ends = np.array([found.value, found.low, found.high], dtype=np.float64)
-        rows.append([deciding, *ends, *(accuracy_without(np.full(3, accuracy), ends) - accuracy)])
+        is_inside = bool(0 < accuracy < 1)  # of a target that is always right or wrong odds move no point
+        leaks = accuracy_without(np.full(3, accuracy), ends) - accuracy if is_inside else np.full(3, np.nan)
+        rows.append([deciding, *ends, *leaks])
     names = (
         "num_deciding",
         "log_odds_ratio",

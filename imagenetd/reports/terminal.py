@@ -15,7 +15,7 @@ from imagenetd.reports.tables import SETS, extreme, held_together
 from imagenetd.scoring.metrics import ALL
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.console import cell
-from imagenetd.store.numerals import significant
+from imagenetd.store.numerals import percent_interval, significant
 
 TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined"}
 TITLES |= {"confirmation": "second seed", "accepted": "accepted"}
@@ -64,7 +64,11 @@ def terminal_tables(
     if len(tables["surrogates"]):
         shown.append(_totals_table(tables["surrogates"], min_images=min_images))
     if "hard_yield" in tables["yields"]:
-        shown += [_yields_table(tables["yields"]), Text(YIELD_LEGEND, style="dim"), cost_line(costs)]
+        shown += [
+            _yields_table(tables["yields"], min_images),
+            Text(YIELD_LEGEND, style="dim"),
+            cost_line(costs),
+        ]
     return shown
 
 
@@ -111,7 +115,7 @@ def interval_cell(accuracy: float, low: float, high: float, num_images: int, *, 
     if num_images == 0 or math.isnan(accuracy):
         return Text("-", style="dim")
     share = "100" if accuracy == 1 else f"{100 * accuracy:.1f}"
-    interval = f"[{100 * low:.0f},{100 * high:.0f}]"
+    interval = percent_interval(low, high, between=",")
     style = "dim" if num_images < min_images else ""
     return Text(f"{share} {interval:>8} {num_images:>3}", style=style)
 
@@ -124,14 +128,18 @@ def drop_cell(row: Mapping[str, Any], drop: str, *, min_images: int, is_narrow: 
     if math.isnan(row[drop]):
         return Text("-", style="dim")
     count = row[f"{DROPS[drop]}_num_images"]
-    ends = f"[{100 * row[f'{drop}_low']:.0f},{100 * row[f'{drop}_high']:.0f}]"
+    ends = percent_interval(row[f"{drop}_low"], row[f"{drop}_high"], between=",")
     gap = "\n" if is_narrow else " "
     return Text(f"{percent(row[drop])}{gap}{ends}", style="dim" if count < min_images else "")
 
 
-def share_cell(share: float, low: float, high: float) -> str:
-    """Return `12.7 [11,15]`, a share in percent with its ends; `-` for NaN."""
-    return "-" if math.isnan(share) else f"{percent(share)} [{100 * low:.0f},{100 * high:.0f}]"
+def share_cell(share: float, low: float, high: float, num_images: int, *, min_images: int) -> Text:
+    """Return `12.7 [11,15]`, a share in percent with its ends, dim below `min_images`; `-` for NaN."""
+    if math.isnan(share):
+        return Text("-", style="dim")
+    value = "100" if share == 1 else percent(share)
+    style = "dim" if num_images < min_images else ""
+    return Text(f"{value} {percent_interval(low, high, between=',')}", style=style)
 
 
 def percent(share: float, *, signed: bool = False) -> str:
@@ -190,7 +198,7 @@ def _totals_table(surrogates: pd.DataFrame, *, min_images: int) -> Table:
     return table
 
 
-def _yields_table(yields: pd.DataFrame) -> Table:
+def _yields_table(yields: pd.DataFrame, min_images: int) -> Table:
     """Per kind, with the nuisances of the highest and of the lowest yield."""
     counts = [column for column in yields if column.startswith("num_")]
     shares = [column for column in ("hard_yield", "acceptance") if column in yields]
@@ -206,26 +214,33 @@ def _yields_table(yields: pd.DataFrame) -> Table:
     table.add_column("lowest yield %", style="dim", no_wrap=True)
     for row in yields.query("nuisance == @ALL").to_dict("records"):
         numbers = [f"{row[column]:,}" for column in counts]
-        numbers += [share_cell(row[column], row[f"{column}_low"], row[f"{column}_high"]) for column in shares]
-        extremes = _extremes(yields, row["kind"])
-        table.add_row(cell(row["kind"]), *numbers, *extremes, end_section=row["kind"] == ALL)
+        found = [_share_of(row, column, min_images) for column in shares]
+        extremes = _extremes(yields, row["kind"], min_images)
+        table.add_row(cell(row["kind"]), *numbers, *found, *extremes, end_section=row["kind"] == ALL)
     return table
 
 
 YIELD_LEGEND = (
-    f"[95% interval] for {THESE_CATEGORIES}; highest, lowest: for all nuisances of the kind at once"
+    f"[95% interval] for {THESE_CATEGORIES}; highest, lowest: images; for all nuisances of the row at once"
 )
 
 
-def _extremes(yields: pd.DataFrame, kind: str) -> Iterator[Text]:
+def _share_of(row: Mapping[str, Any], column: str, min_images: int) -> Text:
+    whole = row["num_pool" if column == "hard_yield" else "num_mined"]
+    ends = row[f"{column}_low"], row[f"{column}_high"]
+    return share_cell(row[column], *ends, whole, min_images=min_images)
+
+
+def _extremes(yields: pd.DataFrame, kind: str, min_images: int) -> Iterator[Text]:
     cells = yields[(yields["nuisance"] != ALL) & ((yields["kind"] == kind) | (kind == ALL))]
     for highest in (True, False):
         found = extreme(cells, highest=highest)
         if found is None:
             yield Text("-")
             continue
-        ends = share_cell(found["hard_yield"], found["low"], found["high"])
-        yield cell(found["nuisance"]) + Text(f"\n{ends} {found['num_pool']}")
+        count = found["num_pool"]
+        ends = share_cell(found["hard_yield"], found["low"], found["high"], count, min_images=min_images)
+        yield cell(found["nuisance"]) + Text("\n") + ends + Text(f" {count}")
 
 
 def _new_table(title: str, first: str, sets: list[str]) -> Table:

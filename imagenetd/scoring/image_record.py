@@ -11,7 +11,7 @@ from imagenetd.records import Kind, LabelSpace
 from imagenetd.scoring import labelspaces as ls
 from imagenetd.scoring.metrics import ALL
 from imagenetd.scoring.predictions import ROWS_AT_A_TIME
-from imagenetd.scoring.statistics.intervals import wilson_interval
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.words.imagenet import NUM_CLASSES, load_classes
 
 NUM_ANSWERS = 5
@@ -174,3 +174,16 @@ def _row(part: pd.DataFrame, regime: ls.Regime, kind: str, name: str, top5: str)
         "wilson_high": float(high[0]),
         "top5": float(known[top5].sum()) / len(known) if top5 in known and len(known) else np.nan,
     }
+
+
+def with_ends(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the Wilson interval of the top-5 accuracy, and for which population intervals stand.
+
+    The public script counts an image once for each of its ids: that number is no share and has no interval.
+    """
+    is_share = (table["top5"].notna() & (table["regime"] != ls.COMPAT)).to_numpy()
+    images = np.where(is_share, table["num_images"], 0)
+    right = np.where(is_share, np.rint(table["top5"].fillna(0) * table["num_images"]), 0).astype(np.int64)
+    low, high = wilson_interval(right, images)
+    ends = {"top5_low": np.where(is_share, low, np.nan), "top5_high": np.where(is_share, high, np.nan)}
+    return table.assign(**ends, interval_for=THESE_CATEGORIES)

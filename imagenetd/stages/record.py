@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.scoring.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows
+from imagenetd.scoring.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows, with_ends
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
 from imagenetd.words.near_synonyms import load_near_synonyms
@@ -36,8 +36,8 @@ def write_record(folder: Path, images: pd.DataFrame, models: Iterable[Callable[[
 
 
 def read_regimes(folder: Path) -> pd.DataFrame:
-    """Return the accuracies under each regime, one row for each model, regime and kind."""
-    return read_listed(folder, REGIMES_FILE).to_pandas()[list(REGIME_COLUMNS)]
+    """Return the accuracies under each regime with their intervals, one row for each model, regime and kind."""
+    return with_ends(read_listed(folder, REGIMES_FILE).to_pandas()[list(REGIME_COLUMNS)])
 
 
 def read_record(folder: Path) -> pd.DataFrame:
@@ -100,6 +100,9 @@ def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "wilson_low",
             "wilson_high",
             "top5",
+            "top5_low",
+            "top5_high",
+            "interval_for",
         )
         entry = {name: None if _is_nan(row[name]) else row[name] for name in numbers}
         summary.setdefault(row["model"], {})[row["regime"]] = entry

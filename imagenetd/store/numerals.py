@@ -29,3 +29,34 @@ def p_value(value: float) -> str:
     ('p = 0.012', 'p < 0.0001', 'p = 1')
     """
     return "p < 0.0001" if value < 0.0001 else f"p = {significant(value)}"
+
+
+def percent_interval(
+    low: float, high: float, *, digits: int = 0, signed: bool = False, between: str = ", "
+) -> str:
+    """Return `[65, 77]`, the ends of an interval of shares in percent; `[-]` where there is none.
+
+    Where rounding would leave no width there are more digits: nobody may read that a number is known exactly.
+
+    >>> percent_interval(0.654, 0.766), percent_interval(0.9960, 1.0), percent_interval(-0.0004, 0.3, digits=1)
+    ('[65, 77]', '[99.6, 100]', '[0.0, 30.0]')
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"[{NOT_KNOWN}]"
+    sign, texts = "+" if signed else "", ["", ""]
+    for places in range(digits, digits + 4):
+        texts = [f"{100 * end:{sign}z.{places}f}" for end in (low, high)]
+        if texts[0] != texts[1]:
+            break
+    if digits == 0:
+        texts = [text.rstrip("0").rstrip(".") if "." in text else text for text in texts]
+    return f"[{between.join(texts)}]"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return `1 image`, `2 images`, `1,200 images`.
+
+    >>> counted(1, "image"), counted(1200, "image"), counted(2, "category", "categories")
+    ('1 image', '1,200 images', '2 categories')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -3,7 +3,7 @@
 const NS = "http://www.w3.org/2000/svg";
 const COLOURS = 7;
 const colour = (i) => `var(--s${i % COLOURS})`;
-const fixed = (x) => (x === null || x === undefined ? "-" : x.toFixed(1));
+const fixed = (x) => (x === null || x === undefined ? "-" : x.toFixed(1).replace(/^-0\.0$/, "0.0"));
 const shown = (r) => (r.v === null ? "no image" : `${fixed(r.v)}% [${fixed(r.lo)}, ${fixed(r.hi)}], n = ${r.n}`);
 
 const cut = (text, length) => (text.length > length ? `${text.slice(0, Math.floor(length) - 1)}\u2026` : text);

@@ -13,6 +13,7 @@ from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.reports.exports.benchmark import COLUMNS, Benchmark
 from imagenetd.scoring.metrics import ALL
 from imagenetd.store.escaping import for_markdown, for_markdown_code
+from imagenetd.store.numerals import percent_interval
 
 TEMPLATE = ASSETS_DIR / "exports" / "datasheet.md.j2"
 SETS = ("pool", "pool_accepted", "mined", "accepted")
@@ -123,5 +124,4 @@ def _cells(model: str, benchmark: Benchmark, sets: list[str]) -> list[Markup]:
 def _cell(score: Score) -> str:
     if math.isnan(score.accuracy):
         return "-"
-    low, high = 100 * score.wilson_low, 100 * score.wilson_high
-    return f"{100 * score.accuracy:.1f} [{low:.0f}, {high:.0f}] {score.num_images}"
+    return f"{100 * score.accuracy:.1f} {percent_interval(score.wilson_low, score.wilson_high)} {score.num_images}"

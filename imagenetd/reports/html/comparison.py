@@ -12,6 +12,7 @@ from imagenetd.scoring.statistics.intervals import (
     simultaneous_confidence,
     subset_difference,
 )
+from imagenetd.store.numerals import counted, percent_interval
 
 
 def comparison_figures(table: pd.DataFrame) -> list[Figure]:
@@ -45,8 +46,8 @@ def _drop(row: pd.Series, level: float) -> str:
     counts = (float(row[f"{name}_{what}"]) for name in (start, end) for what in ("num_correct", "num_images"))
     ends = subset_difference(*counts, confidence=level)
     return (
-        f"{100 * row['drop']:.1f} points [{100 * float(ends.low):.0f}, {100 * float(ends.high):.0f}] with "
-        f"{int(row['num_surrogates'])} surrogates ({int(row[f'{end}_num_images']):,} hard images)"
+        f"{100 * row['drop']:z.1f} points {percent_interval(float(ends.low), float(ends.high))} with "
+        f"{counted(int(row['num_surrogates']), 'surrogate')} ({counted(int(row[f'{end}_num_images']), 'hard image')})"
     )
 
 

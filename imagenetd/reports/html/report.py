@@ -14,6 +14,7 @@ from imagenetd.reports.html.figures import run_figures
 from imagenetd.reports.html.gallery import cards
 from imagenetd.reports.html.page import Page, render_page, table_values
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.store.numerals import counted, percent_interval
 
 MAX_TILES = 3
 """Targets whose accuracy stands at the top of the page; the figures and tables have all."""
@@ -111,9 +112,9 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         for name, label in ((start, "all images"), ("accepted", "hard images")):
             numbers = accuracy.get(name) or {}
             if numbers.get("accuracy") is not None:
-                low, high = 100 * numbers["wilson_low"], 100 * numbers["wilson_high"]
+                ends = percent_interval(numbers["wilson_low"], numbers["wilson_high"])
                 text = f"{100 * numbers['accuracy']:.1f}%"
-                note = f"accuracy [{low:.0f}, {high:.0f}] of {numbers['num_images']:,}, {THESE_CATEGORIES}"
+                note = f"accuracy {ends} of {counted(numbers['num_images'], 'image')}, {THESE_CATEGORIES}"
                 found.append((f"{target}, {label}", text, note))
     return found
 
@@ -121,8 +122,8 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _share(part: int, whole: int, of: str) -> str:
     if not whole:
         return f"none {of}"
-    low, high = (100 * float(end) for end in wilson_interval(part, whole))
-    return f"{100 * part / whole:.1f}% [{low:.0f}, {high:.0f}] {of}, {THESE_CATEGORIES}"
+    ends = percent_interval(*(float(end) for end in wilson_interval(part, whole)))
+    return f"{100 * part / whole:.1f}% {ends} {of}, {THESE_CATEGORIES}"
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, str]:

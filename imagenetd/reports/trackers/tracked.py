@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imagenetd.records import StageResult
+from imagenetd.records import Kind, StageResult
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.trackers.run_report import Artifact, Confusion, Curve
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
 
 SMALL = {
     "generate": ("pool", ("manifest.parquet", "layout.json", "stage.json")),
@@ -23,7 +24,7 @@ LEVELS = ("none", "small", "all")
 def confusions(evidence: Evidence) -> tuple[Confusion, ...]:
     """Return what each target says of the categories, on hard images where there are some, else on the pool."""
     name = next((n for n in ("accepted", "mined") if n in evidence.sets and evidence.sets[n].any()), "pool")
-    members = evidence.sets[name]
+    members = evidence.sets[name] & (evidence.images["kind"] != Kind.NEUTRAL).to_numpy()
     return tuple(_confusion(model, evidence, name, members) for model in evidence.of_role("target"))
 
 
@@ -37,7 +38,7 @@ def _confusion(model: ModelEvidence, evidence: Evidence, name: str, members: np.
     place = {word: index for index, word in enumerate(classes)}
     return Confusion(
         f"confusion/{model.name}",
-        f"{model.name} on {name} images",
+        f"{model.name} on {int(members.sum()):,} {name} images (counts of {THESE_IMAGES})",
         classes,
         tuple(place[word] for word in actual),
         tuple(place[word] for word in seen),
@@ -45,19 +46,30 @@ def _confusion(model: ModelEvidence, evidence: Evidence, name: str, members: np.
 
 
 def curves(evidence: Evidence) -> tuple[Curve, ...]:
-    """Return the accuracy of each target on the images that at least k surrogates get wrong, and how many these are."""
+    """Return the accuracy of each target on the images that at least k surrogates get wrong, and how many these are.
+
+    Beside each line run the ends of its Wilson interval. The control arm is not counted; of all other images those
+    that passed quality control, where the whole pool was judged.
+    """
     surrogates, targets = evidence.of_role("surrogate"), evidence.of_role("target")
     if not surrogates or not targets:
         return ()
-    wrong = np.sum([~model.correct for model in surrogates], axis=0)
+    inside = evidence.sets[evidence.judged] & (evidence.images["kind"] != Kind.NEUTRAL).to_numpy()
+    wrong = np.sum([~model.correct[inside] for model in surrogates], axis=0)
     steps = [k for k in range(len(surrogates) + 1) if (wrong >= k).any()]
-    lines = {model.name: tuple(float(model.correct[wrong >= k].mean()) for k in steps) for model in targets}
-    share = {"share of the pool": tuple(float((wrong >= k).mean()) for k in steps)}
+    images = np.array([(wrong >= k).sum() for k in steps])
+    lines: dict[str, tuple[float, ...]] = {}
+    for model in targets:
+        right = np.array([model.correct[inside][wrong >= k].sum() for k in steps])
+        low, high = wilson_interval(right, images)
+        ends = {f"{model.name}, 95% low": low, f"{model.name}, 95% high": high}
+        lines |= {name: tuple(line.tolist()) for name, line in ({model.name: right / images} | ends).items()}
+    share = {f"share of all {int(inside.sum()):,} images": tuple((images / inside.sum()).tolist())}
     xs = tuple(float(k) for k in steps)
     return (
         Curve(
             "curves/k_of_n",
-            "accuracy where at least k surrogates fail",
+            f"accuracy where at least k surrogates fail, for {THESE_CATEGORIES}",
             "surrogates that fail, at least",
             xs,
             lines | share,
