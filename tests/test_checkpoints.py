@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -396,3 +397,19 @@ def test_rounded_indices_of_a_network_are_refused() -> None:
         ModelError, match="index holds rounded numbers .bfloat16. where the network has int64"
     ):
         check_kinds({"index": torch.arange(300).bfloat16()}, own, place="x")
+
+
+def test_averages_that_fit_nothing_within_the_same_mapping_are_not_passed_over(
+    networks: dict[str, torch.nn.Module], tmp_path: Path
+) -> None:
+    state = networks["timm"].state_dict()
+    averaged = {f"model_ema.{name.replace('.', '')}": value for name, value in other(state).items()}
+    torch.save({"state_dict": named(state, "model.") | averaged}, tmp_path / "x.pth")
+    assert "averaged weights (state_dict.model_ema) that do not fit" in told("timm", tmp_path / "x.pth")
+    kept = loaded("timm", tmp_path / "x.pth", checkpoint_entry="state_dict.model")
+    assert kept.provenance()["entry"] == "state_dict.model"
+
+
+def test_a_pipe_in_place_of_weights_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    assert "is no file and no folder" in told("timm", tmp_path / "x.pth")

@@ -221,4 +221,25 @@ def test_pixels_of_files_are_opened_in_one_place_alone() -> None:
     root = Path(__file__).parent.parent / "imagenetd"
     opened = re.compile(r"Image\.open\(|iio\.|cv2\.|read_image\(path|decode_image\(")
     found = [str(path.relative_to(root)) for path in root.rglob("*.py") if opened.search(path.read_text())]
-    assert found == ["decode.py"]
+    assert found == ["images/decode.py"]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_pixels_with_a_sign_are_refused_and_not_read_as_if_they_had_none(kind: str) -> None:
+    data = np.arange(64).reshape(8, 8).astype(kind).tobytes()
+    bits = 8 * np.dtype(kind).itemsize
+    tags = [
+        (256, 8),
+        (257, 8),
+        (258, bits),
+        (259, 1),
+        (262, 1),
+        (273, 200),
+        (277, 1),
+        (278, 8),
+        (279, len(data)),
+    ]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in [*tags, (339, 2)])
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, len(tags) + 1) + entries + bytes(4)
+    with pytest.raises(UndecodableError, match="pixels with a sign"):
+        decode(tiff.ljust(200, bytes(1)) + data, Decoding())

@@ -337,3 +337,46 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("os.listdir", stale)
     (problem,) = listed(tmp_path).problems
     assert (problem.file, problem.reason) == ("t_shirt", "this folder cannot be listed (Stale file handle)")
+
+
+def test_a_file_listed_by_its_whole_path_and_by_its_name_is_one_file(tmp_path: Path) -> None:
+    put(tmp_path / "images", "a.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"file,category\n{tmp_path / 'images' / 'a.png'},banana\na.png,banana\n")
+    assert "lists a.png twice, as line 2 does" in refused(tmp_path / "images", labels=str(labels))
+
+
+def test_a_tree_of_a_thousand_folders_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        os.mkdir("d")
+        os.chdir("d")
+    Path("a.png").touch()
+    assert [file.path.count(b"/") for file in walk(tmp_path).files] == [1100]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("010: banana", "line 1: 010 is 8 to YAML"),
+        ("dog: 010", "line 1: 010 is 8 to YAML"),
+        ("dog: 1_0", "line 1: 1_0 is 10 to YAML"),
+        ("dog: 12:30", "line 1: 12:30 is 750 to YAML"),
+        ("dog: 0x10", "line 1: 0x10 is 16 to YAML"),
+        ("!!map [a, b]", "line 1 holds no mapping where it says so"),
+        ("dog: !!python/object/apply:os.getcwd []", "is no YAML: could not determine a constructor"),
+    ],
+)
+def test_a_number_that_yaml_reads_as_another_one_is_refused(line: str, reason: str, tmp_path: Path) -> None:
+    put(tmp_path / "images", "dog/a.png")
+    (tmp_path / "map.yaml").write_text(line + "\n")
+    assert reason in refused(tmp_path / "images", label_map=str(tmp_path / "map.yaml"))
+
+
+def test_a_label_that_a_spreadsheet_rounded_and_a_label_without_end_are_refused(tmp_path: Path) -> None:
+    put(tmp_path / "images", "dog/a.png")
+    (tmp_path / "map.csv").write_text("name,label\ndog,2e2\n")
+    assert "'2e2', which is neither" in refused(tmp_path / "images", label_map=str(tmp_path / "map.csv"))
+    lines = ["a0: &a0 [1]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
+    (tmp_path / "map.yaml").write_text("\n".join(lines) + "\n")
+    assert len(refused(tmp_path / "images", label_map=str(tmp_path / "map.yaml"))) < 500

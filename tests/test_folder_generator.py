@@ -142,3 +142,10 @@ def test_with_hashes_nothing_is_read_before_it_is_adopted(tmp_path: Path) -> Non
     told = hashlib.sha256(data).hexdigest()
     made = generator(tmp_path, f"{HEADER},sha256\na.png,mug,texture,striped,{told.upper()}\n")
     assert "images" not in made.identity()  # a.png is not even there
+
+
+@pytest.mark.parametrize("again", ["./a.png", "b/../a.png", "a.png"])
+def test_two_spellings_of_one_file_are_one_file(again: str, tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b/c.png")
+    message = refused(tmp_path, f"{HEADER},seed\na.png,mug,texture,wet,1\n{again},mug,texture,wet,2\n")
+    assert "line 3, column file" in message and "of line 2" in message

@@ -216,3 +216,32 @@ def test_a_saved_data_set_beside_parquet_files_is_refused(tmp_path: Path) -> Non
     root = saved(tmp_path, {"image": IMAGES, "label": NAMES})
     parquet(root, "test.parquet")
     assert "and Parquet files: two data sets" in refused(root)
+
+
+@pytest.mark.parametrize("kind", ["arrow", "numpy", "pandas", "torch"])
+def test_a_format_that_was_saved_with_the_table_changes_nothing(kind: str, tmp_path: Path) -> None:
+    made = table({"image": IMAGES, "label": NAMES}).with_format(kind, columns=["label"])
+    made.save_to_disk(str(tmp_path / "saved"))
+    assert [entry.category for entry in listed(tmp_path / "saved").entries] == NAMES
+
+
+def test_files_whose_class_numbers_mean_other_classes_are_not_merged(tmp_path: Path) -> None:
+    for number, names in enumerate((NAMES, NAMES[::-1])):
+        made = table({"image": IMAGES, "label": [0, 1, 2]}, label=datasets.ClassLabel(names=names))
+        made.to_parquet(str(tmp_path / f"test-{number:05d}-of-00002.parquet"))
+    assert "the column label has another type, or other class names, in test-00001" in refused(tmp_path)
+
+
+def test_two_versions_of_one_file_do_not_count_twice(tmp_path: Path) -> None:
+    parquet(tmp_path, "test-00000-of-00001.parquet", "test-00000-of-00001-abcdef.parquet")
+    assert "holds number 00000 of the split test twice" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(("mapped", "other"), [("🐶", "🦊"), ("+", "-"), ("c", "c++"), ("कि", "की")])
+def test_names_of_signs_alone_or_of_another_script_are_not_mapped_by_luck(
+    mapped: str, other: str, tmp_path: Path
+) -> None:
+    root = saved(tmp_path, {"image": IMAGES, "label": [mapped, other, "mug"]})
+    found = listed(root, label_map={mapped: "banana"}, on_unknown="list")
+    assert [(entry.row, entry.category) for entry in found.entries] == [(0, "banana"), (2, "mug")]
+    assert [problem.file for problem in found.problems] == ["row 1"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from imagenetd.errors import ConfigError, ModelError, StoreError
+from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.models.state_dicts import read_state_dict
 from imagenetd.models.timm import TimmClassifier
@@ -55,12 +55,16 @@ def test_a_head_is_made_once_for_each_set_of_prompts(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
-def test_a_damaged_head_is_told_and_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"xx", b"", None])
+def test_a_damaged_head_is_made_anew_and_not_used(damage: bytes | None, tmp_path: Path) -> None:
     cached_head(tmp_path, {}, lambda: torch.zeros(2, 3))
     (file,) = tmp_path.iterdir()
-    file.write_bytes(b"xx")
-    with pytest.raises(StoreError, match="Delete it and run again"):
-        cached_head(tmp_path, {}, lambda: torch.zeros(2, 3))
+    whole = file.read_bytes()
+    flipped = whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:]
+    file.write_bytes(flipped if damage is None else damage)
+    assert torch.equal(cached_head(tmp_path, {}, lambda: torch.ones(2, 3)), torch.ones(2, 3))
+    again = cached_head(tmp_path, {}, lambda: pytest.fail("made a third time"))
+    assert torch.equal(again, torch.ones(2, 3))
 
 
 def test_a_model_with_a_cached_head_gives_the_same_logits(

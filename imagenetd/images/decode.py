@@ -44,6 +44,7 @@ STARTS |= {
 """How files of known formats begin."""
 
 PHOTOMETRIC_TAG, WHITE_IS_ZERO, BITS_TAG = 262, 0, 258
+SAMPLE_FORMAT_TAG, SIGNED = 339, 2
 
 
 class UndecodableError(Exception):
@@ -58,7 +59,7 @@ class Decoding:
     max_aspect_ratio: float = MAX_ASPECT_RATIO
     """Longer by shorter side; resizing the shorter side of a more extreme image would need gigabytes."""
     apply_exif: bool = False
-    """Turn the image as its EXIF orientation says. The reference evaluations do not."""
+    """Turn the image as its EXIF orientation says. The reference evaluations do not; Pillow always turns a TIFF."""
     option: str = "data"
     """Where the limits stand in the config, for messages."""
 
@@ -137,6 +138,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         UndecodableError: For pixels whose range no one states, and for colours that Pillow cannot convert.
     """
     tags = getattr(image, "tag_v2", {})
+    if SIGNED in tags.get(SAMPLE_FORMAT_TAG, ()) and max(tags.get(BITS_TAG, (1,))) < 32:
+        # of 32 bits, as Pillow itself writes them, the numbers are looked at below
+        raise UndecodableError("pixels with a sign have no known range: save it without")
     if image.mode.startswith("I;16"):
         most = 4095 if tags.get(BITS_TAG) == (12,) else 65535
         grey = np.rint(np.minimum(np.asarray(image), most) * (255 / most)).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,10 @@ def choose_weights(
             f"{path} holds {found} where weights are expected. Save the network's state dict, as safetensors at best."
         )
     fits = [fit for label, mapping in mappings.items() for fit in _fits(label, mapping, shapes or {})]
-    averages = [label for label in (*mappings, *_unnamed(content)) if is_average(label)]
+    inside = [
+        part for label, mapping in mappings.items() for part in _averages_inside(label, mapping, shapes or {})
+    ]
+    averages = [label for label in (*mappings, *_unnamed(content)) if is_average(label)] + inside
     if fits:
         return _chosen(fits, averages, path, entry)
     return _unfitted(mappings, averages, path, entry)
@@ -232,6 +236,22 @@ def _fits(label: str, mapping: Mapping[str, "Tensor"], shapes: Mapping[str, Sequ
             beside += extra
         unexpected = [name for name in tensors if name not in shapes]
         yield _Fit(label, prefix, tensors, tuple(beside), tuple(unexpected))
+
+
+def _averages_inside(
+    label: str, mapping: Mapping[str, "Tensor"], shapes: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """Return the first parts of names that speak of averages, below which there are about as many as a network has.
+
+    Latent diffusion keeps them so, as `model_ema.` and names without dots: they fit nothing, and are not raw weights.
+    """
+    own = {canonical(name).partition(".")[0] for name in shapes}
+    counts = Counter(canonical(name).partition(".")[0] for name in mapping)
+    return [
+        f"{label}.{first}" if label else first
+        for first, count in counts.items()
+        if first not in own and is_average(first) and shapes and 2 * count >= len(shapes)
+    ]
 
 
 def _is_beside(name: str, prefixes: Sequence[str]) -> bool:

@@ -27,6 +27,8 @@ def find_weights(path: Path, *, preferred: Sequence[str], name: str) -> Path:
     """
     if path.is_file():
         return path
+    if not path.is_dir():  # a pipe would wait for ever
+        raise ModelError(f"{name}: {path} is no file and no folder. Name the file of the weights.")
     for suffix in WEIGHT_SUFFIXES:
         files = sorted(path.glob(f"*{suffix}"))
         if len(files) == 1:

@@ -37,6 +37,8 @@ def _from_file(spec: str, name: str) -> tuple[str, ...]:
     shipped = TEMPLATES_DIR / f"{spec}.txt"
     path = shipped if shipped.is_file() else Path(spec).expanduser()
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise FileNotFoundError(path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(sorted(file.stem for file in TEMPLATES_DIR.glob("*.txt")))

@@ -1,5 +1,6 @@
 """A Hugging Face dataset on this machine: saved with save_to_disk, or Parquet files."""
 
+import json
 import math
 import os
 import re
@@ -182,8 +183,8 @@ class HuggingFaceDataset(MappedDataset):
             )
         if len(rows) == 0:
             raise DataError(f"data.root={self.root} holds no rows. Name another data.split, or get it again.")
-        try:
-            return rows.cast_column(self.image_column, datasets.Image(decode=False))
+        try:  # without the format that `set_format` left behind: it hides columns and changes what a row is
+            return rows.with_format(None).cast_column(self.image_column, datasets.Image(decode=False))
         except Exception as error:
             raise DataError(
                 f"data.root={self.root}: the column {self.image_column} holds {rows.features[self.image_column]}, not "
@@ -218,7 +219,22 @@ class HuggingFaceDataset(MappedDataset):
         (splits,) = sets.values()
         chosen = splits[self._split_among(sorted(splits))]
         _refuse_lost_files(chosen)
+        self._refuse_other_classes(chosen)
         return [str(file) for file in chosen]
+
+    def _refuse_other_classes(self, files: Sequence[Path]) -> None:
+        """Raise DataError where a column means other things in other files: the names of the first would count."""
+        if len(files) == 1:
+            return
+        columns = [name for name in (self.label_column, self.kind_column, self.nuisance_column) if name]
+        known = {name: _meaning(files[0], name) for name in columns}
+        for file in files[1:]:
+            for name, meant in known.items():
+                if _meaning(file, name) != meant:
+                    raise DataError(
+                        f"data.root={self.root}: the column {name} has another type, or other class names, in "
+                        f"{file.name} than in {files[0].name}. Keep the files of one version."
+                    )
 
     def _split_among(self, names: Sequence[str]) -> str:
         if self.split is None and len(names) == 1:
@@ -244,6 +260,24 @@ def _name(value: Any, names: Sequence[str] | None) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return str(value)
+
+
+def _meaning(file: Path, column: str) -> str | None:
+    """Return what a Parquet file says of a column: its type and, of classes, their names; None where it lacks it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.is_file():  # a pipe would wait for ever
+        return None
+    try:
+        schema = pq.read_schema(file)
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        feature = told.get("info", {}).get("features", {}).get(column)
+    except (OSError, ValueError, AttributeError, pa.ArrowException):  # told by who reads the rows
+        return None
+    if isinstance(feature, dict) and "names" in feature:
+        return json.dumps(feature["names"])
+    return str(schema.field(column).type) if column in schema.names else None
 
 
 def _is_litter(path: Path) -> bool:
@@ -275,6 +309,12 @@ def _refuse_lost_files(files: Sequence[Path]) -> None:
             "one version."
         )
     (count,) = counts
+    numbers = Counter(int(found["number"]) for found in matched)
+    if twice := [number for number, times in numbers.items() if times > 1]:
+        raise DataError(
+            f"{files[0].parent} holds number {twice[0]:05d} of the split {matched[0]['split']} twice: its images "
+            "would count twice. Keep one version."
+        )
     lost = sorted(set(range(count)) - {int(found["number"]) for found in matched})
     if lost:
         raise DataError(

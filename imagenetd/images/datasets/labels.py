@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +23,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]*[.]?[0-9]+(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]+[.]"
 def normal_name(name: str) -> str:
     """Return a name without case and punctuation, so that spellings of one category agree.
 
+    Symbols and the marks of a script are no punctuation: two emoji, `c` and `c++`, or two vowels of Hindi differ.
+
     >>> normal_name("Binder (closed)"), normal_name("T-shirt"), normal_name("mixing/salad_bowl")
     ('binder_closed', 't_shirt', 'mixing_salad_bowl')
     """
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return re.sub(r"[\W_]+", "_", plain).strip("_")
+    kept = "".join("_" if unicodedata.category(c).startswith(("P", "Z", "Cc", "Cf")) else c for c in plain)
+    return re.sub("_+", "_", kept).strip("_")
 
 
 class NameResolver:
@@ -54,8 +58,8 @@ class NameResolver:
             for class_id in category.imagenet_ids:
                 self._wnids.setdefault(load_classes()[class_id].wnid, category.name)
         self._normal_aliases: dict[str, set[str]] = {}
-        for alias, key in self._aliases.items():
-            self._normal_aliases.setdefault(normal_name(alias), set()).add(key)
+        for alias, key in self._aliases.items():  # a name of punctuation alone has one spelling, its own
+            self._normal_aliases.setdefault(normal_name(alias) or alias, set()).add(key)
 
     def find(self, name: str) -> str | None:
         """Return the key of the category that a name means, None for an unknown or ambiguous one."""
@@ -64,7 +68,7 @@ class NameResolver:
         if exact or _NUMBER.fullmatch(plain):
             return exact
         for known in (self._normal_aliases, self._normal):
-            found = known.get(normal_name(name), set())
+            found = known.get(normal_name(name) or name, set())
             if len(found) == 1:
                 return next(iter(found))
             if found:
@@ -187,19 +191,22 @@ def _class_ids(name: str, label: Any) -> tuple[int, ...]:
     known = [one for one in ids if one is not None]
     if len(known) < len(ids) or not ids:
         raise DataError(
-            f"data.label_map gives {name!r} the label {label!r}, which is neither a category nor ImageNet ids "
-            f"(0..{NUM_CLASSES - 1} or WordNet ids). Correct the map."
+            f"data.label_map gives {name!r} the label {reprlib.repr(label)}, which is neither a category nor "
+            f"ImageNet ids (0..{NUM_CLASSES - 1} or WordNet ids). Correct the map."
         )
     return tuple(dict.fromkeys(known))
 
 
 def _class_id(label: Any) -> int | None:
-    """Return the ImageNet class that a WordNet id or a whole number means, 207.0 and "207" included; None: none."""
+    """Return the ImageNet class that a WordNet id or a whole number means, 207.0 and "207" included; None: none.
+
+    A text such as "2e2" is none: a spreadsheet has rounded it.
+    """
     if isinstance(label, str):
         text = label.strip()
         if text.lower() in ids_by_wnid():
             return ids_by_wnid()[text.lower()]
-        label = float(text) if _NUMBER.fullmatch(text) else None
+        label = float(text) if _NUMBER.fullmatch(text) and "e" not in text.lower() else None
     if isinstance(label, bool) or not isinstance(label, int | float):
         return None
     is_class = math.isfinite(label) and label == int(label) and 0 <= label < NUM_CLASSES
@@ -221,9 +228,25 @@ def _parse_yaml(data: bytes, title: str) -> Any:
     import yaml
 
     class Once(yaml.SafeLoader):
-        """Refuses a name that stands twice, of which plain YAML takes the last."""
+        """Refuses a name that stands twice, of which plain YAML takes the last, and numbers that are not what they say.
+
+        YAML 1.1 reads 010 as 8, 1_0 as 10 and 12:30 as 750: a folder or a class would be another one.
+        """
+
+        def construct_yaml_int(self, node: Any) -> int:
+            text = str(self.construct_scalar(node))
+            if not re.fullmatch(r"[+-]?(0|[1-9][0-9]*)", text):
+                raise DataError(
+                    f"{title}, line {node.start_mark.line + 1}: {text[:40]} is {super().construct_yaml_int(node)} to "
+                    "YAML. Put it into quotation marks where it is a name; write a class as a plain number."
+                )
+            return int(text)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            if not isinstance(node, yaml.MappingNode):
+                raise DataError(
+                    f"{title}, line {node.start_mark.line + 1} holds no mapping where it says so."
+                )
             names = [str(key.value) for key, _ in node.value]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
@@ -232,6 +255,7 @@ def _parse_yaml(data: bytes, title: str) -> Any:
                 )
             return super().construct_mapping(node, deep)
 
+    Once.add_constructor("tag:yaml.org,2002:int", Once.construct_yaml_int)
     try:
         return yaml.load(data, Loader=Once)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -79,7 +79,12 @@ def walk(root: Path) -> Found:
     """Return all files below `root`; links to folders are followed, but never into a folder that holds them."""
     found = Found()
     base = os.fsencode(root)
-    _walk(base, b"", frozenset({_identity(base)}), found)
+    waiting: list[tuple[bytes, frozenset[tuple[int, int]]]] = [(b"", frozenset({_identity(base)}))]
+    while waiting:
+        below, ancestors = waiting.pop()
+        waiting += [
+            (path, ancestors | {identity}) for path, identity in _look_into(base, below, ancestors, found)
+        ]
     found.files.sort(key=lambda file: file.path)
     return found
 
@@ -94,11 +99,23 @@ def subfolders(root: Path) -> Iterator[str]:
 def listed_path(root: Path, name: str) -> bytes:
     """Return the path, relative to the root, that a line of a table means: as it stands, or as Windows writes it."""
     spellings = (name, name.strip(), name.strip().replace("\\", "/"))
-    found = next((one for one in spellings if one and "\0" not in one and (root / one).exists()), name)
+    found = next((one for one in spellings if one and "\0" not in one and _is_there(root / one)), name)
+    if os.path.isabs(found) and Path(found).absolute().is_relative_to(root.absolute()):
+        found = os.path.relpath(found, root)  # two spellings of one file are one file
     return os.path.normpath(os.fsencode(found))
 
 
-def _walk(base: bytes, below: bytes, ancestors: frozenset[tuple[int, int]], found: Found) -> None:
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _look_into(
+    base: bytes, below: bytes, ancestors: frozenset[tuple[int, int]], found: Found
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Add what lies directly in one folder, and yield its folders: path and identity."""
     folder = os.path.join(base, below) if below else base
     try:
         names = sorted(os.listdir(folder))
@@ -118,7 +135,7 @@ def _walk(base: bytes, below: bytes, ancestors: frozenset[tuple[int, int]], foun
         elif (identity := _identity(full)) in ancestors:
             found.ignored["link to a folder that holds it"] += 1
         else:
-            _walk(base, path, ancestors | {identity}, found)
+            yield path, identity
     if below and not names:
         found.ignored["empty folder"] += 1
 

@@ -129,7 +129,7 @@ class FolderGenerator(Generator):
             optional=OPTIONAL,
             error=ConfigError,
         )
-        table.refuse_repeated("file")
+        files: dict[str, int] = {}
         resolver = NameResolver(tuple(load_categories().values()))
         adopted: list[AdoptedFile] = []
         lines: dict[tuple[str | int, ...], int] = {}
@@ -143,6 +143,10 @@ class FolderGenerator(Generator):
             numbers[cell] += 1
             seed = row.integer("seed", minimum=0) if "seed" in table.columns else 0
             file = row.raw("file")
+            if (first := files.setdefault(os.path.normpath(self.root / file), row.line)) != row.line:
+                raise row.error(
+                    "file", f"repeats {_shown(file)!r} of line {first}: it lists it twice; remove one"
+                )
             text = row.raw("prompt") if "prompt" in table.columns else _shown(file)
             before = lines.setdefault((text, *cell, seed, number), row.line)
             if before != row.line:
