@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.open_clip import OpenClipClassifier
-from imagenetd.models.prompts_read import alike_encodings, alike_prompts, read_prompts
+from imagenetd.models.prompts_read import alike_encodings, alike_prompts, read_options, read_prompts
 from imagenetd.models.vqa import VqaClassifier
 from imagenetd.words.vocabulary import Category, choose_categories
 from tests.tiny_chat import byte_tokenizer, save_tiny_llava
@@ -135,6 +136,37 @@ def test_two_categories_of_one_name_are_refused_or_told(tmp_path: Path) -> None:
         again.load(cranes, CPU)
     with pytest.raises(ConfigError, match="same_prompts=never is none of refuse, list"):
         OpenClipClassifier(**TINY, same_prompts="never")
+
+
+# ---- chat models
+
+
+def test_options_that_a_chat_model_cannot_read_or_tell_apart_are_refused(tmp_path: Path) -> None:
+    tokenizer = words(tmp_path, ["mug", "crane"]).tokenizer
+    read_options(tokenizer, {"mug": "mug", "crane": "crane"}, name="x")
+    with pytest.raises(ModelError, match="x cannot tell the options 'crane' and 'Crane' from each other"):
+        read_options(tokenizer, {"crane_bird": "crane", "crane_machine": "Crane"}, name="x")
+    with pytest.raises(ModelError, match="does not know the words of the option 'heron'"):
+        read_options(tokenizer, {"crane": "crane", "heron": "heron"}, name="x")
+    with pytest.raises(ModelError, match="does not know the words of the option 'mug heron'"):
+        read_options(tokenizer, {"both": "mug heron"}, name="x")
+
+
+def test_a_chat_models_options_are_read_when_it_is_loaded(tmp_path: Path) -> None:
+    folder = save_tiny_llava(tmp_path / "chat")
+    model = VqaClassifier(model=str(folder), question="full-list")
+    with pytest.raises(ModelError, match="cannot tell the options 'crane' and 'crane' from each other"):
+        model.load(named("crane", "crane"), CPU)
+
+
+def test_a_question_beyond_a_chat_models_positions_is_refused(tmp_path: Path) -> None:
+    folder = save_tiny_llava(tmp_path / "chat")
+    model = VqaClassifier(model=str(folder), question="full-list", max_new_tokens=2)
+    model.load(choose_categories(["mug", "banana"]), CPU)
+    picture = Image.new("RGB", (28, 28))
+    assert len(model.say([picture], ["mug, banana?"], [0])) == 1
+    with pytest.raises(ModelError, match="positions for 2048 tokens, but image and question are .* may be 2"):
+        model.say([picture], ["mug, " * 500], [0])
 
 
 # ---- code that comes with a model

@@ -108,6 +108,36 @@ def _has_unknown(tokenizer: Any, text: str) -> bool:
     )
 
 
+def read_options(words: Any, names: Mapping[str, str], *, name: str) -> None:
+    """Refuse options that a chat model's tokenizer does not know, or that are one and the same to it.
+
+    Args:
+        words: Tokenizer of transformers.
+        names: Category -> what the question calls it.
+        name: Of the model, for messages.
+
+    Raises:
+        ModelError: For the first such option.
+    """
+    # As in a question: after a space, where many tokenizers have other tokens than at the beginning of a text.
+    rows = words([f" {text}" for text in names.values()], add_special_tokens=False)["input_ids"]
+    nothing = words(" ", add_special_tokens=False)["input_ids"]
+    unknown = words.unk_token_id
+    seen: dict[tuple[int, ...], str] = {}
+    for text, row in zip(names.values(), rows, strict=True):
+        if not row or row == nothing or (unknown is not None and unknown in row):
+            raise ModelError(
+                f"{name}: its tokenizer does not know the words of the option {text!r}. Leave the category out with "
+                "categories.names, or choose another model."
+            )
+        if tuple(row) in seen:
+            raise ModelError(
+                f"{name} cannot tell the options {seen[tuple(row)]!r} and {text!r} from each other: they are the same "
+                "tokens. Leave one out with categories.names, or choose another model."
+            )
+        seen[tuple(row)] = text
+
+
 def alike_prompts(categories: Sequence[str], rows: "Tensor", *, num_templates: int) -> list[tuple[str, ...]]:
     """Return the groups of categories whose prompts are the same to a text tower, in any order of the templates.
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 from imagenetd.config.ranges import Batch, Megabytes, Range, Seed
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.interviewer import Interviewer
+from imagenetd.models.prompts_read import read_options
 from imagenetd.models.relations import data_names
 from imagenetd.models.vqa_weights import VqaWeights, load_chat_model, load_processor
 from imagenetd.records import MissingFile
 from imagenetd.store.folders import file_sha256
-from imagenetd.words.vocabulary import Category
+from imagenetd.words.vocabulary import Category, clip_name
 
 if TYPE_CHECKING:
     import torch
@@ -122,6 +123,8 @@ class VqaClassifier(Interviewer):
                 f"{self.name}: {place} has no chat template. Give prompt=..., e.g. "
                 "'USER: <image>\\n{question} ASSISTANT:'."
             )
+        names = {category.name: clip_name(category) for category in categories}
+        read_options(getattr(self._processor, "tokenizer", self._processor), names, name=self.name)
         self._provenance = {
             "file": str(place),
             "sha256": VqaWeights(str(place), None, self.name).spelt().removeprefix("sha256:"),
@@ -155,6 +158,7 @@ class VqaClassifier(Interviewer):
             return_tensors="pt",
             padding=True,
         ).to(self._model.device, dtype=self._model.dtype)
+        self._require_room(inputs["input_ids"].shape[1])
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if self.temperature > 0:
             sampling = {"do_sample": True, "temperature": self.temperature, "top_p": 1.0, "top_k": 0}
@@ -164,6 +168,18 @@ class VqaClassifier(Interviewer):
             tokens = self._model.generate(**inputs, max_new_tokens=self.max_new_tokens, **sampling)
         new = tokens[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in self._processor.batch_decode(new, skip_special_tokens=True)]
+
+    def _require_room(self, num_tokens: int) -> None:
+        """Raise ModelError where image, question and answer are longer than what the network has positions for."""
+        config = self._model.config.get_text_config()
+        known = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
+        limit = next((found for found in known if found), None)
+        if limit is not None and num_tokens + self.max_new_tokens > limit:
+            raise ModelError(
+                f"{self.name} has positions for {limit} tokens, but image and question are {num_tokens} and the answer "
+                f"may be {self.max_new_tokens}: it cannot read all of it. Ask with question=two-choice, about fewer "
+                "categories, or with a smaller max_new_tokens."
+            )
 
     def _prompted(self, question: str) -> str:
         if self.prompt is not None:
