@@ -19,6 +19,7 @@ from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome
 from imagenetd.qc.exchange import image_bytes, read_tasks, write_response
 from imagenetd.qc.simulate import answer_task, hire
+from imagenetd.qc.tasks import SlotRole
 from imagenetd.stages.planning import make_plan
 from tests.test_pipeline import FAKE, config, run, summary
 
@@ -224,6 +225,52 @@ def test_people_see_a_sample_of_what_the_gate_rejects_and_its_recall_is_estimate
     folder = Path(next(result for result in done.results if result.stage == "qc").folder)
     decisions = pd.read_parquet(folder / "decisions.parquet")
     assert not decisions["is_accepted"][decisions["arm"] == "rejected_by_gate"].any()
+
+
+def test_hard_images_that_votes_settled_become_sentinels_and_enter_no_estimate(tmp_path: Path) -> None:
+    ten = "qc.tasks.workers_per_image=10"
+    waiting = run(people(tmp_path, ten))
+    answer_all(waiting, truth=shown(tmp_path), num_workers=10)
+    truth = shown(tmp_path)
+    settled = Path(next(one for one in run(people(tmp_path, ten)).results if one.stage == "qc").folder)
+
+    hard = ["qc.tasks.num_hard_positive=1", "qc.tasks.num_hard_negative=1", f"qc.tasks.hard_votes={settled}"]
+    plain = config(tmp_path, "qc=local", *TASKS, num_surrogates=2)  # fewer images are hard for both
+    made = config(tmp_path, "qc=local", *TASKS, *hard, num_surrogates=2)
+    asked = run(made)
+    assert asked.folder != run(plain).folder
+    tasks = read_tasks(asked.folder)
+    slots = [slot for task in tasks.tasks for slot in task.slots]
+    gold = {
+        slot.image_id: slot for slot in slots if slot.role in (SlotRole.HARD_POSITIVE, SlotRole.HARD_NEGATIVE)
+    }
+    assert len(gold) == 2 * len(tasks.tasks) > 0
+    for slot in gold.values():
+        assert (truth[slot.image_id] == slot.category) == (slot.role is SlotRole.HARD_POSITIVE)
+        assert tasks.sampling[slot.image_id].arm == "sentinel"
+    before = pd.read_parquet(settled / "decisions.parquet").set_index("image_id")
+    assert before.loc[list(gold), "is_mined"].all()
+
+    answer_all(asked, truth=truth, num_workers=5)
+    done = run(made)
+    assert summary(done)["qc"]["hard_sentinels_from"] == settled.name
+    folder = Path(next(one for one in done.results if one.stage == "qc").folder)
+    assert set(pd.read_parquet(folder / "votes.parquet")["image_id"]).isdisjoint(gold)
+    decisions = pd.read_parquet(folder / "decisions.parquet").set_index("image_id")
+    assert (decisions.loc[list(gold), "inclusion_probability"] == 0).all()
+    assert not decisions.loc[list(gold), "is_accepted"].any()
+
+
+def test_hard_sentinels_need_a_finished_folder_with_votes_of_people(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hard sentinels need both a number above 0 and the folder"):
+        make_plan(people(tmp_path, "qc.tasks.num_hard_positive=1"))
+    with pytest.raises(ConfigError, match="hard sentinels need both a number above 0 and the folder"):
+        make_plan(people(tmp_path, f"qc.tasks.hard_votes={tmp_path}"))
+    hard = ["qc.tasks.num_hard_positive=1", f"qc.tasks.hard_votes={tmp_path}"]
+    with pytest.raises(
+        ConfigError, match=r"qc\.tasks\.hard_votes=.* is no finished folder of quality control"
+    ):
+        make_plan(people(tmp_path, *hard))
 
 
 def test_a_gate_of_the_family_of_a_surrogate_or_target_is_refused(tmp_path: Path) -> None:

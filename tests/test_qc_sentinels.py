@@ -41,6 +41,20 @@ def test_each_sentinel_drops_a_response_for_its_own_reason() -> None:
     assert reasons("nn yy yy nn nn") == "answered the same image differently (1)"
 
 
+def test_a_hard_sentinel_drops_a_response_for_its_own_reason() -> None:
+    slots = (Slot(0, "yes", "mug", SlotRole.HARD_POSITIVE), Slot(1, "no", "mug", SlotRole.HARD_NEGATIVE))
+    task = Task("t", (*slots, Slot(2, "hard", "mug", SlotRole.ITEM)))
+    said = [response("good", "yy nn yy"), response("no", "yn nn yy"), response("yes", "yy ny yy")]
+    table = answer_table([task], said)
+    failed = sentinel_failures(table, SentinelRule.both)
+    assert [failed.reason(n) for n in range(3)] == [
+        "",
+        "said no to a hard image that shows the object (1)",
+        "said yes to a hard image that does not show the object (1)",
+    ]
+    assert {vote.image_id for vote in item_votes(table, failed.is_qualified)} == {"hard"}
+
+
 def test_a_response_can_fail_for_several_reasons() -> None:
     assert reasons("nn nn yy yy nn").count(";") == 2
 

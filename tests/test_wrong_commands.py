@@ -35,6 +35,8 @@ NUMBERS = {
     "surrogates.tiny_clip_rn.batch_size": ("0",),
     "qc.min_confidence": ("nan", "1.01", "-0.01", "inf"),
     "qc.tasks.num_positive": ("-1",),
+    "qc.tasks.num_hard_positive": ("-1",),
+    "qc.tasks.hard_share": ("0.4", "1", "nan"),
     "qc.aggregation.min_share": ("1", "nan"),
     "qc.aggregation.num_bootstrap": ("0", "99999999999"),
     "qc.page.port": ("700000", "-1", "80.5"),

@@ -63,6 +63,14 @@ class TaskDesignConfig:
     """Images of another category, far from ambiguous: the answer must not be yes."""
     num_consistency: Annotated[int, Range(0, 10_000)] = MISSING
     """Images shown a second time: both answers must be equal."""
+    num_hard_positive: Annotated[int, Range(0, 10_000)] = MISSING
+    """Hard images of which the votes in `hard_votes` settled that they show the object: the answer must be yes."""
+    num_hard_negative: Annotated[int, Range(0, 10_000)] = MISSING
+    """Hard images of which the votes in `hard_votes` settled that they do not show it: the answer must not be yes."""
+    hard_votes: str | None = MISSING
+    """A finished folder of a qc stage with votes of people, or null; its hard images outside the tasks are used."""
+    hard_share: Annotated[float, Range(0.5, 1, open_high=True)] = MISSING
+    """It must be settled (99%) that more than this share of all workers would answer a hard sentinel so."""
     repeats: Repeats = MISSING
     sentinel_rule: SentinelRule = MISSING
     workers_per_image: Annotated[int, Range(1, 10_000)] = MISSING

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 
 from imagenetd.config.qc import Repeats, TaskDesignConfig
 from imagenetd.errors import ConfigError
@@ -32,6 +32,8 @@ class DesignPool:
     predicted: Int[np.ndarray, "surrogates images"]
     """Position in `categories` of the surrogates' answers; -1 for a class that is none of them."""
     correct: Bool[np.ndarray, "surrogates images"]
+    gold: Int8[np.ndarray, " images"] | None = None
+    """1: votes settled that a hard image shows its object, -1: that it does not, 0: neither; None: none is asked."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,15 @@ def confusion(pool: DesignPool) -> Float[np.ndarray, "categories categories"]:
     return counts.reshape(size, size) / np.maximum(total, 1)[:, None]
 
 
+def num_sentinels(config: TaskDesignConfig) -> int:
+    """Return how many judgements of a task are no votes."""
+    easy = config.num_positive + config.num_negative + config.num_consistency
+    return easy + config.num_hard_positive + config.num_hard_negative
+
+
 def num_items_per_task(config: TaskDesignConfig) -> int:
     """Return how many images of a full task are to be judged."""
-    sentinels = config.num_positive + config.num_negative + config.num_consistency
+    sentinels = num_sentinels(config)
     items = config.images_per_task - (sentinels if config.sentinels_count else 0)
     repeats_clear = config.repeats is Repeats.clear
     if repeats_clear and config.num_consistency > config.num_positive + config.num_negative:
@@ -113,6 +121,9 @@ def design_tasks(
     tasks, start = [], 0
     for number, length in enumerate(sizes):
         chosen = chooser.choose(config.num_positive, config.num_negative, num_tasks=len(sizes))
+        chosen += chooser.choose_hard(
+            config.num_hard_positive, config.num_hard_negative, num_tasks=len(sizes)
+        )
         tasks.append(_task(f"t{number:05d}", items[start : start + length], chosen, pool, config, rng))
         start += length
     training = chooser.choose(1, 1, num_tasks=1)
@@ -168,8 +179,9 @@ class _Sentinels:
         taken: Int[np.ndarray, " items"],
     ) -> None:
         num_right = pool.correct.sum(axis=0)
-        free = np.ones(len(pool.label), dtype=bool)
-        free[taken] = False
+        is_outside = np.ones(len(pool.label), dtype=bool)
+        is_outside[taken] = False
+        free = is_outside if pool.gold is None else is_outside & (pool.gold == 0)  # one use for each image
         least = len(pool.correct) if config.positive_min_correct is None else config.positive_min_correct
         negatives = rng.permutation(np.flatnonzero(free & (num_right == len(pool.correct))))
         positives = rng.permutation(np.flatnonzero(free & (num_right >= least)))
@@ -177,10 +189,15 @@ class _Sentinels:
         clear = np.maximum(confused, confused.T) <= config.max_confusion
         np.fill_diagonal(clear, False)
         self._pool, self._rng, self._clear, self._least = pool, rng, clear, least
+        self._hard: dict[SlotRole, Iterator[int]] = {}
         self._given: set[int] = set()
         self._num_candidates = {SlotRole.POSITIVE: len(positives), SlotRole.NEGATIVE: len(negatives)}
         self._positives = iter(positives.tolist())
         self._negatives = self._negative_entries(negatives.tolist())
+        if pool.gold is not None:
+            for role, sign in ((SlotRole.HARD_POSITIVE, 1), (SlotRole.HARD_NEGATIVE, -1)):
+                settled = rng.permutation(np.flatnonzero(is_outside & (pool.gold == sign)))
+                self._num_candidates[role], self._hard[role] = len(settled), iter(settled.tolist())
 
     def _negative_entries(self, images: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield images with another category that nobody takes them for."""
@@ -200,6 +217,24 @@ class _Sentinels:
             image = next((one for one in self._positives if one not in self._given), None)
             pair = None if image is None else (image, int(self._pool.label[image]))
             entries.append((*self._checked(pair, SlotRole.POSITIVE, num_tasks), SlotRole.POSITIVE))
+        return entries
+
+    def choose_hard(self, num_positive: int, num_negative: int, *, num_tasks: int) -> list[Entry]:
+        """Return the hard sentinels of one task; each asks for the image's own category."""
+        entries: list[Entry] = []
+        for role, wanted in ((SlotRole.HARD_POSITIVE, num_positive), (SlotRole.HARD_NEGATIVE, num_negative)):
+            for _ in range(wanted):
+                image = next(self._hard.get(role, iter(())), None)
+                if image is None:
+                    has = self._num_candidates.get(role, 0)
+                    raise ConfigError(
+                        f"{num_tasks} tasks need {num_tasks * wanted} hard sentinels that "
+                        f"{'show' if role is SlotRole.HARD_POSITIVE else 'do not show'} their object, but the votes in "
+                        f"qc.tasks.hard_votes settle only {has} such images of this pool that are not to be judged "
+                        f"now. Lower qc.tasks.num_{role.value} or qc.tasks.hard_share, or name a folder with more "
+                        "votes, or with images that other surrogates found hard."
+                    )
+                entries.append((image, int(self._pool.label[image]), role))
         return entries
 
     def _checked(self, pair: tuple[int, int] | None, role: SlotRole, num_tasks: int) -> tuple[int, int]:

@@ -18,6 +18,9 @@ class SentinelPlan:
     num_consistency: int = 2
     rule: SentinelRule = SentinelRule.both
     repeats: Repeats = Repeats.items
+    num_hard_positive: int = 0
+    """Hard images never come twice."""
+    num_hard_negative: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def repeat_counts(num_positive: int, num_negative: int, num_consistency: int) ->
 def pass_chance(plan: SentinelPlan, habits: Habits, *, invalid_share: float = 0.0) -> float:
     """Return the probability that a response fails no sentinel of the plan.
 
-    It is exact for workers who do not remember a repeated image.
+    It is exact for workers who do not remember a repeated image, and are as accurate on hard images as on others.
 
     Args:
         plan: Of a task.
@@ -92,6 +95,7 @@ def pass_chance(plan: SentinelPlan, habits: Habits, *, invalid_share: float = 0.
     if plan.repeats is Repeats.clear:  # whoever was right on a sentinel must be right on it again
         more_positive, more_negative = repeat_counts(num_positive, num_negative, num_equal)
         num_positive, num_negative, num_equal = num_positive + more_positive, num_negative + more_negative, 0
+    num_positive, num_negative = num_positive + plan.num_hard_positive, num_negative + plan.num_hard_negative
     return positive**num_positive * negative**num_negative * equal**num_equal
 
 
@@ -107,10 +111,12 @@ def odds_lines(plan: SentinelPlan, accuracy: float, *, invalid_share: float = 0.
         if plan.repeats is Repeats.clear
         else f"images to be judged, {invalid_share:.0%} of them invalid"
     )
-    yes = "never" if plan.num_negative else "always"
+    yes = "never" if plan.num_negative + plan.num_hard_negative else "always"
+    hard = {"positive": plan.num_hard_positive, "negative": plan.num_hard_negative}
+    counts = "".join(f", {count} hard {kind}" for kind, count in hard.items() if count)
     return [
-        f"sentinels: {plan.num_positive} positive, {plan.num_negative} negative, {plan.num_consistency} consistency, "
-        f"binding {plan.rule.value}; what comes twice: {twice}",
+        f"sentinels: {plan.num_positive} positive, {plan.num_negative} negative, {plan.num_consistency} consistency"
+        f"{counts}, binding {plan.rule.value}; what comes twice: {twice}",
         f"a coin-flipper passes with {coin:.3%} (1 in {1 / coin:,.0f}); somebody who always says yes passes {yes}",
         f"a {accuracy:.0%}-accurate worker is rejected with {rejected[0]:.1%} when a slip spoils both questions, "
         f"{rejected[1]:.1%} when it spoils one",
@@ -120,7 +126,8 @@ def odds_lines(plan: SentinelPlan, accuracy: float, *, invalid_share: float = 0.
 def main() -> None:
     """Print the chances for the plan of the command line."""
     parser = argparse.ArgumentParser(description="What a sentinel plan catches.")
-    for kind, default in (("positive", 1), ("negative", 1), ("consistency", 2)):
+    kinds = {"positive": 1, "negative": 1, "consistency": 2, "hard-positive": 0, "hard-negative": 0}
+    for kind, default in kinds.items():
         parser.add_argument(f"--{kind}", type=_count, default=default, help="sentinels of a task")
     parser.add_argument("--rule", choices=[rule.value for rule in SentinelRule], default="both")
     parser.add_argument(
@@ -139,7 +146,8 @@ def main() -> None:
         parser.error(
             "--consistency is above --positive + --negative, which are what comes twice: add --repeats items"
         )
-    plan = SentinelPlan(asked.positive, asked.negative, asked.consistency, SentinelRule(asked.rule), repeats)
+    rule, hard = SentinelRule(asked.rule), (asked.hard_positive, asked.hard_negative)
+    plan = SentinelPlan(asked.positive, asked.negative, asked.consistency, rule, repeats, *hard)
     print("\n".join(odds_lines(plan, asked.accuracy, invalid_share=asked.invalid_share)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from imagenetd.config.qc import PlanningConfig, TaskDesignConfig
-from imagenetd.qc.design import num_items_per_task
+from imagenetd.qc.design import num_items_per_task, num_sentinels
 from imagenetd.qc.odds import Habits, SentinelPlan, pass_chance
 
 
@@ -23,7 +23,9 @@ class PlanRow:
     votes_per_image: int
     mined: int
     shown: int
-    """Images that people judge."""
+    """Images that people judge: mined ones that the gate keeps, and the random samples."""
+    sampled: int
+    """Of the shown: those of the random samples of what the gate rejects and of what is not mined; never accepted."""
     valid_shown: float
     accepted: float
     """Expected."""
@@ -59,8 +61,11 @@ def plan_rows(
 ) -> list[PlanRow]:
     """Return one row for each k, gate threshold and number of votes.
 
+    What people are asked is what a run would ask: the mined images that the gate keeps, a sample of those that it
+    rejects (`num_rejected`), and one of the images that are not mined (`num_unmined`).
+
     Args:
-        num_failures: Surrogates that are wrong on each image, the control arm left out.
+        num_failures: Surrogates that are wrong on each image; the control arm and flagged images left out.
         probability: That each image is valid, as the gate says; None without a gate.
         num_surrogates: n.
         tasks: How tasks are made.
@@ -76,10 +81,31 @@ def plan_rows(
     for k in range(1, num_surrogates + 1):
         mined = num_failures >= k
         for threshold in thresholds:
-            shown = mined if threshold is None else mined & (believed >= threshold)
+            kept = mined if threshold is None else mined & (believed >= threshold)
+            samples = _Expected.of(believed[mined & ~kept], tasks.num_rejected)
+            samples += _Expected.of(believed[~mined], tasks.num_unmined)
             for votes in planning.votes_per_image:
-                rows.append(_row(k, threshold, votes, int(mined.sum()), believed[shown], tasks, planning))
+                rows.append(
+                    _row(k, threshold, votes, int(mined.sum()), believed[kept], samples, tasks, planning)
+                )
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """Images of a random sample, and how many valid ones are to be expected among them."""
+
+    images: int
+    valid: float
+
+    @classmethod
+    def of(cls, believed: Float[np.ndarray, " images"], size: int) -> "_Expected":
+        """Return a sample of so many images, or of all where they are fewer."""
+        drawn = min(size, len(believed))
+        return cls(drawn, drawn * float(believed.mean()) if drawn else 0.0)
+
+    def __add__(self, other: "_Expected") -> "_Expected":
+        return _Expected(self.images + other.images, self.valid + other.valid)
 
 
 def _row(
@@ -87,16 +113,18 @@ def _row(
     threshold: float | None,
     votes: int,
     num_mined: int,
-    believed: Float[np.ndarray, " shown"],
+    believed: Float[np.ndarray, " kept"],
+    samples: _Expected,
     tasks: TaskDesignConfig,
     planning: PlanningConfig,
 ) -> PlanRow:
-    valid, num_shown = float(believed.sum()), len(believed)
-    invalid_share = 1 - valid / num_shown if num_shown else 0.0
+    valid, num_kept = float(believed.sum()), len(believed)
+    num_shown, valid_shown = num_kept + samples.images, valid + samples.valid
+    invalid_share = 1 - valid_shown / num_shown if num_shown else 0.0
     passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy), invalid_share=invalid_share)
     right = valid * majority_chance(votes, planning.worker_accuracy)
     # A tie rejects, so of an even number of votes it takes one more than half to accept an invalid image, too.
-    wrong = (num_shown - valid) * majority_chance(votes, 1 - planning.worker_accuracy)
+    wrong = (num_kept - valid) * majority_chance(votes, 1 - planning.worker_accuracy)
     accepted = right + wrong
     num_tasks = -(-num_shown // num_items_per_task(tasks))
     responses = num_tasks * votes / passes
@@ -109,7 +137,8 @@ def _row(
         votes_per_image=votes,
         mined=num_mined,
         shown=num_shown,
-        valid_shown=valid,
+        sampled=samples.images,
+        valid_shown=valid_shown,
         accepted=accepted,
         valid_share=right / accepted if accepted else None,
         tasks=num_tasks,
@@ -124,12 +153,8 @@ def _row(
 def sentinel_plan(tasks: TaskDesignConfig) -> SentinelPlan:
     """Return the sentinels of one task."""
     counts = (tasks.num_positive, tasks.num_negative, tasks.num_consistency)
-    return SentinelPlan(*counts, tasks.sentinel_rule, tasks.repeats)
-
-
-def num_sentinels(tasks: TaskDesignConfig) -> int:
-    """Return how many judgements of a task are no votes."""
-    return tasks.num_positive + tasks.num_negative + tasks.num_consistency
+    hard = (tasks.num_hard_positive, tasks.num_hard_negative)
+    return SentinelPlan(*counts, tasks.sentinel_rule, tasks.repeats, *hard)
 
 
 def best_rows(rows: Sequence[PlanRow]) -> Iterator[PlanRow]:

@@ -13,6 +13,8 @@ REASONS = {
     SlotRole.POSITIVE: "said no to an image that shows the object",
     SlotRole.NEGATIVE: "said yes to an image of another object",
     SlotRole.CONSISTENCY: "answered the same image differently",
+    SlotRole.HARD_POSITIVE: "said no to a hard image that shows the object",
+    SlotRole.HARD_NEGATIVE: "said yes to a hard image that does not show the object",
 }
 
 
@@ -46,6 +48,8 @@ def sentinel_failures(table: AnswerTable, rule: SentinelRule) -> SentinelFailure
         SlotRole.POSITIVE: of_role[SlotRole.POSITIVE] & ~bits.all(axis=1),
         SlotRole.NEGATIVE: of_role[SlotRole.NEGATIVE] & bits.any(axis=1),
         SlotRole.CONSISTENCY: _differs_from_item(table, bits),
+        SlotRole.HARD_POSITIVE: of_role[SlotRole.HARD_POSITIVE] & ~bits.all(axis=1),
+        SlotRole.HARD_NEGATIVE: of_role[SlotRole.HARD_NEGATIVE] & bits.any(axis=1),
     }
     num_responses = len(table.responses)
     return SentinelFailures(

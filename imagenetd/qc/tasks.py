@@ -12,6 +12,10 @@ class SlotRole(enum.StrEnum):
     NEGATIVE = "negative"
     CONSISTENCY = "consistency"
     """An item or a sentinel shown a second time; both answers must be equal."""
+    HARD_POSITIVE = "hard_positive"
+    """A hard image of which earlier votes settled that it shows its object."""
+    HARD_NEGATIVE = "hard_negative"
+    """A hard image of which earlier votes settled that it does not show its object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Slot:
     """Place in the task, 0 first."""
     image_id: str
     category: str
-    """Key of the category that the two questions name; for a negative sentinel not the image's own."""
+    """Key of the category that the two questions name; for an (easy) negative sentinel not the image's own."""
     role: SlotRole
 
 

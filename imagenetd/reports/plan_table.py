@@ -9,7 +9,7 @@ from imagenetd.qc.planning import PlanRow
 from imagenetd.store.numerals import significant
 
 COLUMNS = (
-    *("k", "gate", "votes", "mined", "shown", "accepted", "valid %", "tasks", "responses"),
+    *("k", "gate", "votes", "mined", "shown", "sampled", "accepted", "valid %", "tasks", "responses"),
     *("judgements", "USD", "judgements / accepted", "USD / accepted"),
 )
 
@@ -34,6 +34,7 @@ def plan_table(rows: Sequence[PlanRow], *, num_surrogates: int) -> Table:
 def _cells(row: PlanRow) -> list[str]:
     gate = "none" if row.gate_threshold is None else significant(row.gate_threshold, 6)
     counts = [str(row.min_failures), gate, str(row.votes_per_image), f"{row.mined:,}", f"{row.shown:,}"]
+    counts.append(f"{row.sampled:,}")
     expected = [f"{row.accepted:,.0f}", _number(row.valid_share, scale=100, digits=1)]
     work = [f"{row.tasks:,}", f"{row.responses:,.0f}", f"{row.judgements:,.0f}", f"{row.usd:,.0f}"]
     return [

@@ -22,6 +22,9 @@ QC_VERSION = 4
 """Part of every key of quality control: raise it when the same votes give other results or other files."""
 
 
+HARD = ("num_hard_positive", "num_hard_negative", "hard_votes", "hard_share")
+"""Options of the hard sentinels: without these no part of a key."""
+
 ARMS_VERSION = 1
 """Raise it when the same images would fall into other sampling arms."""
 
@@ -104,6 +107,12 @@ def plan_votes(
     counting["min_share"] = config.aggregation.min_share
     if not gate:
         tasks.pop("num_rejected")  # nothing is rejected
+    if config.tasks.hard_votes is None:
+        for name in HARD:
+            tasks.pop(name)
+    else:
+        source = finished_votes(config.tasks.hard_votes, option="qc.tasks.hard_votes")
+        tasks["hard_votes"] = [file_sha256(source / name) for name in (VOTES_FILE, DECISIONS_FILE)]
     identity: dict[str, Any] = {
         "stage": "votes",
         "arms": ARMS_VERSION,
@@ -178,14 +187,7 @@ def calibration_folders(config: QcConfig, root: Path, *, pool: str) -> tuple[Pat
     if config.method is not QcMethod.auto or named is None:
         return ()
     if named != "auto":
-        folder = Path(named)
-        is_there = all((folder / name).is_file() for name in (VOTES_FILE, DECISIONS_FILE))
-        if not is_there or read_stage_file(folder / STAGE_FILE) is None:
-            raise ConfigError(
-                f"qc.calibration.votes={named} is no finished folder of quality control: it holds no {VOTES_FILE} and "
-                f"{STAGE_FILE}. Name the folder that the qc stage printed, auto, or null."
-            )
-        return (folder,)
+        return (finished_votes(named, option="qc.calibration.votes"),)
     methods = {method.value for method in PEOPLE}
     found = []
     for record_path in sorted((root / "qc").glob(f"*/{STAGE_FILE}")):
@@ -193,6 +195,18 @@ def calibration_folders(config: QcConfig, root: Path, *, pool: str) -> tuple[Pat
         if record.get("method") in methods and record.get("pool") == pool:
             found.append(record_path.parent)
     return tuple(found)
+
+
+def finished_votes(named: str, *, option: str) -> Path:
+    """Return a finished folder of quality control; ConfigError, with the option's name, for anything else."""
+    folder = Path(named)
+    is_there = all((folder / name).is_file() for name in (VOTES_FILE, DECISIONS_FILE))
+    if not is_there or read_stage_file(folder / STAGE_FILE) is None:
+        raise ConfigError(
+            f"{option}={named} is no finished folder of quality control: it holds no {VOTES_FILE} and {STAGE_FILE}. "
+            f"Name the folder that the qc stage printed{', auto,' if option == 'qc.calibration.votes' else ''} or null."
+        )
+    return folder
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Stage 5: quality control of the mined images."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from imagenetd.config.qc import PEOPLE, QcMethod
+from imagenetd.errors import ConfigError
 from imagenetd.images.pool import Pool
+from imagenetd.qc.gold import gold_images
 from imagenetd.qc.sampling import Arm, Sampling, digest, require_sound, sampling_of
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.records import StageResult
@@ -191,6 +194,31 @@ def read_human_votes(folder: Path) -> HumanVotes:
     return HumanVotes(
         folder, decided, dict(zip(image_ids, zip(arms, chances.tolist(), strict=True), strict=True))
     )
+
+
+def read_gold(folder: Path, image_ids: Sequence[str], *, share: float) -> np.ndarray:
+    """Return int8 "images": 1 for a hard image that votes settled to show its object, -1 not to show it, else 0.
+
+    Args:
+        folder: A finished folder of quality control with votes of people or simulated workers.
+        image_ids: Of the pool; an image that the folder does not know is 0.
+        share: See `gold_images`.
+    """
+    if voters(folder) not in {method.value for method in (*PEOPLE, QcMethod.simulated)}:
+        raise ConfigError(
+            f"qc.tasks.hard_votes={folder} holds the decisions of qc={voters(folder)}, not votes of people. Name a "
+            "folder of qc=local, form, labelstudio or mturk."
+        )
+    read_human_votes(folder)  # refuses a damaged one
+    votes, decisions = read_listed(folder, VOTES_FILE), read_listed(folder, DECISIONS_FILE)
+    known = {name: number for number, name in enumerate(image_ids)}
+    place = np.array([known.get(name, -1) for name in votes["image_id"].to_pylist()], dtype=np.int64)
+    counted = place >= 0
+    answers = (votes[name].to_numpy()[counted] for name in ("can_recognise", "can_use"))
+    gold = gold_images(place[counted], *answers, num_images=len(image_ids), share=share)
+    rows = zip(decisions["image_id"].to_pylist(), decisions["is_mined"].to_pylist(), strict=True)
+    hard = {name for name, is_mined in rows if is_mined}
+    return np.where([name in hard for name in image_ids], gold, 0).astype(np.int8)
 
 
 def read_decisions(folder: StageFolder, pool: Pool) -> Decisions:

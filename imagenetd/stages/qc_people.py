@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import read_logits
 from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.plan_votes import rules_of
+from imagenetd.stages.qc import read_gold
 from imagenetd.stages.run import Job
 from imagenetd.stages.votes import asked_images, prepare_tasks, simulate_responses
 
@@ -114,6 +116,8 @@ def people_ballot(job: Job) -> Ballot:
     judged = {slot.image_id for task in tasks.tasks for slot in task.items}
     facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
     facts |= _unmined_facts(job, ballot, judged)
+    if config.tasks.hard_votes is not None:
+        facts["hard_sentinels_from"] = Path(config.tasks.hard_votes).name
     sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
     chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
     if confidence is not None:
@@ -152,15 +156,20 @@ def unmined_images(job: Job) -> np.ndarray:
 
 def _design(job: Job, judged: np.ndarray, others: np.ndarray) -> Design:
     categories, label = labels(job.pool)
-    surrogates = job.plan.of_role("surrogate")
+    surrogates, tasks = job.plan.of_role("surrogate"), job.plan.config.qc.tasks
+    image_ids, gold = job.pool.table["image_id"].tolist(), None
+    if tasks.hard_votes is not None:
+        gold = read_gold(Path(tasks.hard_votes), image_ids, share=tasks.hard_share)
+        gold[job.pool.is_flagged] = 0
     pool = DesignPool(
-        image_ids=job.pool.table["image_id"].tolist(),
+        image_ids=image_ids,
         categories=categories,
         label=label,
         predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
         correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
+        gold=gold,
     )
-    return design_tasks(pool, judged, others, job.plan.config.qc.tasks)
+    return design_tasks(pool, judged, others, tasks)
 
 
 def _shown(job: Job, truth: Truth) -> Mapping[str, str]:

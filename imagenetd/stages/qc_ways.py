@@ -60,13 +60,13 @@ def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path
         raise ConfigError(
             "stages has plan, but surrogates is empty. Choose a set, e.g. surrogates=four_tiny."
         )
-    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    is_asked = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy() & ~job.pool.is_flagged
     confidence, share = gate_confidence(job), config.planning.valid_share
 
     def rows() -> list[PlanRow]:
         return plan_rows(
-            num_failures(job.correct(surrogates))[is_nuisance],
-            None if confidence is None else confidence[is_nuisance],
+            num_failures(job.correct(surrogates))[is_asked],
+            None if confidence is None else confidence[is_asked],
             num_surrogates=len(surrogates),
             tasks=config.qc.tasks,
             planning=config.planning,
