@@ -58,6 +58,11 @@ class Client:
     def __post_init__(self) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
+    def connect_anew(self) -> None:
+        """Open a new connection: servers close those that were idle while the other one was asked (uvicorn: 5 s)."""
+        self.connection.close()
+        self.connection.connect()
+
     def call(self, method: str, path: str, body: Any = None) -> tuple[http.client.HTTPResponse, bytes]:
         """Send one request and return its answer; anything but a success ends the benchmark."""
         started = time.perf_counter()
@@ -94,10 +99,10 @@ def main() -> None:
 def measure(folder: Path, num_requests: int, num_rounds: int) -> dict[str, Any]:
     """Return rates, ratios, latencies and memory."""
     votes = make_votes_folder(
-        folder, num_tasks=4, num_items=NUM_ITEMS, num_workers=NUM_CLIENTS, size_px=SIZE_PX
+        folder, num_tasks=4, num_items=NUM_ITEMS, num_workers=NUM_CLIENTS, size_px=SIZE_PX, grain=True
     )
     (folder / "static").mkdir()
-    (folder / "static" / "picture.png").write_bytes(picture("static", SIZE_PX))
+    (folder / "static" / "picture.png").write_bytes(picture("static", SIZE_PX, grain=True))
     signer = Signer(read_or_make_key(votes / "desk" / "secret.key"))
     own = [sys.executable, "-m", "imagenetd.qc.annotate", "serve", str(votes), "--worker", "bench"]
     plain = [sys.executable, "-c", STATIC, str(folder / "static")]
@@ -133,6 +138,7 @@ def requests_per_s(clients: list[Client], act: Callable[[Client, int], Any], num
     each = -(-num_requests // len(clients))
     for client in clients:
         client.latencies_s.clear()
+        client.connect_anew()
 
     def work(client: Client) -> None:
         for number in range(each):

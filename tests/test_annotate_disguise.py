@@ -66,6 +66,46 @@ def test_a_picture_stays_the_same_file_for_a_worker_who_loads_it_again(room: Roo
         assert first == room.picture("task0", 3) == restarted.picture("task0", 3)
 
 
+def test_a_picture_is_encoded_once_and_read_from_disk_afterwards(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [room.picture("task0", place) for place in range(NUM_PICTURES)]
+    monkeypatch.setattr("imagenetd.qc.annotate.disguise.disguised", None)  # another encoding would fail
+    with contextlib.closing(Room(room.folder, timeout_s=600)) as restarted:
+        assert [restarted.picture("task0", place) for place in range(NUM_PICTURES)] == first
+
+
+def test_kept_pictures_that_are_damaged_or_lost_are_made_anew_and_are_the_same(room: Room) -> None:
+    first = [room.picture("task0", place) for place in range(NUM_PICTURES)]
+    damaged, lost, *_ = sorted((room.folder / "desk" / "pictures").iterdir())
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    lost.unlink()
+    with contextlib.closing(Room(room.folder, timeout_s=600)) as restarted:
+        assert [restarted.picture("task0", place) for place in range(NUM_PICTURES)] == first
+    assert lost.is_file() and damaged.read_bytes() != bytes(content)
+
+
+def test_pictures_are_shown_where_none_can_be_kept(room: Room) -> None:
+    pictures = room.folder / "desk" / "pictures"
+    pictures.rmdir()
+    pictures.write_bytes(b"")  # no folder: every write fails, whoever runs this
+    assert len({len(room.picture("task0", place)) for place in range(NUM_PICTURES)}) == 1
+
+
+def test_kept_pictures_are_private_and_their_names_tell_nothing(room: Room) -> None:
+    room.picture("task0", 0)
+    kept = list((room.folder / "desk" / "pictures").iterdir())
+    assert len(kept) == NUM_PICTURES and all(path.stat().st_mode & 0o077 == 0 for path in kept)
+    assert {len(path.name) for path in kept} == {len(kept[0].name)} and len(
+        {p.stat().st_size for p in kept}
+    ) == 1
+    kept[0].chmod(0o666)
+    with contextlib.closing(Room(room.folder, timeout_s=600)):
+        assert kept[0].stat().st_mode & 0o077 == 0
+
+
 def test_what_is_changed_cannot_be_seen(room: Room) -> None:
     difference = np.abs(pixels(room.picture("task0", REPEATED)) - pixels(room.picture("task0", REPEAT)))
     assert difference.max() <= 2 and 0 < difference.mean() < 0.03

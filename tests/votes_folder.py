@@ -4,6 +4,7 @@ import hashlib
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from imagenetd.config.page import PageConfig
@@ -34,11 +35,14 @@ def page_options(**changes: object) -> PageConfig:
     return PageConfig(**options | changes)  # type: ignore[arg-type]
 
 
-def picture(name: str, size_px: int = 24) -> bytes:
-    """Return a PNG of its own for each name."""
+def picture(name: str, size_px: int = 24, *, grain: bool = False) -> bytes:
+    """Return a PNG of its own for each name; with grain it is as large as a photograph."""
     digest = hashlib.sha256(name.encode()).digest()
     image = Image.new("RGB", (size_px, size_px), tuple(digest[:3]))
     ImageDraw.Draw(image).ellipse((4, 4, size_px - 5, size_px - 5), fill=tuple(digest[3:6]))
+    if grain:
+        noise = np.random.default_rng(digest[0]).integers(-15, 16, (size_px, size_px, 3))
+        image = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
     stream = io.BytesIO()
     image.save(stream, format="PNG")
     return stream.getvalue()
@@ -65,6 +69,7 @@ def make_votes_folder(
     num_items: int = 2,
     num_workers: int = 2,
     size_px: int = 24,
+    grain: bool = False,
     display: dict[str, str] | None = None,
     options: PageConfig | None = None,
 ) -> Path:
@@ -75,7 +80,7 @@ def make_votes_folder(
     images: dict[str, ImageFacts] = {}
     with open(folder / "pool" / "shard.tar", "wb") as shard:
         for name in names:
-            content = picture(name, size_px)
+            content = picture(name, size_px, grain=grain)
             facts = ("../pool/shard.tar", shard.tell(), len(content), hashlib.sha256(content).hexdigest())
             images[name] = ImageFacts(*facts)
             shard.write(content)

@@ -33,6 +33,8 @@ from imagenetd.store.folders import write_bytes_atomic
 
 DESK_FOLDER = "desk"
 """Below the votes folder: the database and the secret key; private."""
+PICTURES_FOLDER = "pictures"
+"""In the desk: pictures as workers get them. It may be deleted at any time."""
 PICTURE_TIME_S = 946_684_800
 """Of every picture that leaves: 2000-01-01."""
 NUM_TASKS_WITH_IMAGES = 3
@@ -68,7 +70,9 @@ class Room:
         self.desk = Desk(self.database, self._missing, timeout_s=timeout_s, clock=clock)
         self.is_behind = False
         """A response was sent and could not be delivered."""
-        self._pictures = Pictures(self.signer, self.images_of, self._image)
+        self._pictures = Pictures(
+            self.signer, self.images_of, self._image, folder / DESK_FOLDER / PICTURES_FOLDER
+        )
         self._lock = threading.Lock()
         self._stamp = 0
         self._by_id: dict[str, Task] = {}
