@@ -87,12 +87,22 @@ def test_hard_sentinels_stand_once_ask_for_their_own_category_and_never_come_twi
     assert items == {made.image_ids[n] for n in np.flatnonzero(judged)}
 
 
-def test_settled_images_are_no_easy_sentinels_and_leave_the_tasks_as_they_are_when_none_are_asked() -> None:
+def test_an_image_that_votes_settled_not_to_show_its_object_is_no_easy_sentinel() -> None:
+    made, judged = pool(40, 16)
+    plenty = numbers(
+        num_positive=8, num_negative=8, images_per_task=34
+    )  # all but 6 of the 24 others, 2 in training
+    settled = np.zeros(40, dtype=np.int8)
+    settled[np.flatnonzero(~judged)[:6]] = -1
+    made = dataclasses.replace(made, gold=settled)
+    found = design_tasks(made, judged, ~judged, plenty)
+    shown = {slot.image_id for task in found.tasks for slot in task.slots}
+    shown |= {slot.image_id for slot in found.training}
+    assert shown == {made.image_ids[n] for n in np.flatnonzero(settled == 0)}
+
+
+def test_where_nothing_is_settled_the_tasks_are_as_without_votes() -> None:
     made, judged = hard_pool()
-    tasks = design_tasks(made, judged, ~judged, numbers()).tasks
-    assert made.gold is not None
-    settled = {made.image_ids[n] for n in np.flatnonzero(made.gold != 0) if not judged[n]}
-    assert settled.isdisjoint(slot.image_id for task in tasks for slot in task.slots)
     plain = dataclasses.replace(made, gold=None)
     nothing = dataclasses.replace(made, gold=np.zeros(200, dtype=np.int8))
     first = design_tasks(plain, judged, ~judged, numbers()).tasks

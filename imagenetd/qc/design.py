@@ -117,7 +117,7 @@ def design_tasks(
     if len(items) == 0:
         return Design((), (), ())
     sizes = cut(len(items), size)
-    chooser = _Sentinels(pool, config, rng, taken=items)
+    chooser = _Sentinels(pool, config, rng, taken=items, num_tasks=len(sizes))
     tasks, start = [], 0
     for number, length in enumerate(sizes):
         chosen = chooser.choose(config.num_positive, config.num_negative, num_tasks=len(sizes))
@@ -177,11 +177,26 @@ class _Sentinels:
         rng: np.random.Generator,
         *,
         taken: Int[np.ndarray, " items"],
+        num_tasks: int,
     ) -> None:
         num_right = pool.correct.sum(axis=0)
-        is_outside = np.ones(len(pool.label), dtype=bool)
-        is_outside[taken] = False
-        free = is_outside if pool.gold is None else is_outside & (pool.gold == 0)  # one use for each image
+        free = np.ones(len(pool.label), dtype=bool)
+        free[taken] = False
+        self._num_candidates: dict[SlotRole, int] = {}
+        self._hard: dict[SlotRole, Iterator[int]] = {}
+        if pool.gold is not None:
+            wanted = {
+                SlotRole.HARD_POSITIVE: config.num_hard_positive,
+                SlotRole.HARD_NEGATIVE: config.num_hard_negative,
+            }
+            for role, sign in ((SlotRole.HARD_POSITIVE, 1), (SlotRole.HARD_NEGATIVE, -1)):
+                settled = rng.permutation(np.flatnonzero(free & (pool.gold == sign)))
+                self._num_candidates[role] = len(settled)
+                kept = settled[: num_tasks * wanted[role]]  # they are no easy sentinels
+                free[kept], self._hard[role] = False, iter(kept.tolist())
+            free &= (
+                pool.gold != -1
+            )  # what surrogates get right although it does not show the object is not easy
         least = len(pool.correct) if config.positive_min_correct is None else config.positive_min_correct
         negatives = rng.permutation(np.flatnonzero(free & (num_right == len(pool.correct))))
         positives = rng.permutation(np.flatnonzero(free & (num_right >= least)))
@@ -189,15 +204,10 @@ class _Sentinels:
         clear = np.maximum(confused, confused.T) <= config.max_confusion
         np.fill_diagonal(clear, False)
         self._pool, self._rng, self._clear, self._least = pool, rng, clear, least
-        self._hard: dict[SlotRole, Iterator[int]] = {}
         self._given: set[int] = set()
-        self._num_candidates = {SlotRole.POSITIVE: len(positives), SlotRole.NEGATIVE: len(negatives)}
+        self._num_candidates |= {SlotRole.POSITIVE: len(positives), SlotRole.NEGATIVE: len(negatives)}
         self._positives = iter(positives.tolist())
         self._negatives = self._negative_entries(negatives.tolist())
-        if pool.gold is not None:
-            for role, sign in ((SlotRole.HARD_POSITIVE, 1), (SlotRole.HARD_NEGATIVE, -1)):
-                settled = rng.permutation(np.flatnonzero(is_outside & (pool.gold == sign)))
-                self._num_candidates[role], self._hard[role] = len(settled), iter(settled.tolist())
 
     def _negative_entries(self, images: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield images with another category that nobody takes them for."""
