@@ -115,9 +115,7 @@ def people_ballot(job: Job) -> Ballot:
     not_asked = frozenset(image_ids[job.mined & ~passes].tolist())
     judged = {slot.image_id for task in tasks.tasks for slot in task.items}
     facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
-    facts |= _unmined_facts(job, ballot, judged)
-    if config.tasks.hard_votes is not None:
-        facts["hard_sentinels_from"] = Path(config.tasks.hard_votes).name
+    facts |= _unmined_facts(job, ballot, judged) | _hard_facts(config.tasks.hard_votes)
     sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
     chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
     if confidence is not None:
@@ -146,6 +144,11 @@ def _unmined_facts(job: Job, ballot: Ballot, judged: set[str]) -> dict[str, Any]
     unmined = [name for name in image_ids[~job.mined].tolist() if name in judged]
     accepted = ballot.accepted or frozenset()
     return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
+
+
+def _hard_facts(hard_votes: str | None) -> dict[str, Any]:
+    """Return whose votes settled the hard sentinels; empty without any."""
+    return {} if hard_votes is None else {"hard_sentinels_from": Path(hard_votes).name}
 
 
 def unmined_images(job: Job) -> np.ndarray:
