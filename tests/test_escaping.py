@@ -221,3 +221,8 @@ def test_an_error_is_one_line_whatever_name_is_in_it(capsys: pytest.CaptureFixtu
     complain(MissingFilesError("1 file\n  a.bin"))
     assert capsys.readouterr().err == "error: 1 file\n  a.bin\n"
     assert cell("\x1b").plain == "\\x1b"
+
+
+@pytest.mark.parametrize("unseen", ["\u3164", "\u115f", "\u2800", "\u180e", "\u034f", "\u17b4", "\U000e0100"])
+def test_letters_that_leave_no_trace_are_spelt_out(unseen: str) -> None:
+    assert for_terminal(f"mug{unseen}") == "mug" + unseen.encode("unicode_escape").decode()

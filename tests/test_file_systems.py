@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import stat
 from pathlib import Path
@@ -249,3 +250,36 @@ def test_what_the_system_refuses_anywhere_in_a_run_is_one_line(tmp_path: Path, c
 def test_a_file_elsewhere_is_not_taken_for_one_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), explained_below(tmp_path / "runs"):
         raise PermissionError(errno.EACCES, "denied", str(tmp_path / "weights"))
+
+
+@pytest.mark.parametrize(
+    "code", [errno.ETIMEDOUT, errno.EPIPE, errno.ECONNRESET, errno.EALREADY, errno.EINPROGRESS]
+)
+def test_a_lock_that_the_network_loses_is_one_line_and_no_wait(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(StoreError, match="Cannot lock"), working_in(tmp_path):
+        pass
+
+
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "stage.json"
+    os.mkfifo(pipe)
+    os.mkfifo(tmp_path / locks.WORKERS)
+    for read in (store.read_table, store.read_stage_file, store.file_seal, store.carried_seal):
+        with pytest.raises(StoreError, match="a named pipe stands where a file is needed"):
+            read(pipe)
+    with pytest.raises(StoreError, match="Cannot lock"), working_in(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("files", [[1], {"a": [3]}, {"a": ["3", "x"]}, {"a": 5}, "a", None])
+def test_a_record_whose_list_of_files_is_none_is_one_line(files: Any, tmp_path: Path) -> None:
+    record = seal_record({"stage": "mined", "key": "k", "files": files})
+    (tmp_path / "stage.json").write_text(json.dumps(record))
+    with pytest.raises(StoreError, match="its list of files is none"):
+        store.StageFolder(tmp_path, "mined", "k").done()

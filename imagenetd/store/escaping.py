@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """Characters that move the cursor, turn the direction of writing, or leave no trace: a name with one of them looks
 like another name. Half surrogates stand for bytes of a file's name that are no UTF-8; no medium can hold them."""

@@ -36,7 +36,7 @@ from imagenetd.store.seals import (
     seal_parquet,
     seal_record,
 )
-from imagenetd.store.system_errors import explained, refusal
+from imagenetd.store.system_errors import explained, refusal, refuse_odd
 
 STAGE_FILE = "stage.json"
 LOCK_FILE = ".lock"
@@ -102,6 +102,7 @@ def read_table(
 
 
 def _read(path: Path) -> bytes:
+    refuse_odd(path)
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -135,6 +136,7 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     """Return a JSON file's mapping, None where there is no file; anything else is one line."""
+    refuse_odd(path)
     try:
         stored = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -222,8 +224,7 @@ def is_sealed(path: Path) -> bool:
 
 def file_seal(path: Path) -> str:
     """Return the hash of a file for a stage's record: of a Parquet file its own seal, else of all bytes."""
-    with explained(path, verb="read"):
-        data = path.read_bytes()
+    data = _read(path)
     try:
         return check_parquet(data) if path.suffix == ".parquet" else fast_hash(data)
     except ValueError as error:
@@ -234,6 +235,7 @@ def file_seal(path: Path) -> str:
 
 def carried_seal(path: Path) -> str:
     """Return the seal that a Parquet file carries, reading only its end; empty when it carries none."""
+    refuse_odd(path)
     with explained(path, verb="read"), open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - 8))
@@ -289,7 +291,9 @@ class StageFolder:
             )
         if not is_sealed(path):
             return None
-        require_fields(path, record.get("files", {}), dict.fromkeys(record.get("files", {}), list))
+        files = record.get("files", {})
+        if not isinstance(files, dict) or not all(map(_is_listing, files.values())):
+            raise _damaged_record(path, "its list of files is none")
         return record
 
     def sound(self) -> tuple[dict[str, Any] | None, str]:
@@ -355,6 +359,10 @@ class StageFolder:
                     # of a writer that was killed: the lock says that nobody writes now
                     rubbish.unlink(missing_ok=True)
             yield
+
+
+def _is_listing(entry: Any) -> bool:
+    return isinstance(entry, list) and [type(part) for part in entry] == [int, str]
 
 
 def absent_files(folder: Path, files: Mapping[str, Any]) -> list[str]:

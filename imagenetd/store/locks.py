@@ -1,6 +1,7 @@
 """Locks on folders: one run writes, others wait, and no wait is without end."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from imagenetd.errors import StoreError
-from imagenetd.store.system_errors import explained
+from imagenetd.store.system_errors import explained, refusal, refuse_odd
 
 WORKERS = ".workers"
 """Locked by every process that works for the run that holds the folder."""
@@ -30,6 +31,7 @@ def lock(path: Path, kind: int, *, waiting: Callable[[Path], None], max_wait_s: 
         waiting: Called with the folder at first and every ten minutes while another process holds the lock.
         max_wait_s: Then it is a StoreError that names the holder.
     """
+    refuse_odd(path, verb="lock")
     with explained(path, verb="lock"):
         stream = open(path, "ab")  # noqa: SIM115 - closed below
     with stream:
@@ -55,12 +57,11 @@ def lock(path: Path, kind: int, *, waiting: Callable[[Path], None], max_wait_s: 
 
 def _try_lock(stream: IO[bytes], kind: int, path: Path) -> bool:
     try:
-        with explained(path, verb="lock"):
-            fcntl.flock(stream, kind | fcntl.LOCK_NB)
-    except StoreError as error:
-        if isinstance(error.__cause__, BlockingIOError):
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EINTR):  # held by another; or asked again after a signal
             return False
-        raise
+        raise refusal(error, path, verb="lock") from error
     return True
 
 

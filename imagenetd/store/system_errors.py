@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,10 @@ _REASONS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), _DENIED),
     **dict.fromkeys((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS), _NO_LOCKS),
 }
+_ODD = {
+    "a named pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+}
 _INTERRUPTED = (errno.EINTR, errno.EPIPE, errno.ECONNRESET)
 """No fault of a file system: left to who waits for it."""
 
@@ -61,6 +66,20 @@ def refusal(
     do = "read" if verb == "read" else "write"
     reason = known.replace("{do}", do).replace("paths.output_dir", option)
     return StoreError(f"Cannot {verb} {path}: {reason}. Finished work is kept.")
+
+
+def refuse_odd(path: Path, *, verb: str = "read") -> None:
+    """Raise StoreError for a pipe or a socket in a file's place: opening it would wait for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # told by who opens it
+        return
+    for kind, is_kind in _ODD.items():
+        if is_kind(mode):
+            raise StoreError(
+                f"Cannot {verb} {path}: {kind} stands where a file is needed. Delete it and run again. "
+                "Finished work is kept."
+            )
 
 
 @contextlib.contextmanager
