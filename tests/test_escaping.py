@@ -198,6 +198,7 @@ def test_the_comparison_of_a_sweep_shows_overrides_as_they_are() -> None:
         "name": "n",
         "target": NAME,
         "regime": "",
+        "relation": "",
         "min_failures": 1,
         "num_surrogates": 1,
         "drop": -0.00001,

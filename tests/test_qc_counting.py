@@ -86,6 +86,12 @@ def test_acceptance_pairwise_and_majority_agreement_by_hand() -> None:
     assert found.acceptance.low < 5 / 9 < found.acceptance.high
 
 
+def test_of_the_votes_of_a_tie_half_agree_with_the_majority() -> None:
+    # 2 of 4: half of the votes, whoever is called the majority. 3 of 4: three.
+    found = measure_agreement(*ballots([2, 3], [4, 4]), confidence=0.95)
+    assert found.majority.value == pytest.approx((0.5 + 0.75) / 2)
+
+
 def test_alpha_by_hand() -> None:
     # Two votes on each of three images: yes yes, no no, yes no. Observed disagreement: 2 of 6 values stand beside
     # another one. Expected: 2 * 3 * 3 / (6 * 5) = 0.6. alpha = 1 - (1/3) / 0.6 = 4/9.

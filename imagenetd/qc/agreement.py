@@ -39,7 +39,7 @@ class Agreement:
     pairwise: Estimate
     """Mean over the images of the share of pairs of votes that say the same."""
     majority: Estimate
-    """Mean over the images of the share of votes that say what most votes on the image say."""
+    """Mean over the images of the share of votes that say what most votes on the image say; half of the votes of a tie."""
     alpha: Estimate
     """Krippendorff's alpha for two categories: 1 full agreement, 0 as by chance."""
     num_minority: int
@@ -97,7 +97,7 @@ def measure_agreement(
     terms = [
         (accepts.astype(np.float64), np.ones(len(place), dtype=bool), 0.0, 1),
         ((same - 1) / np.maximum(votes[place] - 1, 1), has_pair, 0.5, 2),
-        ((2 * same >= votes[place]).astype(np.float64), has_pair, 0.5, 1),
+        (0.5 * (1 + np.sign(2 * same - votes[place])), has_pair, 0.5, 1),  # of a tie half of the votes
     ]
     shares = [
         _mean_over_images(
