@@ -39,7 +39,7 @@ class Agreement:
     pairwise: Estimate
     """Mean over the images of the share of pairs of votes that say the same."""
     majority: Estimate
-    """Mean over the images of the share of votes that say what most votes on the image say; half of the votes of a tie."""
+    """Mean over the images of the share of votes that say what most on the image say; of a tie half."""
     alpha: Estimate
     """Krippendorff's alpha for two categories: 1 full agreement, 0 as by chance."""
     num_minority: int
