@@ -59,6 +59,10 @@ def variance_components_left_out(
     return left_out
 
 
+BEFORE_THE_CUT = (-1.0, 2.0)
+"""Ends are cut to 0..1 after they are widened: an end cut before it would move past 0 where the estimate lies below."""
+
+
 def variance_shares(
     num_correct: Float[np.ndarray, "*models categories nuisances"],
     num_images: Float[np.ndarray, "categories nuisances"],
@@ -77,7 +81,7 @@ def variance_shares(
     shares = {
         name: _measured(
             _widened(
-                jackknife_interval(value, moved[name], num_images=sizes, bounds=(0.0, 1.0)),
+                jackknife_interval(value, moved[name], num_images=sizes, bounds=BEFORE_THE_CUT),
                 int((sizes > 0).sum()),
             )
         )
