@@ -16,7 +16,7 @@ from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import read_answers, read_logits, subject
 from imagenetd.stages.evaluate import read_scores
 from imagenetd.stages.mine import read_mining
-from imagenetd.stages.qc import read_decisions, read_human_decisions
+from imagenetd.stages.qc import read_decisions, read_human_votes
 from imagenetd.stages.record import read_record, read_regimes
 from imagenetd.stages.run import Job
 from imagenetd.store.folders import read_stage_file, read_table
@@ -49,7 +49,7 @@ def kinds(job: Job) -> list[Kind]:
         ("prompts", folders["prompts"].path / "prompts.parquet", lambda: _prompts(folders["prompts"].path)),
         ("failures", folders["mine"].path / "failures.parquet", lambda: read_mining(folders["mine"].path, pool)),
         ("decisions", folders["qc"].path / "decisions.parquet", lambda: _decisions(job)),
-        ("votes", folders["qc"].path / "votes.parquet", lambda: read_human_decisions(folders["qc"].path)),
+        ("votes", folders["qc"].path / "votes.parquet", lambda: read_human_votes(folders["qc"].path)),
         ("scores", folders["evaluate"].path / "scores.parquet", lambda: str(read_scores(folders["evaluate"].path))),
         ("record", folders["evaluate"].path / "per_image.parquet", lambda: read_record(folders["evaluate"].path)),
         ("regimes", folders["evaluate"].path / "regimes.parquet", lambda: read_regimes(folders["evaluate"].path)),

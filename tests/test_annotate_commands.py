@@ -145,7 +145,9 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
 
 
 def test_every_command_of_the_documentation_is_one(root: Path) -> None:
-    shown = re.findall(r"python -m imagenetd\.annotate ([^\n#`;]+)", (root / "docs/annotate.md").read_text())
+    shown = re.findall(
+        r"python -m imagenetd\.qc\.annotate ([^\n#`;]+)", (root / "docs/annotate.md").read_text()
+    )
     names = {parse(shlex.split(command.replace(" ...", ""))).act.__name__ for command in shown}
     ways = {"_serve", "_invite", "_status", "_block", "_form", "_label_studio", "_import"}
     assert names == ways | {"_estimate", "_export", "_publish", "_review"}

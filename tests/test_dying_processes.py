@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from imagenetd.errors import WorkerError
-from imagenetd.stages.workers.prediction import _lost_loader
+from imagenetd.stages.workers.trainer import _lost_loader
 from tests.fakes import ColourClassifier
 from tests.pictures import put
 from tests.test_evaluate import FILES, config, run

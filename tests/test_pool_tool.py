@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagenetd.config.schema import StageName
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.images import main
+from imagenetd.images.__main__ import main
 from tests.test_pipeline import config, run
 
 GENERATED = [StageName.prompts, StageName.generate]

@@ -41,6 +41,11 @@ PAPER: dict[str, Any] = {
     "positive_min_correct": None,
     "max_confusion": 0.02,
     "num_unmined": 0,
+    "num_rejected": 0,
+    "num_hard_positive": 0,
+    "num_hard_negative": 0,
+    "hard_votes": None,
+    "hard_share": 0.6,
     "seed": 0,
 }
 CATEGORIES = ("mug", "sock", "bell")

@@ -350,7 +350,7 @@ def test_a_stage_of_before_seals_is_made_anew_and_one_that_never_was_says_nothin
 
 def test_a_list_of_files_of_another_shape_is_damage(tmp_path: Path) -> None:
     write_record(tmp_path / "stage.json", {"stage": "mine", "key": "k", "files": {"a": 3}})
-    with pytest.raises(DamagedError, match="a is 3, not list"):
+    with pytest.raises(DamagedError, match="its list of files is none"):
         StageFolder(tmp_path, "mine", "k").done()
 
 

@@ -246,7 +246,8 @@ def _averages_inside(
     Latent diffusion keeps them so, as `model_ema.` and names without dots: they fit nothing, and are not raw weights.
     """
     own = {canonical(name).partition(".")[0] for name in shapes}
-    counts = Counter(canonical(name).partition(".")[0] for name in mapping)
+    # A number alone, such as how often was averaged, is no weight.
+    counts = Counter(canonical(name).partition(".")[0] for name, value in mapping.items() if value.ndim)
     return [
         f"{label}.{first}" if label else first
         for first, count in counts.items()

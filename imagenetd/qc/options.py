@@ -57,7 +57,7 @@ def _require_types(section: Any) -> None:
     """Raise TypeError when a field holds something else than its annotation says; a whole number is a number, too."""
     for name, annotation in typing.get_type_hints(type(section)).items():
         value, kind = getattr(section, name), typing.get_origin(annotation) or annotation
-        kinds = typing.get_args(annotation) if kind is types.UnionType else (kind,)
+        kinds = typing.get_args(annotation) if kind in (types.UnionType, typing.Union) else (kind,)
         kinds = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise TypeError(f"{name} holds {value!r}")

@@ -83,10 +83,14 @@ def check_values(config: Config) -> None:
     for option, text in _texts(dataclasses.asdict(config), ""):
         if len(text) > MAX_LETTERS:
             raise ConfigError(f"{option} has {len(text):,} letters, but at most {MAX_LETTERS:,} are taken.")
+        if text == "???":
+            raise ConfigError(f"{option} must be given: {option}=VALUE")
         if "\0" in text:
             raise ConfigError(
                 f"{option} holds a NUL character, which no file or model can be called. Take it out."
             )
+    if not config.stages:
+        raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
     check_config(config)
     for option in SPECS:
         value: Any = config
