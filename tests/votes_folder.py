@@ -108,7 +108,9 @@ def right_answer(slot: Slot) -> bool:
 
 def careful_response(task: Task, worker: str) -> Response:
     """Return the response of a worker who passes every sentinel."""
-    answers = (Answer(slot.position, right_answer(slot), right_answer(slot), 1.0) for slot in task.slots)
+    shown_no = {slot.image_id for slot in task.slots if not right_answer(slot)}  # also where it comes again
+    said = [(slot.position, slot.image_id not in shown_no) for slot in task.slots]
+    answers = (Answer(position, yes, yes, 1.0) for position, yes in said)
     return Response(task.task_id, worker, tuple(answers))
 
 
