@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,8 +13,6 @@ from imagenetd.images.datasets.dataset import Listing
 from imagenetd.images.datasets.huggingface import HuggingFaceDataset
 from imagenetd.words.vocabulary import load_categories
 from tests.pictures import encoded, picture
-
-datasets = pytest.importorskip("datasets")
 
 ALL = tuple(load_categories().values())
 IMAGES = [{"bytes": encoded(picture(seed)), "path": None} for seed in range(3)]
