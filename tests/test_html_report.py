@@ -158,16 +158,22 @@ def test_the_arrows_and_the_ablation_are_drawn_from_the_tables_of_other_reports(
         "change": -0.7,
         "low": -0.8,
         "high": -0.6,
+        "num_start": 8,
         "num_end": 5,
+        "taken_out": "",
     }
+    nothing = arrow | numbers | {"start": "mined", "change": 0.0, "low": -0.1, "high": 0.1, "num_start": 5}
+    nothing |= {"taken_out": "no image was taken out of 5 (at most 52.2% on these categories)"}
     curve = {"target": "t", "num_surrogates": [0, 1], "min_failures": [0, 1], "accuracy": [0.8, 0.4]}
     curve |= {"low": [0.7, 0.3], "high": [0.9, 0.5], "mean_num_judged": [8, 3]}
     found = figures(
         evidence(),
-        ReportResult("decomposition", {"arrows": pd.DataFrame([arrow | numbers])}),
+        ReportResult("decomposition", {"arrows": pd.DataFrame([arrow | numbers, nothing])}),
         ReportResult("selection", {"curve": pd.DataFrame(curve)}),
     )
-    (step,) = found["decomposition"]["panels"][0]["steps"]
+    step, same = found["decomposition"]["panels"][0]["steps"]
+    assert (step["said"], same["said"]) == ("", "none of 5 taken out")
+    assert same["meaning"] == "mining; no image was taken out of 5 (at most 52.2% on these categories)"
     assert (step["start"], step["from"], step["to"], step["v"]) == ("nuisance judged", 80.0, 10.0, -70.0)
     assert [point["v"] for point in found["surrogates"]["series"][0]["points"]] == [80.0, 40.0]
 

@@ -65,7 +65,11 @@ def decomposition(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
                     for key, column in (("v", "change"), ("lo", "low"), ("hi", "high"))
                 },
                 "n": int(row["num_end"]),
-                "meaning": str(row["meaning"]),
+                "meaning": "; ".join(filter(None, (str(row["meaning"]), str(row["taken_out"])))),
+                # Where no image was taken out nothing was measured: a change of 0.0 would look so.
+                "said": f"none of {row['num_start']:,} taken out"
+                if row["taken_out"] and row["num_start"] == row["num_end"]
+                else "",
             }
             for row in rows.to_dict("records")
         ]
