@@ -7,8 +7,8 @@ no resample holds an image of a kind that was not met by chance, and near 1 that
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from imagenetd.qc.estimates import binomial_bounds
 
@@ -154,7 +154,7 @@ def _mean_over_images(
     workers = len(by_worker)
     crossed = stands**2 * ((by_worker**2).sum() * workers / max(1, workers - 1) - (influence**2).sum())
     error = float(np.sqrt(spread + max(0.0, crossed)))
-    tail = float(stats.t.ppf((1 + confidence) / 2, max(1, min(num_images, workers) - 1))) * error
+    tail = float(scipy.stats.t.ppf((1 + confidence) / 2, max(1, min(num_images, workers) - 1))) * error
     share_low, share_high = binomial_bounds(
         np.array([num_high]), np.array([num_images]), confidence=confidence
     )
@@ -201,7 +201,7 @@ def _alpha(
         share = float(yes.sum() / votes.sum())
         chance = 2 * share * (1 - share)
         return Estimate(value, min(value, 1 - (1 - pairwise.low) / chance), 1.0)
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
+    reach = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
     return Estimate(value, float(1 - (1 - value) * np.exp(reach)), float(1 - (1 - value) * np.exp(-reach)))
 
 

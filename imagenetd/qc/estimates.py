@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 Counts = Int[np.ndarray, " parts"]
 Shares = Float[np.ndarray, " parts"]
@@ -28,8 +28,8 @@ def binomial_bounds(
     """
     tail = (1 - confidence) / 2
     wrong = num_judged - num_valid
-    low = stats.beta.ppf(tail, num_valid + 0.5, wrong + 0.5)
-    high = stats.beta.ppf(1 - tail, num_valid + 0.5, wrong + 0.5)
+    low = scipy.stats.beta.ppf(tail, num_valid + 0.5, wrong + 0.5)
+    high = scipy.stats.beta.ppf(1 - tail, num_valid + 0.5, wrong + 0.5)
     return np.where(num_valid == 0, 0.0, low), np.where(wrong == 0, 1.0, high)
 
 
@@ -46,7 +46,7 @@ def total_bounds(
     size = np.maximum(
         (num_judged + 1) * np.maximum(unseen - 1, 0) / np.maximum(unseen + num_judged + 1, 1), 1e-6
     )
-    low, high = (stats.beta.ppf(at, mean * size, (1 - mean) * size) for at in (tail, 1 - tail))
+    low, high = (scipy.stats.beta.ppf(at, mean * size, (1 - mean) * size) for at in (tail, 1 - tail))
     few = (num_judged == 0) | (unseen <= 1)
     low = np.where(few | (num_valid == 0), 0.0, low)
     high = np.where(few | (num_valid == num_judged), 1.0, high)

@@ -5,8 +5,8 @@ decision that all workers together would take is whether p is above the share m 
 """
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincc, betaln, xlogy
 
 from imagenetd.config.qc import StoppingConfig
 
@@ -33,9 +33,10 @@ def wealth(num_yes: Counts, num_votes: Counts, *, share: float) -> Float[np.ndar
     if share >= 1:
         return np.ones(len(num_yes))  # no share is above 1: nothing to bet on
     num_no = num_votes - num_yes
-    log_fair = xlogy(num_yes, share) + xlogy(num_no, 1 - share)
+    log_fair = scipy.special.xlogy(num_yes, share) + scipy.special.xlogy(num_no, 1 - share)
     with np.errstate(divide="ignore"):
-        log_mean = betaln(num_yes + 1, num_no + 1) + np.log(betaincc(num_yes + 1, num_no + 1, share))
+        above = scipy.special.betaincc(num_yes + 1, num_no + 1, share)
+        log_mean = scipy.special.betaln(num_yes + 1, num_no + 1) + np.log(above)
     with np.errstate(over="ignore"):
         mixture = np.exp(log_mean - log_fair - np.log(1 - share))
         certain = np.where(num_no == 0, np.exp(-log_fair), 0.0)

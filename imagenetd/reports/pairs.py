@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
+import scipy
 
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import ModelEvidence
@@ -93,7 +93,7 @@ def pair_table(
     together = clustered_difference(only_a, whole, only_b, whole, confidence=level)
     gap = cells[1][:, first], cells[1][:, second]
     by_cell = model_differences(cells[1], cells[0])
-    reach = stdtrit(by_cell.degrees_of_freedom, 0.975) * by_cell.error[first, second]
+    reach = scipy.special.stdtrit(by_cell.degrees_of_freedom, 0.975) * by_cell.error[first, second]
     value = np.asarray((gap[0] - gap[1]).sum(axis=0) / images)
     p_category = _p_of_categories(alone, counts.images)[first, second]
     totals = {"both_right": both, "only_a": only_a, "only_b": only_b}
@@ -122,7 +122,7 @@ def _p_of_categories(num_correct: np.ndarray, num_images: np.ndarray) -> np.ndar
     if len(num_images) < 2:
         return np.full((num_correct.shape[1],) * 2, np.nan)
     found = model_differences(num_correct, num_images)
-    return 2 * stdtr(found.degrees_of_freedom, -np.abs(found.difference) / found.error)
+    return 2 * scipy.special.stdtr(found.degrees_of_freedom, -np.abs(found.difference) / found.error)
 
 
 def consistency_table(models: Sequence[ModelEvidence], counts: PairCounts) -> pd.DataFrame:

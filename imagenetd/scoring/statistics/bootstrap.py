@@ -1,8 +1,8 @@
 """Bootstrap over clusters: whole categories or cells are drawn, since their images are not independent."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 from imagenetd.scoring.statistics.intervals import Estimate
 
@@ -55,7 +55,7 @@ def interval_of(
     mean = filled.sum(axis=0) / count
     variance = np.where(finite, (filled - mean) ** 2, 0).sum(axis=0) / np.maximum(count - 1, 1)
     error = np.sqrt(variance * num_clusters / (num_clusters - 1))
-    reach = float(stdtrit(num_clusters - 1, 0.5 + confidence / 2)) * error
+    reach = float(scipy.special.stdtrit(num_clusters - 1, 0.5 + confidence / 2)) * error
     low, high = np.clip(value - reach, *bounds), np.clip(value + reach, *bounds)
     unknown_value = ~np.isfinite(value)
     return Estimate(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import erf, gammaincinv, gammaln, ndtri
 
 from imagenetd.scoring.statistics.intervals import zero_events_bound
 
@@ -48,13 +48,17 @@ class Calibration:
         n = self.num_images
         p = np.clip(np.nan_to_num(_share(self.confidence, n)), 1e-12, 1 - 1e-12)
         k = np.floor(n * p) + 1
-        ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1)
+        ways = (
+            scipy.special.gammaln(n + 1)
+            - scipy.special.gammaln(k + 1)
+            - scipy.special.gammaln(np.maximum(n - k, 0) + 1)
+        )
         deviation = np.where(n > 0, 2 * k * np.exp(ways + k * np.log(p) + (n - k + 1) * np.log1p(-p)), 0.0)
         variance = np.maximum(n * p * (1 - p) - deviation**2, 0).sum(axis=1)
         total = n.sum(axis=1)
         mean = np.maximum(deviation.sum(axis=1), 1e-12)
         shape = mean**2 / np.maximum(variance, 1e-18)
-        high = gammaincinv(shape, quantile) * mean / shape
+        high = scipy.special.gammaincinv(shape, quantile) * mean / shape
         return _share(deviation.sum(axis=1), total), _share(high, total)
 
     def error_interval(self, *, confidence: float = 0.95) -> tuple[PerGroup, PerGroup, PerGroup]:
@@ -73,7 +77,7 @@ class Calibration:
         alone = n * (right * (1 - right) + np.nan_to_num(_share(gap * safe, n)) ** 2)
         variance = np.maximum(np.maximum(self.squared_gap, alone) / safe - gap**2, 0) / safe
         size, spread = np.abs(gap), np.sqrt(np.maximum(variance, 1e-18))
-        seen, reach = size.sum(axis=1), float(ndtri(0.5 + confidence / 2))
+        seen, reach = size.sum(axis=1), float(scipy.special.ndtri(0.5 + confidence / 2))
         plain = np.sqrt(np.maximum((self.squared_gap / safe - gap**2) / safe, 1e-18))
         value = np.maximum(2 * seen - _folded_sum(size, plain, total, 0.0), 0.0)
         low, high = (_factor_of(size, spread, total, shift) * seen for shift in (reach, -reach))
@@ -120,7 +124,7 @@ def _factor_of(
 
 def _folded_sum(size: np.ndarray, spread: np.ndarray, total: np.ndarray, shift: float) -> np.ndarray:
     """Return mean + shift x deviation of the sum over bins of |normal gaps| of these true sizes."""
-    sign = erf(size / (spread * np.sqrt(2)))
+    sign = scipy.special.erf(size / (spread * np.sqrt(2)))
     folded = spread * np.sqrt(2 / np.pi) * np.exp(-((size / spread) ** 2) / 2) + size * sign
     alone = np.maximum(size**2 + spread**2 - folded**2, 0).sum(axis=1)
     signed = size * sign  # an image that falls into one bin is missing in the others

@@ -12,8 +12,8 @@ No interval here has no width: where nothing was seen to go wrong, a bound remai
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.special import betaincinv, gammaln, ndtri, stdtrit
 
 THESE_IMAGES = "these images"
 THESE_CATEGORIES = "these categories"
@@ -202,7 +202,8 @@ def share_from_error(
     The exact interval at the effective number of images: inside 0..1, and as wide as `num_images` independent images
     where the error is 0. Prefer `clustered_share` where the counts are at hand.
     """
-    reach = stdtrit(np.maximum(degrees_of_freedom, 1), 0.5 + confidence / 2) / ndtri(0.5 + confidence / 2)
+    quantile = 0.5 + confidence / 2
+    reach = scipy.special.stdtrit(np.maximum(degrees_of_freedom, 1), quantile) / scipy.special.ndtri(quantile)
     spread = np.maximum((np.nan_to_num(error) * reach) ** 2, TINY)
     effective = np.minimum(np.asarray(value * (1 - value) / spread), num_images)
     effective = np.where(error > 0, effective, num_images)
@@ -243,7 +244,9 @@ class _Clusters:
         residuals = scale * (correct - share * images) / np.maximum(total, 1)
         variance = (residuals**2).sum(axis=0)
         quantile = 0.5 + confidence / 2
-        reach = stdtrit(degrees_of_freedom_of(weight, spread), quantile) / ndtri(quantile)
+        reach = scipy.special.stdtrit(degrees_of_freedom_of(weight, spread), quantile) / scipy.special.ndtri(
+            quantile
+        )
         of_one = variance * reach**2 / np.maximum(share * (1 - share), TINY)
         return cls(
             np.asarray((images > 0).sum(axis=0)),
@@ -294,8 +297,12 @@ def _log_likelihood(
     correct: np.ndarray, images: np.ndarray, share: np.ndarray, correlation: float
 ) -> np.ndarray:
     alpha, beta = share * (1 / correlation - 1), (1 - share) * (1 / correlation - 1)
-    each = gammaln(correct + alpha) + gammaln(images - correct + beta) - gammaln(images + alpha + beta)
-    alone = gammaln(alpha) + gammaln(beta) - gammaln(alpha + beta)
+    each = (
+        scipy.special.gammaln(correct + alpha)
+        + scipy.special.gammaln(images - correct + beta)
+        - scipy.special.gammaln(images + alpha + beta)
+    )
+    alone = scipy.special.gammaln(alpha) + scipy.special.gammaln(beta) - scipy.special.gammaln(alpha + beta)
     return np.asarray(each.sum(axis=0) - len(images) * alone)
 
 
@@ -315,8 +322,10 @@ def _share_of(clusters: _Clusters) -> Estimate:
 def _exact(share: Number, images: Number, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of Clopper's and Pearson's interval; the number of images need not be whole."""
     right, wrong, tail = share * images, (1 - share) * images, (1 - confidence) / 2
-    low = np.where(right <= TINY, 0.0, betaincinv(np.maximum(right, TINY), wrong + 1, tail))
-    high = np.where(wrong <= TINY, 1.0, betaincinv(right + 1, np.maximum(wrong, TINY), 1 - tail))
+    low = np.where(right <= TINY, 0.0, scipy.special.betaincinv(np.maximum(right, TINY), wrong + 1, tail))
+    high = np.where(
+        wrong <= TINY, 1.0, scipy.special.betaincinv(right + 1, np.maximum(wrong, TINY), 1 - tail)
+    )
     return low, high
 
 

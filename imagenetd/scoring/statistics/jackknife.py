@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 from imagenetd.scoring.statistics.intervals import Estimate, Rates, degrees_of_freedom_of
 
@@ -35,7 +35,7 @@ def jackknife_interval(
         return Estimate.of(value, unknown, unknown, unknown)
     error = np.sqrt(((moved - middle) ** 2).sum(axis=0))
     freedom = degrees_of_freedom_of(weight, 0.1 + 0.9 / sizes)
-    reach = stdtrit(freedom, 0.5 + confidence / 2) * error
+    reach = scipy.special.stdtrit(freedom, 0.5 + confidence / 2) * error
     ends = np.sort(np.stack([back(middle - reach), back(middle + reach)]), axis=0)
     low, high = np.clip(ends, *bounds)
     slope = np.abs(back(middle + error) - back(middle - error)) / 2

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_matrix, hstack
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ def fit_mixed_effects(
 
     sizes = [int(levels.max()) + 1 for levels in factors]
     designs = [
-        csr_matrix((np.ones(len(levels)), (np.arange(len(levels)), levels)), shape=(len(levels), size))
+        scipy.sparse.csr_matrix(
+            (np.ones(len(levels)), (np.arange(len(levels)), levels)), shape=(len(levels), size)
+        )
         for levels, size in zip(factors, sizes, strict=True)
     ]
     ident = np.repeat(np.arange(len(sizes)), sizes)
     model = BinomialBayesMixedGLM(
-        correct.astype(np.float64), np.ones((len(correct), 1)), hstack(designs).tocsr(), ident
+        correct.astype(np.float64), np.ones((len(correct), 1)), scipy.sparse.hstack(designs).tocsr(), ident
     )
     # A fixed start: statsmodels would draw one at random.
     found = model.fit_vb(sd=np.full(1 + len(sizes) + sum(sizes), np.exp(-0.5)))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import bdtr, stdtrit
 
 from imagenetd.scoring.statistics.intervals import Estimate, degrees_of_freedom_of, simultaneous_confidence
 from imagenetd.scoring.statistics.jackknife import jackknife_interval
@@ -21,7 +21,7 @@ def mcnemar_p_value(only_a: Counts, only_b: Counts) -> Rates:
     """
     total = only_a + only_b
     fewer = np.minimum(only_a, only_b)
-    return np.minimum(1.0, 2 * bdtr(fewer.astype(np.float64), total, 0.5))
+    return np.minimum(1.0, 2 * scipy.special.bdtr(fewer.astype(np.float64), total, 0.5))
 
 
 def error_consistency(
@@ -159,6 +159,6 @@ def rank_bounds(
         return np.ones(size, dtype=np.int64), np.full(size, size, dtype=np.int64)
     found = model_differences(num_correct, num_images)
     level = simultaneous_confidence(size * (size - 1) // 2, confidence=confidence)
-    reach = float(stdtrit(found.degrees_of_freedom, 0.5 + level / 2)) * found.error
+    reach = float(scipy.special.stdtrit(found.degrees_of_freedom, 0.5 + level / 2)) * found.error
     better = found.difference > reach
     return 1 + better.sum(axis=0), size - better.sum(axis=1)

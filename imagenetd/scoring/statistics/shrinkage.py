@@ -1,8 +1,8 @@
 """Empirical-Bayes shrinkage of accuracies: the beta-binomial model, with its own uncertainty averaged over."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.special import betaincinv, expit, gammaln, logit
 
 Counts = Int[np.ndarray, " groups"]
 Rates = Float[np.ndarray, " groups"]
@@ -67,14 +67,14 @@ def _grid(num_correct: np.ndarray, num_images: np.ndarray) -> tuple[np.ndarray, 
     error = np.sqrt((1 / images + correlation / groups) / (centre * (1 - centre)))
     error = np.minimum(error, MAX_ERROR)  # without a right or a wrong answer the formula has no meaning
     step = np.linspace(-CENTRE_RANGE, CENTRE_RANGE, NUM_CENTRES)
-    mean = expit(logit(centre) + error[:, None] * step)
+    mean = scipy.special.expit(scipy.special.logit(centre) + error[:, None] * step)
     strength = np.broadcast_to((1 / correlation - 1)[:, None], mean.shape)
     volume = (2 * spread * error)[:, None] * mean * (1 - mean)  # d correlation x d mean
     return (mean * strength).ravel(), ((1 - mean) * strength).ravel(), volume.ravel()
 
 
 def _log_beta(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    return gammaln(alpha) + gammaln(beta) - gammaln(alpha + beta)
+    return scipy.special.gammaln(alpha) + scipy.special.gammaln(beta) - scipy.special.gammaln(alpha + beta)
 
 
 def _beta_interval(
@@ -84,5 +84,5 @@ def _beta_interval(
     strength = mean * (1 - mean) / np.maximum(variance, 1e-12) - 1
     alpha, beta = mean * strength, (1 - mean) * strength
     tail = (1 - confidence) / 2
-    low, high = betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
+    low, high = scipy.special.betaincinv(alpha, beta, tail), scipy.special.betaincinv(alpha, beta, 1 - tail)
     return np.minimum(low, mean), np.maximum(high, mean)  # near 0 and 1 the mean can lie outside

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.stats import hypergeom
 
 Rates = Float[np.ndarray, "rows columns"]
 
@@ -69,7 +69,7 @@ def excess_p_values(
 
     The rate of the rest is not taken as known: what is given are all errors and all images, the slice's among them.
     """
-    return np.where(sizes > 0, hypergeom.sf(errors - 1, num_images, all_errors, sizes), 1.0)
+    return np.where(sizes > 0, scipy.stats.hypergeom.sf(errors - 1, num_images, all_errors, sizes), 1.0)
 
 
 def memberships(groups: Sequence[Sequence[int]], size: int) -> Bool[np.ndarray, "groups size"]:

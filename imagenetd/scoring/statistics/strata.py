@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import binom, ndtr, stdtr, stdtrit
-from scipy.stats import false_discovery_control
 
 Counts = Float[np.ndarray, "*#models categories #groups"]
 PerGroup = Float[np.ndarray, "*models groups"]
@@ -55,7 +54,7 @@ def compare_in_strata(
         variance = np.where(used, spread, 0).sum(axis=-2)
         difference = np.where(used, weight * gap, 0).sum(axis=-2) / np.where(used, weight, 0).sum(axis=-2)
         z = surplus / np.sqrt(variance)
-    p_value = np.where(variance > 0, 2 * ndtr(-np.abs(z)), np.nan)
+    p_value = np.where(variance > 0, 2 * scipy.special.ndtr(-np.abs(z)), np.nan)
     rarer = np.minimum(expected.sum(axis=-2), (np.where(used, num_images, 0) - expected).sum(axis=-2))
     few = (variance > 0) & (rarer < FEW_MISTAKES)
     if few.any():
@@ -74,8 +73,10 @@ def _over_categories(
         mean = np.where(used, gap, 0).sum(axis=-2) / count
         square = np.where(used, (gap - mean[..., None, :]) ** 2, 0).sum(axis=-2)
         error = np.sqrt(square / (count - 1) / count)
-        reach = stdtrit(np.maximum(count - 1, 1), 0.975) * error
-        p_value = np.where((count > 1) & (error > 0), 2 * stdtr(count - 1, -np.abs(mean) / error), np.nan)
+        reach = scipy.special.stdtrit(np.maximum(count - 1, 1), 0.975) * error
+        p_value = np.where(
+            (count > 1) & (error > 0), 2 * scipy.special.stdtr(count - 1, -np.abs(mean) / error), np.nan
+        )
     known = (count > 1) & (error > 0)
     low, high = (np.where(known, np.clip(mean + sign * reach, -1, 1), np.nan) for sign in (-1, 1))
     return mean, low, high, p_value
@@ -120,7 +121,11 @@ def _hypergeometric(count: int, drawn: np.ndarray, marked: np.ndarray, whole: np
     """Return the chance of `count` marked ones among `drawn` of `whole`."""
     rest = whole - marked
     possible = (count <= marked) & (count <= drawn) & (drawn - count <= rest)
-    chance = binom(marked, count) * binom(rest, np.maximum(drawn - count, 0)) / binom(whole, drawn)
+    chance = (
+        scipy.special.binom(marked, count)
+        * scipy.special.binom(rest, np.maximum(drawn - count, 0))
+        / scipy.special.binom(whole, drawn)
+    )
     return np.where(possible, chance, 0.0)
 
 
@@ -140,5 +145,5 @@ def adjusted_p_values(p_value: Float[np.ndarray, " tests"]) -> Float[np.ndarray,
     adjusted = np.full(len(p_value), np.nan)
     known = ~np.isnan(p_value)
     if known.any():
-        adjusted[known] = false_discovery_control(p_value[known])
+        adjusted[known] = scipy.stats.false_discovery_control(p_value[known])
     return adjusted

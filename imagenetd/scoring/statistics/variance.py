@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import chdtri
 
 from imagenetd.scoring.statistics.intervals import Estimate
 from imagenetd.scoring.statistics.jackknife import jackknife_interval
@@ -96,7 +96,10 @@ def variance_shares(
         of_category.var(axis=-1, ddof=1) if used.sum() > 1 else np.full(values["seed"].shape, np.nan)
     )
     rest = spread - found.category
-    ends = [_mean(spread * freedom / chdtri(freedom, q) - rest, found.total) for q in (tail, 1 - tail)]
+    ends = [
+        _mean(spread * freedom / scipy.special.chdtri(freedom, q) - rest, found.total)
+        for q in (tail, 1 - tail)
+    ]
     low, high = (np.clip(end, 0.0, 1.0) for end in ends)
     error = (high - low) / 4
     return {"category": _measured(Estimate.of(values["category"], error, low, high)), **shares}
