@@ -21,6 +21,7 @@ from imagenetd.images.datasets.imagenet_d import ImageNetDDataset
 from imagenetd.images.datasets.objectnet import ObjectNetDataset
 from imagenetd.images.datasets.wordnet import WordNetDataset
 from imagenetd.words.vocabulary import Category, choose_categories, load_categories
+from tests import shipped
 from tests.pictures import encoded, picture, put
 from tests.test_zoo import CONF, composed
 
@@ -56,8 +57,8 @@ def test_a_data_yaml_opens_with_a_sentence(choice: str) -> None:
     assert first.startswith("# ") and first.endswith(".")
 
 
-@pytest.mark.parametrize("choice", DATASETS)
-def test_the_docs_say_where_a_dataset_comes_from(choice: str) -> None:
+@pytest.mark.parametrize("choice", shipped.DATASETS)
+def test_the_docs_say_where_a_shipped_dataset_comes_from(choice: str) -> None:
     assert f"| `{choice}` |" in (CONF.parent / "docs" / "evaluate.md").read_text()
 
 

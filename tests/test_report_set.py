@@ -67,9 +67,11 @@ def test_the_reports_of_a_set_stand_under_their_own_names() -> None:
     )
 
 
-def test_one_report_can_be_chosen_alone() -> None:
+def test_one_report_stands_beside_the_tables_of_the_run() -> None:
     chosen = build_reports(composed("report=accuracy"))
-    assert (chosen.tables, list(chosen.reports)) == (None, ["accuracy"])
+    assert (chosen.tables, list(chosen.reports), chosen.html) == (TablesReport(), ["accuracy"], None)
+    page = build_reports(composed("report=html"))
+    assert page.tables == TablesReport() and page.html is not None and not page.reports
 
 
 def test_an_option_reaches_its_report() -> None:

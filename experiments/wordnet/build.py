@@ -25,7 +25,7 @@ MIN_SHARE = 0.3
 
 
 def main() -> None:
-    """Read WordNet's nouns and ImageNet's labels, write three CSV files."""
+    """Read WordNet's nouns and ImageNet's labels, write two CSV files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,7 +35,6 @@ def main() -> None:
     above = ancestors(classes, nouns)
     rows = [(wnid, nouns[wnid][0], " ".join(nouns[wnid][1])) for wnid in sorted(above)]
     _write("synsets.csv", ("wnid", "name", "parents"), rows)
-    _write("classes.csv", ("index", "wnid"), list(enumerate(classes)))
     labels = json.loads((INFO / "imagenet_real_labels.json").read_text())
     _write("co_labels.csv", ("first", "second", "share"), co_labels(labels))
 

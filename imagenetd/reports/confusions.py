@@ -8,8 +8,9 @@ import pandas as pd
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
+from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import load_categories
-from imagenetd.words.wordnet import NUM_CLASSES, group_distances
+from imagenetd.words.wordnet import group_distances
 
 NATURES = ("label_space", "near", "far")
 UNKNOWN = "unknown"

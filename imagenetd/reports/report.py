@@ -43,7 +43,7 @@ class ReportSet:
 
 
 def build_reports(spec: Any) -> ReportSet:
-    """Build the reports that `report` names: one alone (`report=tables`), or a set (`report=standard`).
+    """Build the reports that `report` names: a set (`report=standard`), or one beside the run's own tables.
 
     Raises:
         ConfigError: For an option that no report has, or a value that does not fit.
@@ -57,11 +57,10 @@ def build_reports(spec: Any) -> ReportSet:
     html = _html(options.get("html"))
     if single or not (found or html):
         alone = build(single, option="report")
-        if isinstance(alone, TablesReport):
-            tables = alone
-        elif isinstance(alone, HtmlReport):
+        tables = alone if isinstance(alone, TablesReport) else TablesReport()
+        if isinstance(alone, HtmlReport):
             html = alone
-        else:
+        elif alone is not tables:
             found[_checked(alone, "report").name] = alone
     return ReportSet(tables, found, _models(options), _baseline(options), html)
 

@@ -50,14 +50,17 @@ def class_labels(space: LabelSpace) -> list[str]:
     )
 
 
-def class_titles(space: LabelSpace) -> list[str]:
-    """Return a name in words for each class: its own, the category that accepts it, or ImageNet's."""
+def class_titles(space: LabelSpace) -> tuple[str, ...]:
+    """Return a name for each class: its own, else the category that accepts it, else ImageNet's, else its number.
+
+    Every table, page and export of a run names classes by this function.
+    """
     if space.class_names is not None:
-        return list(space.class_names)
+        return tuple(space.class_names)
     owner = {index: name for name, ids in space.accepted.items() for index in ids}
-    words = [c.name for c in load_classes()] if space.num_classes == NUM_CLASSES else []
-    unknown = words or [f"class {index}" for index in range(space.num_classes)]
-    return [owner.get(index, unknown[index]) for index in range(space.num_classes)]
+    words = [entry.name for entry in load_classes()] if space.num_classes == NUM_CLASSES else []
+    spare = words or [f"class {index}" for index in range(space.num_classes)]
+    return tuple(owner.get(index, spare[index]) for index in range(space.num_classes))
 
 
 def model_record(

@@ -12,11 +12,11 @@ from imagenetd.images.pool import Pool
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.scoring.correctness import labels
+from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.store.csv_files import from_csv_frame
 from imagenetd.store.folders import STAGE_FILE, file_seal, is_sealed, read_stage_file
-from imagenetd.words.wordnet import NUM_CLASSES, imagenet_names
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
 BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]
@@ -65,23 +65,11 @@ def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.
         family=model.family,
         regime=space.regime,
         chance=space.chance,
-        class_names=class_names(space),
+        class_names=class_titles(space),
         predicted=answers.predicted,
         correct=accepted_classes(space, categories)[label, answers.predicted],
         confidence=answers.confidence,
         training_data=model.training_data,
-    )
-
-
-def class_names(space: LabelSpace) -> tuple[str, ...]:
-    """Return a name for every class: its own, else the category that accepts it, else ImageNet's, else its number."""
-    if space.class_names is not None:
-        return tuple(space.class_names)
-    owner = {index: category for category, indices in space.accepted.items() for index in indices}
-    others = imagenet_names() if space.num_classes == NUM_CLASSES else ()
-    spare = [f"class {index}" for index in range(space.num_classes)]
-    return tuple(
-        owner.get(index) or (others[index] if others else spare[index]) for index in range(space.num_classes)
     )
 
 

@@ -25,6 +25,7 @@ from imagenetd.stages.evidence import BASELINE_TABLE
 from imagenetd.stages.facts import RunFacts
 from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.reporting import report_summaries, run_reports
+from imagenetd.stages.shown_again import keep_shown, made_from, run_files, shown_before
 from imagenetd.store.folders import (
     StageFolder,
     file_seal,
@@ -60,6 +61,13 @@ def write_report(
     with folder.locked(waiting):
         record = folder.done()
         skipped = record is not None and (folder.path / "summary.json").is_file()
+        name = type(logger).__name__
+        plugins = [*chosen.reports.values(), *filter(None, (chosen.tables, chosen.html))]
+        source = made_from(facts, plugins)
+        again = shown_before(folder.path, record, source) if name in (record or {}).get("logs", {}) else None
+        if record is not None and again is not None and not _reads_elsewhere(chosen):
+            show(again)
+            return _result(folder, chosen, len(scores), record["seconds"], True), record["logs"][name]
         seconds = {stage.stage: stage.seconds for stage in facts.stages}
         shown, own = _own_tables(folder.path, facts, scores, seconds, chosen)
         given = functools.cache(evidence)
@@ -70,7 +78,6 @@ def write_report(
         if chosen.html is not None and not (skipped and page.is_file()):
             write_text_atomic(page, chosen.html.page(summary, given(), results, picture))
         logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
-        name = type(logger).__name__
         if name not in logs:
             run = _run_report(folder.key, facts, scores, summary, cards())
             level = getattr(logger, "artifacts", "none")
@@ -79,13 +86,27 @@ def write_report(
             )
         record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
         table = folder.path / BASELINE_TABLE  # another run may read it back
-        folder.finish(record | ({"baseline": file_seal(table)} if table.is_file() else {}))
-    for renderable in [*shown, *findings_view(results)]:
+        shown += findings_view(results)
+        keep_shown(folder.path, shown)
+        kept = {"made_from": source, "files": run_files(folder.path)}
+        baseline = {"baseline": file_seal(table)} if table.is_file() else {}
+        folder.finish({**record, "shown": kept, **baseline})
+    for renderable in shown:
         show(renderable)
-    path = str(folder.path)
+    return _result(folder, chosen, len(scores), record["seconds"], skipped), logs[name]
+
+
+def _reads_elsewhere(chosen: ReportSet) -> bool:
+    """Tell whether reports read what no key of this run knows: other models of the pool, another run's folder."""
+    return chosen.models == "all" or chosen.baseline is not None
+
+
+def _result(
+    folder: StageFolder, chosen: ReportSet, num_scores: int, seconds: float, is_skipped: bool
+) -> StageResult:
     note = HTML_FILE if chosen.html is not None else ""
-    result = StageResult("report", folder.key, path, len(scores), "scores", record["seconds"], skipped, note)
-    return result, logs[name]
+    path = str(folder.path)
+    return StageResult("report", folder.key, path, num_scores, "scores", seconds, is_skipped, note)
 
 
 def _own_tables(

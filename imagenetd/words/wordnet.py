@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from imagenetd import ASSETS_DIR
+from imagenetd.words.imagenet import NUM_CLASSES, load_classes
 
 WORDNET_DIR = ASSETS_DIR / "wordnet" / "imagenet_v1"
-NUM_CLASSES = 1000
 _NOT_ABOVE = 100
 
 
@@ -20,27 +20,16 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 @functools.cache
-def imagenet_names() -> tuple[str, ...]:
-    """Return a word for each of the 1,000 classes, in their order; a few classes share one.
-
-    >>> imagenet_names()[954], imagenet_names()[752]
-    ('banana', 'racket')
-    """
-    names = {row["wnid"]: row["name"] for row in _rows("synsets.csv")}
-    return tuple(names[row["wnid"]] for row in _rows("classes.csv"))
-
-
-@functools.cache
 def _steps_up() -> Int[np.ndarray, "classes synsets"]:
     """Return the least number of steps from each class up to each synset; 100 where it is not above it."""
     parents = {row["wnid"]: row["parents"].split() for row in _rows("synsets.csv")}
     position = {wnid: place for place, wnid in enumerate(parents)}
     steps = np.full((NUM_CLASSES, len(parents)), _NOT_ABOVE, dtype=np.int16)
-    for index, row in enumerate(_rows("classes.csv")):
-        level, distance = {row["wnid"]}, 0
+    for entry in load_classes():
+        level, distance = {entry.wnid}, 0
         while level:
             for wnid in level:
-                steps[index, position[wnid]] = min(int(steps[index, position[wnid]]), distance)
+                steps[entry.id, position[wnid]] = min(int(steps[entry.id, position[wnid]]), distance)
             level = {parent for wnid in level for parent in parents[wnid]}
             distance += 1
     return steps

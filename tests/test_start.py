@@ -1,0 +1,83 @@
+"""What a start costs: a finished run, a page of help and a missing file are told without the heavy libraries."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from imagenetd.config.schema import CONF_DIR
+from imagenetd.stages import shown_again
+
+ROOT = CONF_DIR.parent
+HEAVY = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "scipy.special",
+    "scipy.stats",
+    "statsmodels",
+    "matplotlib",
+    "wandb",
+)
+LISTER = """
+import json, runpy, sys
+sys.argv = ["run.py", *sys.argv[2:]]
+place = {place!r}
+try:
+    runpy.run_path("run.py", run_name="__main__")
+finally:
+    open(place, "w").write(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_of(folder: Path, *arguments: str) -> tuple[set[str], str]:
+    """Run a command; return the names of what it imported, and what it said."""
+    place = folder / "modules.json"
+    script = LISTER.format(place=str(place))
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run.py", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    return set(json.loads(place.read_text())), done.stdout + done.stderr
+
+
+def test_a_finished_run_started_again_says_the_same_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    command = [
+        "generator=render",
+        "surrogates=none",
+        "target=tiny_resnet",
+        "categories.names=[banana,mug]",
+        "nuisances=tiny",
+        "num_images_per_cell=1",
+        "logger=none",
+        f"paths.output_dir={tmp_path / 'runs'}",
+    ]
+    first, said = modules_of(tmp_path, *command)
+    assert "torch" in first and "scipy.special" in first, said
+    again, said_again = modules_of(tmp_path, *command)
+    assert said_again.count("already done") == 5, said_again
+    assert not again & set(HEAVY)
+    table = said[said.index("tiny_resnet (") : said.index("report ")]
+    assert table.strip() in said_again
+
+
+def test_the_page_of_help_needs_no_table_library(tmp_path: Path) -> None:
+    found, said = modules_of(tmp_path, "--help")
+    assert "python run.py" in said and not found & {*HEAVY, "pandas", "pyarrow", "numpy"}
+
+
+def test_what_was_shown_is_not_shown_again_once_a_file_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "overall.csv").write_text("model,accuracy")
+    shown_again.keep_shown(tmp_path, ["82.0 of 960"])
+    record = {"shown": {"made_from": "key", "files": shown_again.run_files(tmp_path)}}
+    found = shown_again.shown_before(tmp_path, record, "key")
+    assert found is not None and found.plain.strip() == "82.0 of 960"
+    assert shown_again.shown_before(tmp_path, record, "other") is None
+    (tmp_path / "tables" / "overall.csv").write_text("model,accuracX")
+    assert shown_again.shown_before(tmp_path, record, "key") is None
