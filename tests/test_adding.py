@@ -1,4 +1,4 @@
-"""docs/adding.md followed to the letter: every file that it shows is written into an empty folder, and its command run."""
+"""docs/adding.md followed to the letter: each file that it shows is written into an empty folder, its command run."""
 
 import importlib
 import inspect
@@ -50,7 +50,9 @@ class Place:
     def run(self, command: str) -> Outcome:
         program, script, *overrides = shlex.split(command)
         assert (program, script) == ("python", "run.py")
-        settings = self.composed(*overrides, "logger=none", f"paths.output_dir={self.root / 'runs'}")
+        settings = self.composed(
+            *overrides, "logger=none", "name=new", f"paths.output_dir={self.root / 'runs'}"
+        )
         plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
         config: Any = OmegaConf.to_object(settings)
         return run_pipeline(config, plain_config=plain)
@@ -106,15 +108,16 @@ def test_the_generator_of_the_page_draws_each_row_alone_and_the_same_again(place
     )
     rows = [
         Prompt(
+            index=index,
             text=f"a {word}",
+            template_version="v1",
             category="mug",
             kind="texture",
             nuisance=word,
             seed=0,
             seed_index=0,
-            template_version="v1",
         )
-        for word in ("wood", "striped", "glass")
+        for index, word in enumerate(("wood", "striped", "glass"))
     ]
     seeds = [noise_seed("key", row) for row in rows]
     together = [picture.pixels for picture in made.generate(rows, seeds)]
