@@ -1,7 +1,7 @@
 """How long a user waits before anything is said: `python -m benchmarks.start`. One JSON object last.
 
-`again_s`: the default run, finished, started again. `help_s`: `--help`. `import_floor_s`: hydra, pandas and pyarrow alone. Each the least
-of three wall times; `*_cpu_s` is user + system time of the same start, which says more on a machine that others use.
+`again_s`: the default run, finished, started again. `help_s`: `--help`. `import_floor_s`: hydra, pandas, pyarrow alone.
+Each is the least of three wall times; `*_cpu_s` is user + system time, for a machine that others use, too.
 """
 
 import argparse

@@ -48,6 +48,7 @@ def modules_of(folder: Path, *arguments: str) -> tuple[set[str], str]:
 
 def test_a_finished_run_started_again_says_the_same_and_imports_nothing_heavy(tmp_path: Path) -> None:
     command = [
+        "stages=[prompts,generate,predict,evaluate,report]",
         "generator=render",
         "surrogates=none",
         "target=tiny_resnet",
