@@ -17,7 +17,7 @@ from imagenetd.qc.annotate.app import COOKIE, CSRF_HEADER, Access, make_app
 from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.serve import invitation
 from imagenetd.qc.annotate.tokens import Badge, Signer
-from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.votes_folder import read_responses
 from tests.votes_folder import make_votes_folder, picture
 
 MAX_BYTES = 2_000

@@ -12,7 +12,7 @@ import pytest
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.commands import main
 from imagenetd.qc.annotate.room import Room
-from imagenetd.qc.exchange import read_responses, response_name
+from imagenetd.qc.votes_folder import read_responses, response_name
 from tests.test_annotate_forms import data_of, result_of, written_form
 from tests.votes_folder import careful_response, make_votes_folder, page_options, tasks_of
 

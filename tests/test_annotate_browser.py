@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.votes_folder import read_responses
 from tests.page_server import CHROMIUM, CHROMIUM_FLAGS, Served, served
 from tests.votes_folder import make_votes_folder
 

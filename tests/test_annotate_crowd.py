@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key
-from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.votes_folder import read_responses
 from tests.votes_folder import make_votes_folder, page_options, tasks_of
 
 NUM_PEOPLE, NUM_TASKS, NUM_VOTES, NUM_ITEMS = 50, 20, 10, 3

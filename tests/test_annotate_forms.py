@@ -11,8 +11,8 @@ import pytest
 
 from imagenetd.qc.annotate.commands import main
 from imagenetd.qc.annotate.room import Room
-from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.tasks import Response
+from imagenetd.qc.votes_folder import read_responses
 from tests.page_server import CHROMIUM, CHROMIUM_FLAGS
 from tests.votes_folder import careful_response, make_votes_folder, tasks_of
 

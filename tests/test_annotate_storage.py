@@ -12,7 +12,7 @@ import pytest
 from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.serve import delivering
 from imagenetd.qc.annotate.turk.state import TurkState
-from imagenetd.qc.exchange import read_responses
+from imagenetd.qc.votes_folder import read_responses
 from tests.test_annotate_app import Browser
 from tests.votes_folder import make_votes_folder
 

@@ -31,8 +31,8 @@ from imagenetd.qc.annotate.turk.question import MAX_QUESTION_BYTES, answer_text,
 from imagenetd.qc.annotate.turk.review import poll, review, worker_name
 from imagenetd.qc.annotate.turk.service import Service, TurkError, open_service
 from imagenetd.qc.annotate.turk.state import Assignment, read_state
-from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.options import write_options
+from imagenetd.qc.votes_folder import read_responses
 from tests.page_server import CHROMIUM, CHROMIUM_FLAGS
 from tests.votes_folder import make_votes_folder, page_options
 

@@ -17,9 +17,9 @@ from imagenetd.config.qc_checks import check_numbers
 from imagenetd.config.schema import CONF_DIR, Config, StageName
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome
-from imagenetd.qc.exchange import image_bytes, read_tasks, write_response
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc.tasks import SlotRole
+from imagenetd.qc.votes_folder import image_bytes, read_tasks, write_response
 from imagenetd.stages.planning import make_plan
 from tests.test_pipeline import FAKE, config, run, summary
 

@@ -9,10 +9,17 @@ from PIL import Image, ImageDraw
 
 from imagenetd.config.page import PageConfig
 from imagenetd.config.qc import SentinelRule, StoppingConfig
-from imagenetd.qc.exchange import ImageFacts, TaskSet, TaskSettings, TrainingExample, read_tasks, write_tasks
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import Rules, plain_rules
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.votes_folder import (
+    ImageFacts,
+    TaskSet,
+    TaskSettings,
+    TrainingExample,
+    read_tasks,
+    write_tasks,
+)
 
 DISPLAY = {"mug": "mug", "sock": "sock", "banana": "banana"}
 CATEGORIES = tuple(DISPLAY)

@@ -11,8 +11,8 @@ from imagenetd.config.qc import PEOPLE, QcConfig, QcMethod
 from imagenetd.config.schema import Config
 from imagenetd.errors import ConfigError
 from imagenetd.qc.design import DESIGN_VERSION
-from imagenetd.qc.exchange import response_files
 from imagenetd.qc.progress import Rules
+from imagenetd.qc.votes_folder import response_files
 from imagenetd.qc.wording import WORDING_VERSION
 from imagenetd.store.folders import STAGE_FILE, content_key, file_sha256, read_stage_file
 

@@ -11,13 +11,13 @@ import numpy as np
 from imagenetd.config.qc import PEOPLE, QcMethod
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
-from imagenetd.qc.exchange import read_responses
 from imagenetd.qc.gate import confidence_of
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import missing_responses
 from imagenetd.qc.sampling import arms_of, sample, sampling_of
 from imagenetd.qc.votes import Ballot
+from imagenetd.qc.votes_folder import read_responses
 from imagenetd.records import Kind
 from imagenetd.scoring.correctness import labels
 from imagenetd.scoring.mining import accepted_classes

@@ -11,7 +11,11 @@ from imagenetd.config.qc import WorkersConfig
 from imagenetd.errors import StoreError
 from imagenetd.images.pool import Pool
 from imagenetd.qc.design import Design
-from imagenetd.qc.exchange import (
+from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
+from imagenetd.qc.sampling import sampling_of
+from imagenetd.qc.simulate import answer_task, hire, require_enough
+from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
+from imagenetd.qc.votes_folder import (
     TASKS_FILE,
     ImageFacts,
     Sampled,
@@ -23,10 +27,6 @@ from imagenetd.qc.exchange import (
     write_response,
     write_tasks,
 )
-from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
-from imagenetd.qc.sampling import sampling_of
-from imagenetd.qc.simulate import answer_task, hire, require_enough
-from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
 from imagenetd.store.folders import make_folder, write_bytes_atomic
 
 REASONS = {

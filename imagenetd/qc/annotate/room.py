@@ -15,7 +15,10 @@ from imagenetd.qc.annotate.disguise import EXAMPLES, Pictures
 from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key
 from imagenetd.qc.annotate.workers import Workers
 from imagenetd.qc.answers import answer_table
-from imagenetd.qc.exchange import (
+from imagenetd.qc.progress import missing_responses, read_rules
+from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.tasks import Response, Task
+from imagenetd.qc.votes_folder import (
     RESPONSES_FOLDER,
     TASKS_FILE,
     TaskSet,
@@ -26,9 +29,6 @@ from imagenetd.qc.exchange import (
     response_name,
     write_response,
 )
-from imagenetd.qc.progress import missing_responses, read_rules
-from imagenetd.qc.sentinels import sentinel_failures
-from imagenetd.qc.tasks import Response, Task
 from imagenetd.store.folders import write_bytes_atomic
 
 DESK_FOLDER = "desk"

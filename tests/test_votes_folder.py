@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from imagenetd.errors import StoreError
-from imagenetd.qc.exchange import (
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.votes_folder import (
     ImageFacts,
     TaskSettings,
     TrainingExample,
@@ -18,7 +19,6 @@ from imagenetd.qc.exchange import (
     write_response,
     write_tasks,
 )
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
 
 TASK = Task("t1", (Slot(0, "a", "mug", SlotRole.ITEM), Slot(1, "b", "sock", SlotRole.NEGATIVE)))
 SETTINGS = TaskSettings(
