@@ -128,7 +128,7 @@ def predict_seconds(root: Path, runs: Path, models: Sequence[TimmClassifier], wo
     """Return the time of a whole prediction; weights are loaded and files are hashed before."""
     adopted = adopt(FolderDataset(root=str(root)), CATEGORIES, runs)
     data = StageFolder(runs / "data", "data", adopted.key)
-    write_manifest(data, adopted, waiting=print)
+    write_manifest(data, adopted)
     trainer = TrainerConfig(
         launcher=LauncherName.local,
         accelerator="cpu",
@@ -150,7 +150,6 @@ def predict_seconds(root: Path, runs: Path, models: Sequence[TimmClassifier], wo
         {model.name: (model, folders[model.name]) for model in models},
         CATEGORIES,
         trainer=trainer,
-        waiting=print,
     )
     return time.perf_counter() - started - sum(loading_seconds(model) for model in models)
 

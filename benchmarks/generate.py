@@ -164,7 +164,6 @@ def run(folder: StageFolder, plan: Any, generator: Generator, config: Any) -> No
         generator_identity=plan.generator_identity,
         store=config.store,
         trainer=config.trainer,
-        waiting=print,
     )
 
 

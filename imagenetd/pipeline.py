@@ -134,13 +134,9 @@ def _is_needed(job: Job, stage: StageName) -> bool:
     return True
 
 
-def _waiting(path: Path) -> None:
-    say(f"waiting: another run works in {path}", style="yellow")
-
-
 def _prompts(job: Job) -> StageResult:
     assert job.plan.rows is not None
-    result = write_prompts(job.plan.folders["prompts"], job.plan.rows, waiting=_waiting)
+    result = write_prompts(job.plan.folders["prompts"], job.plan.rows)
     if job.plan.generator is None or job.plan.config.stages != [StageName.prompts]:
         return result
     return replace(result, details=estimate_cost(result, job.plan.generator, job.plan.config))
@@ -149,7 +145,7 @@ def _prompts(job: Job) -> StageResult:
 def _generate(job: Job) -> StageResult:
     config = job.plan.config
     if job.plan.adopted is not None:
-        return write_manifest(job.plan.folders["generate"], job.plan.adopted, waiting=_waiting)
+        return write_manifest(job.plan.folders["generate"], job.plan.adopted)
     assert job.plan.generator is not None
     return generate_pool(
         job.plan.folders["generate"],
@@ -158,20 +154,19 @@ def _generate(job: Job) -> StageResult:
         generator_identity=job.plan.generator_identity,
         store=config.store,
         trainer=config.trainer,
-        waiting=_waiting,
     )
 
 
 def _predict(job: Job) -> StageResult:
     models = {model.name: (model.classifier, job.plan.folders[model.name]) for model in job.plan.models}
     trainer = job.plan.config.trainer
-    result = predict_pool(job.all_images, models, job.plan.categories, trainer=trainer, waiting=_waiting)
+    result = predict_pool(job.all_images, models, job.plan.categories, trainer=trainer)
     job.require_readable()
     return result
 
 
 def _plan(job: Job) -> StageResult:
-    return plan_costs(job, show=console().print, waiting=_waiting)
+    return plan_costs(job, show=console().print)
 
 
 def _mine(job: Job) -> StageResult:
@@ -182,16 +177,15 @@ def _mine(job: Job) -> StageResult:
         lambda: job.correct(surrogates),
         [model.name for model in surrogates],
         min_failures=job.plan.min_failures,
-        waiting=_waiting,
     )
 
 
 def _confirm(job: Job) -> StageResult:
-    return confirm_failures(job, waiting=_waiting)
+    return confirm_failures(job)
 
 
 def _qc(job: Job) -> StageResult:
-    return run_quality_control(job, waiting=_waiting)
+    return run_quality_control(job)
 
 
 def _evaluate(job: Job) -> StageResult:
@@ -201,7 +195,6 @@ def _evaluate(job: Job) -> StageResult:
         lambda: job.scored(models),
         models=[(model.name, model.role) for model in models],
         record=lambda folder: write_record(folder, job.pool.table, job.scored_models(models)),
-        waiting=_waiting,
     )
 
 
@@ -236,13 +229,12 @@ def _report(job: Job) -> StageResult:
         cards=job.cards,
         picture=lambda position: job.pool.read_image(position),
         show=console().print,
-        waiting=_waiting,
     )
     return result
 
 
 def _export(job: Job) -> StageResult:
-    return export_job(job, say=say, waiting=_waiting)
+    return export_job(job, say=say)
 
 
 STAGES: dict[StageName, Callable[[Job], StageResult]] = {

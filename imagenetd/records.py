@@ -190,7 +190,7 @@ class Score:
     wilson_high: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
     """What a stage left behind."""
 
@@ -202,7 +202,7 @@ class StageResult:
     """What was counted, e.g. `images`."""
     seconds: float
     """Wall time it took when it was made, also if it is skipped now."""
-    is_skipped: bool
+    is_skipped: bool = False
     note: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     details: tuple[str, ...] = ()

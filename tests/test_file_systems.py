@@ -51,7 +51,7 @@ def one_line(caught: pytest.ExceptionInfo[StoreError], folder: Path) -> None:
 
 
 def lock_it(folder: Path) -> None:
-    with StageFolder(folder, "mine", "k").locked(print):
+    with StageFolder(folder, "mine", "k").locked():
         pass
 
 
@@ -172,29 +172,28 @@ def test_the_option_that_names_the_folder_stands_in_the_line(tmp_path: Path) -> 
 
 
 def test_an_error_of_the_work_under_a_lock_is_not_dressed_up_as_one_of_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), StageFolder(tmp_path, "mine", "k").locked(print):
+    with pytest.raises(FileNotFoundError), StageFolder(tmp_path, "mine", "k").locked():
         raise FileNotFoundError(errno.ENOENT, "of the work itself", "weights")
 
 
 def test_waiting_for_another_run_has_an_end_and_names_who_was_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(locks, "POLL_S", 0.01)
-    told: list[Path] = []
     waits = StageFolder(tmp_path, "mine", "k", max_wait_s=0.05)
     with (
-        StageFolder(tmp_path, "mine", "k").locked(print),
+        StageFolder(tmp_path, "mine", "k").locked(),
         pytest.raises(
             StoreError,
             match=rf"held by another process \(process {os.getpid()} on .*\), and 0 s of waiting are over",
         ),
     ):
-        lock_it_with(waits, told)
-    assert told == [tmp_path]
+        lock(waits)
+    assert capsys.readouterr().out == f"waiting: another run works in {tmp_path}\n"
 
 
-def lock_it_with(folder: StageFolder, told: list[Path]) -> None:
-    with folder.locked(told.append):
+def lock(folder: StageFolder) -> None:
+    with folder.locked():
         pass
 
 
@@ -202,10 +201,9 @@ def test_waiting_for_workers_of_a_killed_run_has_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "POLL_S", 0.01)
-    told: list[Path] = []
     waits = StageFolder(tmp_path, "mine", "k", max_wait_s=0.05)
     with working_in(tmp_path), pytest.raises(StoreError, match="is held by another process"):
-        lock_it_with(waits, told)
+        lock(waits)
 
 
 def test_times_of_a_unit_that_are_damaged_are_left_out(tmp_path: Path) -> None:
@@ -228,7 +226,7 @@ def test_new_files_are_for_those_whom_the_option_names(
     before = os.umask(0o022)
     try:
         restrict_new_files(readable_by)
-        with StageFolder(tmp_path / "pool", "mine", "k").locked(print):
+        with StageFolder(tmp_path / "pool", "mine", "k").locked():
             write_bytes_atomic(tmp_path / "pool" / "votes.json", b"{}")
     finally:
         os.umask(before)

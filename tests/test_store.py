@@ -10,6 +10,7 @@ import pytest
 
 from imagenetd.errors import StoreError
 from imagenetd.store import folders as store
+from imagenetd.store import locks
 from imagenetd.store.folders import (
     StageFolder,
     content_key,
@@ -104,25 +105,23 @@ def test_a_file_in_the_place_of_the_output_folder_is_told(tmp_path: Path) -> Non
 def _hold(
     folder: Path, held: "multiprocessing.synchronize.Event", release: "multiprocessing.synchronize.Event"
 ) -> None:
-    with StageFolder(folder, "mine", "k").locked(print):
+    with StageFolder(folder, "mine", "k").locked():
         held.set()
         release.wait(20)
 
 
-def test_a_second_run_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+def test_a_second_run_waits_for_the_first_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
     context = multiprocessing.get_context("fork")
     held, release = context.Event(), context.Event()
     other = context.Process(target=_hold, args=(tmp_path, held, release))
     other.start()
     assert held.wait(20)
-    told: list[Path] = []
-
-    def waiting(path: Path) -> None:
-        told.append(path)
-        release.set()
-
-    with StageFolder(tmp_path, "mine", "k").locked(waiting):
-        assert told == [tmp_path]
+    monkeypatch.setattr(locks, "say", lambda line, style: (told.append(line), release.set()))
+    with StageFolder(tmp_path, "mine", "k").locked():
+        assert told == [f"waiting: another run works in {tmp_path}"]
     other.join(20)
     assert other.exitcode == 0
 
@@ -131,6 +130,6 @@ def test_what_a_killed_writer_left_over_is_swept_up_by_the_next_start(tmp_path: 
     (tmp_path / "s0-1").mkdir()
     (tmp_path / "s0-1" / ".part-000004.parquet.28851.tmp").write_bytes(b"half")
     (tmp_path / "shard-000001.tar.tmp").write_bytes(b"whole units")
-    with StageFolder(tmp_path, "predict", "k").locked(print):
+    with StageFolder(tmp_path, "predict", "k").locked():
         left = sorted(path.name for path in tmp_path.rglob("*.tmp"))
     assert left == ["shard-000001.tar.tmp"]

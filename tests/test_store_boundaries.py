@@ -460,22 +460,35 @@ def test_who_waits_is_told_at_once_and_every_ten_minutes_until_the_end(
 ) -> None:
     clock, told = Clock(), []
     monkeypatch.setattr(locks, "time", clock)
+    monkeypatch.setattr(locks, "say", lambda line, style: told.append((line, clock.now)))
     path = tmp_path / ".lock"
-    with lock(path, fcntl.LOCK_EX, waiting=print, max_wait_s=0):
+    with lock(path, fcntl.LOCK_EX, max_wait_s=1):
         holder = path.read_text()
         assert holder == f"process {os.getpid()} on {socket.gethostname()}\n"
         with (
             pytest.raises(StoreError) as caught,
-            lock(path, fcntl.LOCK_EX, waiting=lambda one: told.append((one, clock.now)), max_wait_s=1500),
+            lock(path, fcntl.LOCK_EX, max_wait_s=1500),
         ):
             pass
     assert str(caught.value) == (
         f"{tmp_path} is held by another process ({holder.strip()}), and 1500 s of waiting are over. "
         "End that process, or set paths.output_dir to another folder."
     )
-    assert [one for one, _ in told] == [tmp_path] * 3
+    assert [line for line, _ in told] == [f"waiting: another run works in {tmp_path}"] * 3
     assert [round(at) for _, at in told] == [1000, 1600, 2200]
     assert 2500 < clock.now < 2501
+
+
+def test_who_does_not_wait_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with (
+        lock(path, fcntl.LOCK_EX, max_wait_s=1),
+        pytest.raises(
+            StoreError, match=rf"Another run works in .* \(process {os.getpid()} on .*\)\. Wait until"
+        ),
+        lock(path, fcntl.LOCK_EX, max_wait_s=0),
+    ):
+        pass
 
 
 def test_no_wait_is_over_at_its_last_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,9 +497,9 @@ def test_no_wait_is_over_at_its_last_second(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(locks, "POLL_S", 1.0)
     path = tmp_path / ".lock"
     with (
-        lock(path, fcntl.LOCK_EX, waiting=print, max_wait_s=0),
+        lock(path, fcntl.LOCK_EX, max_wait_s=1),
         pytest.raises(StoreError, match="and 3 s of waiting are over"),
-        lock(path, fcntl.LOCK_EX, waiting=lambda one: None, max_wait_s=3),
+        lock(path, fcntl.LOCK_EX, max_wait_s=3),
     ):
         pass
     assert clock.now == 1004.0
@@ -497,15 +510,15 @@ def test_a_holder_without_a_name_is_said_so_and_a_long_name_is_cut(
 ) -> None:
     monkeypatch.setattr(locks, "time", Clock())
     path = tmp_path / ".workers"
-    with lock(path, fcntl.LOCK_SH, waiting=print, max_wait_s=0):
+    with lock(path, fcntl.LOCK_SH, max_wait_s=1):
         assert path.read_text() == ""  # many may work at once
-        with lock(path, fcntl.LOCK_SH, waiting=print, max_wait_s=0):
+        with lock(path, fcntl.LOCK_SH, max_wait_s=1):
             pass
         for text, shown in (("", "which has not said its name"), ("x" * 99, "x" * 80)):
             path.write_text(text)
             with (
-                pytest.raises(StoreError, match=rf"another process \({shown}\), and 0 s"),
-                lock(path, fcntl.LOCK_EX, waiting=lambda one: None, max_wait_s=0),
+                pytest.raises(StoreError, match=rf"another process \({shown}\), and 1 s"),
+                lock(path, fcntl.LOCK_EX, max_wait_s=1),
             ):
                 pass
 
@@ -523,7 +536,7 @@ def test_a_lock_that_the_system_refuses_is_not_waited_for(
     monkeypatch.setattr(locks.fcntl, "flock", refuses)
     with (
         pytest.raises(StoreError, match="this file system has no file locks"),
-        lock(tmp_path / ".lock", fcntl.LOCK_EX, waiting=print, max_wait_s=9),
+        lock(tmp_path / ".lock", fcntl.LOCK_EX, max_wait_s=9),
     ):
         pass
 
@@ -531,7 +544,7 @@ def test_a_lock_that_the_system_refuses_is_not_waited_for(
 def test_a_lock_has_the_next_name_in_full(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     path.write_text("a much longer name of the process that held it before " * 4)
-    with lock(path, fcntl.LOCK_EX, waiting=print, max_wait_s=0):
+    with lock(path, fcntl.LOCK_EX, max_wait_s=1):
         assert path.read_text().count("\n") == 1 and path.read_text().startswith(f"process {os.getpid()} on ")
 
 

@@ -45,7 +45,7 @@ def test_neither_curve_nor_confusion_counts_the_control_arm() -> None:
 
 
 def stage(name: str, key: str, folder: Path) -> StageResult:
-    return StageResult(name, key, str(folder), 1, "things", 1.0, False)
+    return StageResult(stage=name, key=key, folder=str(folder), num_items=1, unit="things", seconds=1.0)
 
 
 def test_artifacts_are_named_after_their_keys_and_hold_what_the_level_says(tmp_path: Path) -> None:

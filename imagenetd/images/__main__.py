@@ -79,7 +79,7 @@ def verify_command(folder: Path, *, num_threads: int, deletes: bool) -> None:
     seconds = time.perf_counter() - started
     damaged = [finding.shard for finding in finding.damaged]
     if deletes and damaged:
-        with StageFolder(folder, "generate", "").locked(_refuse):
+        with StageFolder(folder, "generate", "", max_wait_s=0).locked():
             for shard in damaged:
                 forget_shard(folder, shard)
     for line in describe(finding, deleted=deletes):
@@ -141,10 +141,6 @@ def _bar() -> Progress:
     screen = console()
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*parts, console=screen, transient=True, disable=not screen.is_terminal)
-
-
-def _refuse(path: Path) -> None:
-    raise StoreError(f"Another run works in {path}. Wait until it has ended.")
 
 
 if __name__ == "__main__":

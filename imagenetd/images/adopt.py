@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +120,10 @@ def _sha256(path: bytes, shown: str) -> str:
     return digest.hexdigest()
 
 
-def write_manifest(folder: StageFolder, adopted: Adopted, *, waiting: Callable[[Path], None]) -> StageResult:
+def write_manifest(folder: StageFolder, adopted: Adopted) -> StageResult:
     """Write `manifest.parquet` (one row an image) and `problems.parquet`, unless they are there."""
     started = time.perf_counter()
-    with folder.locked(waiting):
+    with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         # Files that are not evaluated may come and go under the same key.
@@ -142,14 +142,14 @@ def write_manifest(folder: StageFolder, adopted: Adopted, *, waiting: Callable[[
             }
             folder.finish(record, [MANIFEST_FILE])
     return StageResult(
-        "data",
-        folder.key,
-        str(folder.path),
-        len(adopted.table),
-        "images",
-        record["seconds"],
-        skipped,
-        "; ".join(part for part in (_note(adopted.listing), remark) if part),
+        stage="data",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=len(adopted.table),
+        unit="images",
+        seconds=record["seconds"],
+        is_skipped=skipped,
+        note="; ".join(part for part in (_note(adopted.listing), remark) if part),
         counts={"problems": len(problems)},
     )
 

@@ -1,7 +1,6 @@
 """Draws the confirmation set and runs the models over it."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -17,25 +16,33 @@ from imagenetd.stages.prompts import write_prompts
 from imagenetd.stages.run import Job
 
 
-def confirm_failures(job: Job, *, waiting: Callable[[Path], None]) -> StageResult:
+def confirm_failures(job: Job) -> StageResult:
     """Draw the twins, run surrogates and targets over them, and write down which twin is whose."""
     folder = job.plan.folders["confirm"]
-    with folder.locked(waiting):
+    with folder.locked():
         record = folder.done()
         is_there = record is not None and (folder.path / TWINS_FILE).is_file()
         started = time.perf_counter()
         mined = job.pool.table[job.mined].reset_index(drop=True)
-        twins, is_new = _draw(job, mined, waiting)
+        twins, is_new = _draw(job, mined)
         if record is None or not is_there or is_new:
             write_twins(folder, mined, twins, seconds=time.perf_counter() - started)
             record = folder.done()
             assert record is not None
     note = "no image was mined" if twins is None else f"another seed of every mined prompt, in {twins.folder}"
-    path, is_skipped = str(folder.path), is_there and not is_new
-    return StageResult("confirm", folder.key, path, len(mined), "twins", record["seconds"], is_skipped, note)
+    return StageResult(
+        stage="confirm",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=len(mined),
+        unit="twins",
+        seconds=record["seconds"],
+        is_skipped=is_there and not is_new,
+        note=note,
+    )
 
 
-def _draw(job: Job, mined: pd.DataFrame, waiting: Callable[[Path], None]) -> tuple[Pool | None, bool]:
+def _draw(job: Job, mined: pd.DataFrame) -> tuple[Pool | None, bool]:
     """Return the pool of the twins, seen by surrogates and targets, and whether any of this was done only now."""
     if mined.empty:
         return None, False
@@ -43,7 +50,7 @@ def _draw(job: Job, mined: pd.DataFrame, waiting: Callable[[Path], None]) -> tup
     assert generator is not None, "the plan refuses images that cannot be drawn again"
     rows = twin_prompts(mined, num_images_per_cell=config.num_images_per_cell)
     folders = generated_folders(Path(config.paths.output_dir), rows, job.plan.generator_identity)
-    written = write_prompts(folders["prompts"], rows, waiting=waiting)
+    written = write_prompts(folders["prompts"], rows)
     pool = folders["generate"]
     made = generate_pool(
         pool,
@@ -52,10 +59,9 @@ def _draw(job: Job, mined: pd.DataFrame, waiting: Callable[[Path], None]) -> tup
         generator_identity=job.plan.generator_identity,
         store=config.store,
         trainer=config.trainer,
-        waiting=waiting,
     )
     twins = read_pool(pool.path, pool.key, read_layout(pool.path))
     asked = job.plan.of_role("surrogate", "target")
     models = {model.name: (model.classifier, prediction_folder(config, twins.key, model)) for model in asked}
-    seen = predict_pool(twins, models, job.plan.categories, trainer=config.trainer, waiting=waiting)
+    seen = predict_pool(twins, models, job.plan.categories, trainer=config.trainer)
     return twins, not all(result.is_skipped for result in (written, made, seen))

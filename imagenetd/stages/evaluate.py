@@ -38,7 +38,6 @@ def evaluate_models(
     *,
     models: Sequence[tuple[str, str]],
     record: Callable[[Path], None],
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write `scores.parquet`, one row for each model, set and slice.
 
@@ -47,9 +46,8 @@ def evaluate_models(
         scored: Gives the images and the answers on them when they are needed.
         models: Name and role of each row of the answers.
         record: Writes the record of every image into the folder.
-        waiting: Called when another process works on this folder.
     """
-    with folder.locked(waiting):
+    with folder.locked():
         done, remark = folder.sound()
         skipped = done is not None
         if done is None:
@@ -68,8 +66,16 @@ def evaluate_models(
             record(folder.path)
             done = {"num_scores": len(scores), "seconds": time.perf_counter() - started}
             folder.finish(done, [SCORES_FILE, RECORD_FILE, REGIMES_FILE])
-    path, seconds = str(folder.path), done["seconds"]
-    return StageResult("evaluate", folder.key, path, done["num_scores"], "scores", seconds, skipped, remark)
+    return StageResult(
+        stage="evaluate",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=done["num_scores"],
+        unit="scores",
+        seconds=done["seconds"],
+        is_skipped=skipped,
+        note=remark,
+    )
 
 
 def read_scores(folder: Path) -> list[Score]:

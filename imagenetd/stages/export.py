@@ -35,7 +35,6 @@ def write_exports(
     run_folder: Path,
     key: str,
     say: Callable[[str], None],
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write every format that is not done, and say of each where it lies and how it is read.
 
@@ -45,12 +44,11 @@ def write_exports(
         run_folder: Of the run, for the result.
         key: Of all exports together.
         say: Prints a line.
-        waiting: Called when another process works on a folder.
     """
     total, seconds, skipped = 0, 0.0, True
     for name, (export, folder) in exports.items():
         _refuse_foreign(folder.path, name)
-        with folder.locked(waiting):
+        with folder.locked():
             record, remark = _done(folder)
             if record is None:
                 skipped = False
@@ -58,7 +56,15 @@ def write_exports(
         say(f"  {name:<10} {record['num_images']:,} {export.set} images -> {folder.path}{remark}")
         say(f"  {'':<10} read it with {record['read']}")
         total, seconds = total + record["num_images"], seconds + record["seconds"]
-    return StageResult("export", key, str(run_folder), total, "exported images", seconds, skipped)
+    return StageResult(
+        stage="export",
+        key=key,
+        folder=str(run_folder),
+        num_items=total,
+        unit="exported images",
+        seconds=seconds,
+        is_skipped=skipped,
+    )
 
 
 def _done(folder: StageFolder) -> tuple[dict[str, Any] | None, str]:

@@ -29,7 +29,7 @@ FORMAT_VERSION = 1
 """Part of the key of every export: written another way, it is written again."""
 
 
-def export_job(job: Job, *, say: Callable[[str], None], waiting: Callable[[Path], None]) -> StageResult:
+def export_job(job: Job, *, say: Callable[[str], None]) -> StageResult:
     """Write every format that the config names."""
     plan = job.plan
     exports = {
@@ -44,9 +44,7 @@ def export_job(job: Job, *, say: Callable[[str], None], waiting: Callable[[Path]
             made[set_name] = make_benchmark(job, set_name)
         return made[set_name]
 
-    return write_exports(
-        exports, benchmark, run_folder=plan.folders["report"].path, key=key, say=say, waiting=waiting
-    )
+    return write_exports(exports, benchmark, run_folder=plan.folders["report"].path, key=key, say=say)
 
 
 def _folder(plan: Plan, name: str, export: Export) -> StageFolder:

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,14 +55,13 @@ def generate_pool(
     generator_identity: dict[str, Any],
     store: StoreConfig,
     trainer: TrainerConfig,
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Make the images that the pool still lacks and write its manifest.
 
     A unit of work is a fixed run of rows of the prompt table, whatever the number of processes, so an image has the
     same bytes whoever makes it and however often the run is interrupted.
     """
-    with folder.locked(waiting):
+    with folder.locked():
         layout = _fixed_layout(folder.path, len(rows), generator.unit_size, store.images_per_shard)
         record, remark = folder.sound()
         if record is not None:
@@ -232,12 +230,12 @@ def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool, no
     if record.get("num_flagged"):
         note += f"; {record['num_flagged']} flagged by the safety checker (is_flagged in the manifest), never mined"
     return StageResult(
-        "generate",
-        folder.key,
-        str(folder.path),
-        record["num_images"],
-        "images",
-        record["seconds"],
-        is_skipped,
-        note,
+        stage="generate",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=record["num_images"],
+        unit="images",
+        seconds=record["seconds"],
+        is_skipped=is_skipped,
+        note=note,
     )

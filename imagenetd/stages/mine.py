@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,6 @@ def mine_failures(
     surrogates: Sequence[str],
     *,
     min_failures: int,
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write `failures.parquet`: for every image how many surrogates fail, and whether it is mined or easy.
 
@@ -35,9 +35,8 @@ def mine_failures(
         correct: Gives bool "surrogates images" when it is needed.
         surrogates: Names, in the order of the rows of `correct`.
         min_failures: k of k-of-n.
-        waiting: Called when another process works on this folder.
     """
-    with folder.locked(waiting):
+    with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         if record is None:
@@ -62,16 +61,29 @@ def mine_failures(
                 "seconds": time.perf_counter() - started,
             }
             folder.finish(record, [FAILURES_FILE])
+    return _result(folder, record, pool.layout.num_images, is_skipped=skipped, remark=remark)
+
+
+def _result(
+    folder: StageFolder, record: dict[str, Any], num_images: int, *, is_skipped: bool, remark: str
+) -> StageResult:
     note = (
         f"{record['min_failures']} of {record['num_surrogates']} surrogates wrong on "
-        f"{record['num_mined'] / max(1, pool.layout.num_images):.1%} of {pool.layout.num_images} images; "
+        f"{record['num_mined'] / max(1, num_images):.1%} of {num_images} images; "
         f"{record['num_easy']} easy images kept beside them"
     )
     note += f"; {remark}" if remark else ""
     counts = {"mined": record["num_mined"], "easy": record["num_easy"]}
-    path, seconds = str(folder.path), record["seconds"]
     return StageResult(
-        "mine", folder.key, path, record["num_mined"], "hard images", seconds, skipped, note, counts
+        stage="mine",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=record["num_mined"],
+        unit="hard images",
+        seconds=record["seconds"],
+        is_skipped=is_skipped,
+        note=note,
+        counts=counts,
     )
 
 

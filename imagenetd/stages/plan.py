@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,7 +20,6 @@ def write_plan(
     details: Sequence[str],
     *,
     show: Callable[[Sequence[PlanRow]], None],
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write `plan.csv` and show the table; it is computed anew every time, from stored predictions, in a moment.
 
@@ -30,14 +28,20 @@ def write_plan(
         rows: Gives the table.
         details: Lines for people below it.
         show: Prints the table.
-        waiting: Called when another process works on this folder.
     """
     started = time.perf_counter()
-    with folder.locked(waiting):
+    with folder.locked():
         table = list(rows())
         write_text_atomic(folder.path / PLAN_FILE, csv_text(pd.DataFrame([asdict(row) for row in table])))
         seconds = time.perf_counter() - started
         folder.finish({"rows": len(table), "seconds": seconds})
     show(table)
-    path = str(folder.path / PLAN_FILE)
-    return StageResult("plan", folder.key, path, len(table), "plans", seconds, False, details=tuple(details))
+    return StageResult(
+        stage="plan",
+        key=folder.key,
+        folder=str(folder.path / PLAN_FILE),
+        num_items=len(table),
+        unit="plans",
+        seconds=seconds,
+        details=tuple(details),
+    )

@@ -1,8 +1,7 @@
 """Stage 3: the logits of every model over the pool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from imagenetd.config.schema import TrainerConfig
@@ -23,7 +22,6 @@ def predict_pool(
     categories: Sequence[Category],
     *,
     trainer: TrainerConfig,
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Run each model over the images that it has not seen; a model runs once per pool, whatever the sweep.
 
@@ -32,10 +30,9 @@ def predict_pool(
         models: Name -> classifier and the folder of its predictions.
         categories: The classes of zero-shot models.
         trainer: Devices and threads.
-        waiting: Called when another process works on one of these models.
     """
     lock = StageFolder(next(iter(models.values()))[1].path.parent, "predict", pool.key)
-    with lock.locked(waiting):
+    with lock.locked():
         reread_answers(models, pool, categories)
         checked = {name: _unseen(folder, pool) for name, (_, folder) in models.items()}
         unseen = {name: shards for name, (shards, _) in checked.items()}
@@ -62,11 +59,16 @@ def predict_pool(
         note += (
             f"; two best classes, the first counts: {', '.join(f'{n} {name}' for name, n in tied.items())}"
         )
-    note = note.removeprefix("; ")
-    seconds = sum(record["seconds"] for record in records.values())
-    num_images = pool.layout.num_images * len(models)
-    folder = str(lock.path)
-    return StageResult("predict", pool.key, folder, num_images, "predictions", seconds, not pending, note)
+    return StageResult(
+        stage="predict",
+        key=pool.key,
+        folder=str(lock.path),
+        num_items=pool.layout.num_images * len(models),
+        unit="predictions",
+        seconds=sum(record["seconds"] for record in records.values()),
+        is_skipped=not pending,
+        note=note.removeprefix("; "),
+    )
 
 
 def _unseen(folder: StageFolder, pool: Pool) -> tuple[frozenset[int] | None, str]:

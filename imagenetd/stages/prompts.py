@@ -13,9 +13,9 @@ from imagenetd.store.folders import STAGE_FILE, StageFolder, content_key, read_s
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 
-def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) -> StageResult:
+def write_prompts(folder: StageFolder, rows: PromptTable) -> StageResult:
     """Write `prompts.parquet`, one row for each image to be made, unless it is there."""
-    with folder.locked(waiting):
+    with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         if record is None:
@@ -27,14 +27,14 @@ def write_prompts(folder: StageFolder, rows: PromptTable, *, waiting: object) ->
             folder.finish(record, [PROMPTS_FILE])
         stored = read_prompts(folder.path / PROMPTS_FILE)
     return StageResult(
-        "prompts",
-        folder.key,
-        str(folder.path),
-        len(stored),
-        "prompts",
-        record["seconds"],
-        skipped,
-        remark,
+        stage="prompts",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=len(stored),
+        unit="prompts",
+        seconds=record["seconds"],
+        is_skipped=skipped,
+        note=remark,
         counts=stored.counts("kind"),
     )
 

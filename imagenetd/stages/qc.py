@@ -61,7 +61,6 @@ def control_quality(
     *,
     judges_pool: bool,
     facts: dict[str, Any],
-    waiting: Callable[[Path], None],
 ) -> StageResult:
     """Write `votes.parquet`, `decisions.parquet` and the ballot's tables as CSV; pause when votes are missing.
 
@@ -75,20 +74,15 @@ def control_quality(
         truth: Gives, for the accepted images, the shares of valid ones, where the truth is known.
         judges_pool: The ballot covers the whole pool, not only the mined images.
         facts: About the run, for the record: the method and the pool's key.
-        waiting: Called when another process works on this folder.
     """
-    with folder.locked(waiting):
+    with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         if record is None:
             started = time.perf_counter()
             cast = ballot()
             if cast is not None and cast.waiting_for:
-                note = f"waiting for votes on {len(cast.waiting_for)} images: {cast.to_do}"
-                counts = {"waiting": len(cast.waiting_for)}
-                return StageResult(
-                    "qc", folder.key, str(folder.path), 0, "accepted images", 0.0, False, note, counts
-                )
+                return _paused(folder, cast)
             record, accepted = _write(folder, pool, mined, cast, judges_pool)
             numbers = {"num_mined": record["num_mined"], "num_accepted": record["num_accepted"]}
             summary = {"method": facts["method"]} | numbers | truth(accepted)
@@ -99,9 +93,29 @@ def control_quality(
     note = f"{record['num_accepted'] / max(1, record['num_mined']):.1%} of {record['num_mined']} mined images pass"
     note += f"; {remark}" if remark else ""
     counts = {"accepted": record["num_accepted"], "rejected": record["num_mined"] - record["num_accepted"]}
-    path, seconds = str(folder.path), record["seconds"]
     return StageResult(
-        "qc", folder.key, path, record["num_accepted"], "accepted images", seconds, skipped, note, counts
+        stage="qc",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=record["num_accepted"],
+        unit="accepted images",
+        seconds=record["seconds"],
+        is_skipped=skipped,
+        note=note,
+        counts=counts,
+    )
+
+
+def _paused(folder: StageFolder, cast: Ballot) -> StageResult:
+    return StageResult(
+        stage="qc",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=0,
+        unit="accepted images",
+        seconds=0.0,
+        note=f"waiting for votes on {len(cast.waiting_for)} images: {cast.to_do}",
+        counts={"waiting": len(cast.waiting_for)},
     )
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from imagenetd.config.qc import PEOPLE, QcMethod
@@ -22,7 +21,7 @@ from imagenetd.stages.qc_people import gate_confidence, people_ballot, valid_sha
 from imagenetd.stages.run import Job
 
 
-def run_quality_control(job: Job, *, waiting: Callable[[Path], None]) -> StageResult:
+def run_quality_control(job: Job) -> StageResult:
     """Run the stage in the configured way; with people, on the votes that have come in until now."""
     method = job.plan.config.qc.method
     if method in PEOPLE:
@@ -36,7 +35,6 @@ def run_quality_control(job: Job, *, waiting: Callable[[Path], None]) -> StageRe
         lambda accepted: valid_shares(job, accepted),
         judges_pool=method is QcMethod.auto,
         facts={"method": method.value, "pool": job.plan.folders["generate"].key},
-        waiting=waiting,
     )
     if result.counts.get("waiting") and job.plan.votes is not None:
         line = f"          to do: {to_do(method, job.plan.votes.folder)}"
@@ -52,7 +50,7 @@ def cast_ballot(job: Job) -> Ballot | None:
     return auto_ballot(job) if method is QcMethod.auto else people_ballot(job)
 
 
-def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path], None]) -> StageResult:
+def plan_costs(job: Job, *, show: Callable[[Any], None]) -> StageResult:
     """Say what quality control will cost, from stored predictions; nobody is asked anything."""
     config = job.plan.config
     surrogates = job.plan.of_role("surrogate")
@@ -88,5 +86,4 @@ def plan_costs(job: Job, *, show: Callable[[Any], None], waiting: Callable[[Path
         rows,
         [f"          {line}" for line in (*odds, source)],
         show=lambda found: show(plan_table(found, num_surrogates=len(surrogates))),
-        waiting=waiting,
     )

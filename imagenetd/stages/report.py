@@ -49,7 +49,6 @@ def write_report(
     cards: Callable[[], list[FailureCard]],
     picture: Callable[[int], Any],
     show: Callable[[Any], None],
-    waiting: Callable[[Path], None],
 ) -> tuple[StageResult, str | None]:
     """Write the tables and `summary.json` into the run folder, log the run, and show the tables.
 
@@ -58,7 +57,7 @@ def write_report(
     """
     started = time.perf_counter()
     make_folder(folder.path)
-    with folder.locked(waiting):
+    with folder.locked():
         record = folder.done()
         skipped = record is not None and (folder.path / "summary.json").is_file()
         name = type(logger).__name__
@@ -105,8 +104,16 @@ def _result(
     folder: StageFolder, chosen: ReportSet, num_scores: int, seconds: float, is_skipped: bool
 ) -> StageResult:
     note = HTML_FILE if chosen.html is not None else ""
-    path = str(folder.path)
-    return StageResult("report", folder.key, path, num_scores, "scores", seconds, is_skipped, note)
+    return StageResult(
+        stage="report",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=num_scores,
+        unit="scores",
+        seconds=seconds,
+        is_skipped=is_skipped,
+        note=note,
+    )
 
 
 def _own_tables(

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -262,7 +261,7 @@ class StageFolder:
     stage: str
     key: str
     max_wait_s: float = MAX_WAIT_S
-    """How long a run waits for another one that holds the folder."""
+    """How long a run waits for another one that holds the folder; 0: it refuses to."""
 
     def done(self) -> dict[str, Any] | None:
         """Return what `finish` wrote, or None when the stage is not done.
@@ -343,16 +342,16 @@ class StageFolder:
             (self.path / STAGE_FILE).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self, waiting: Any) -> Iterator[None]:
-        """Hold the folder alone; when another process holds it, call `waiting(path)` and wait.
+    def locked(self) -> Iterator[None]:
+        """Hold the folder alone; when another process holds it, say so and wait.
 
         A run can rightly take hours, so the wait is long, but it has an end: `max_wait_s`.
         """
         make_folder(self.path)
         with contextlib.ExitStack() as stack:
-            wait = functools.partial(lock, waiting=waiting, max_wait_s=self.max_wait_s)
-            stack.enter_context(wait(self.path / LOCK_FILE, fcntl.LOCK_EX))
-            with wait(self.path / WORKERS, fcntl.LOCK_EX):  # of a run whose first process was killed
+            stack.enter_context(lock(self.path / LOCK_FILE, fcntl.LOCK_EX, max_wait_s=self.max_wait_s))
+            workers = lock(self.path / WORKERS, fcntl.LOCK_EX, max_wait_s=self.max_wait_s)
+            with workers:  # of a run whose first process was killed
                 pass
             with explained(self.path):
                 for rubbish in self.path.rglob(TEMPORARY.format(name="*", process="*")):

@@ -6,11 +6,12 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from imagenetd.errors import StoreError
+from imagenetd.store.console import say
 from imagenetd.store.system_errors import explained, refusal, refuse_odd
 
 WORKERS = ".workers"
@@ -22,14 +23,14 @@ REMIND_S, POLL_S = 600.0, 0.2
 
 
 @contextlib.contextmanager
-def lock(path: Path, kind: int, *, waiting: Callable[[Path], None], max_wait_s: float) -> Iterator[None]:
+def lock(path: Path, kind: int, *, max_wait_s: float, is_told: bool = True) -> Iterator[None]:
     """Hold a file's lock.
 
     Args:
         path: Of the file; made where there is none.
         kind: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`.
-        waiting: Called with the folder at first and every ten minutes while another process holds the lock.
-        max_wait_s: Then it is a StoreError that names the holder.
+        max_wait_s: Then it is a StoreError that names the holder; 0: it is one at once.
+        is_told: The user reads at first, and every ten minutes, that another process holds the lock.
     """
     refuse_odd(path, verb="lock")
     with explained(path, verb="lock"):
@@ -39,13 +40,17 @@ def lock(path: Path, kind: int, *, waiting: Callable[[Path], None], max_wait_s: 
         while not _try_lock(stream, kind, path):
             now = time.monotonic()
             started = now if started is None else started
+            if not max_wait_s:
+                raise StoreError(
+                    f"Another run works in {path.parent} ({_holder(path)}). Wait until it has ended."
+                )
             if now - started > max_wait_s:
                 raise StoreError(
                     f"{path.parent} is held by another process ({_holder(path)}), and {max_wait_s:.0f} s of waiting "
                     "are over. End that process, or set paths.output_dir to another folder."
                 )
-            if told is None or now - told > REMIND_S:
-                waiting(path.parent)
+            if is_told and (told is None or now - told > REMIND_S):
+                say(f"waiting: another run works in {path.parent}", style="yellow")
                 told = now
             time.sleep(POLL_S)
         if path.name != WORKERS:
@@ -72,12 +77,11 @@ def _holder(path: Path) -> str:
         return "whose name cannot be read"
 
 
-def _no_word(path: Path) -> None:
-    """A worker's wait is over in a moment: there is nothing to tell."""
-
-
 @contextlib.contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Take part in another process's work on a locked folder; the lock is not given to a new run before this ends."""
-    with lock(folder / WORKERS, fcntl.LOCK_SH, waiting=_no_word, max_wait_s=WORKER_WAIT_S):
+    """Take part in another process's work on a locked folder; the lock is not given to a new run before this ends.
+
+    A worker's wait is over in a moment: there is nothing to tell.
+    """
+    with lock(folder / WORKERS, fcntl.LOCK_SH, max_wait_s=WORKER_WAIT_S, is_told=False):
         yield
