@@ -137,7 +137,7 @@ def test_a_forged_or_expired_invitation_lets_nobody_in(room: Room, case: str) ->
     answer = stranger.client.get(f"/i/{tokens(room)[case]}", follow_redirects=False)
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
-    assert room.workers.list() == []
+    assert room.workers.blocked() == {}
 
 
 @pytest.mark.parametrize("case", ["expired", "other key", "other purpose", "cut"])
@@ -151,7 +151,7 @@ def test_a_forged_or_expired_session_is_refused_everywhere(room: Room, case: str
     assert stranger.client.get("/api/image/x").status_code == 401
     for path in ("/api/task", "/api/answer", "/api/submit", "/api/examples"):
         assert stranger.post(path, {}).status_code == 401
-    assert room.workers.list() == [] and nothing_is_stored(room)
+    assert room.workers.blocked() == {} and nothing_is_stored(room)
 
 
 def test_without_a_session_nothing_but_the_empty_page_is_served(room: Room) -> None:
@@ -293,7 +293,7 @@ def test_no_answer_of_the_server_tells_a_sentinel(room: Room, anna: Browser) -> 
     told += [anna.client.get("/api/session").text, anna.post("/api/task", {}).text]
     told += [anna.client.get(path).text for path in ("/", "/page.js", "/page.css")][3:]
     assert [word for word in TRUTH_WORDS for text in told if word in text] == []
-    assert room.desk.progress().num_missing == 4  # it does not count, but nobody was told
+    assert room.votes.progress().num_missing == 4  # it does not count, but nobody was told
 
 
 def test_a_response_that_fails_a_sentinel_is_replaced_by_another_worker(room: Room) -> None:
@@ -345,13 +345,17 @@ def test_an_unchanged_script_is_not_sent_again(anna: Browser) -> None:
 def test_what_was_sent_but_not_delivered_before_a_kill_is_delivered_at_the_next_start(votes: Path) -> None:
     with contextlib.closing(Room(votes, timeout_s=600)) as room:
         anna = Browser(room, "anna")
-        anna.answer_all(anna.post("/api/task", {}).json())
-        room.desk.submit("task0", "anna")  # the process ends before the file is written
+        task = anna.post("/api/task", {}).json()
+        anna.answer_all(task)
+        (votes / "responses").rename(votes / "aside")
+        (votes / "responses").write_text("")  # no file can be written there, and then the process ends
+        assert anna.post("/api/submit", {"task": task["task"]}).status_code == 503
+        (votes / "responses").unlink()
+        (votes / "aside").rename(votes / "responses")
     assert list((votes / "responses").iterdir()) == []
-    with contextlib.closing(Room(votes, timeout_s=600)) as room:
-        assert len(read_responses(votes, room.task_set)) == 1
-    with contextlib.closing(Room(votes, timeout_s=600)) as room:
-        assert len(read_responses(votes, room.task_set)) == 1
+    for _ in range(2):
+        with contextlib.closing(Room(votes, timeout_s=600)) as room:
+            assert len(read_responses(votes, room.task_set)) == 1
 
 
 def test_a_lost_database_is_made_anew_from_what_was_delivered(votes: Path) -> None:
@@ -363,7 +367,8 @@ def test_a_lost_database_is_made_anew_from_what_was_delivered(votes: Path) -> No
     for path in (votes / "desk").glob("desk.sqlite3*"):
         path.unlink()
     with contextlib.closing(Room(votes, timeout_s=600)) as room:
-        assert [response.worker for response, _ in room.desk.sent()] == ["anna"]
+        assert [one.response.worker for one in room.votes.all_received()] == ["anna"]
+        assert room.desk.take("anna") == "task1"
 
 
 def test_tasks_of_a_new_round_are_taken_over_while_the_server_runs(
@@ -374,7 +379,7 @@ def test_tasks_of_a_new_round_are_taken_over_while_the_server_runs(
     (room.folder / "tasks.json").write_bytes((more / "tasks.json").read_bytes())
     ben = Browser(room, "ben")
     ben.post("/api/task", {})
-    assert room.desk.progress().num_missing == 6
+    assert room.votes.progress().num_missing == 6
 
 
 def test_the_key_is_readable_by_its_owner_alone(room: Room) -> None:

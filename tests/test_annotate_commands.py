@@ -61,7 +61,7 @@ def test_status_counts_responses_and_workers(
     votes: Path, room: Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     room.workers.enter("anna")
-    room.take_in(careful_response(room.task_set.tasks[0], "anna"))
+    room.desk.take_in(careful_response(room.task_set.tasks[0], "anna"))
     main(["block", str(votes), "ben"])
     capsys.readouterr()
     main(["status", str(votes)])

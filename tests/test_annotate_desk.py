@@ -1,19 +1,24 @@
 """The queue: every task gets its workers, no worker sees a picture twice, nothing is lost or counted twice."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.database import Database
 from imagenetd.qc.annotate.desk import Desk
 from imagenetd.qc.annotate.refusals import Refusal
 from imagenetd.qc.annotate.workers import Workers
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.progress import Rules, plain_rules
+from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task, TaskSettings
+from imagenetd.qc.votes_folder import Progress, VotesFolder, response_name, write_response, write_tasks
 
-NUM_WORKERS = 2
 TIMEOUT_S = 60.0
+RULES = Rules(2, SentinelRule.both, StoppingConfig(False, 3, 0.99, False, 0.8))
 
 
 class Clock:
@@ -33,13 +38,21 @@ def task(name: str, *images: str) -> Task:
 TASKS = [task("t0", "a", "b"), task("t1", "c", "d")]
 
 
-def two_each(task_id: str, responses: Sequence[Response]) -> int:
-    return max(0, NUM_WORKERS - len(responses))
+def ask(folder: Path, tasks: Sequence[Task]) -> None:
+    """Write what is asked; two workers answer each task."""
+    settings = TaskSettings({"mug": "mug"}, (), RULES.workers_per_image, rules=plain_rules(RULES))
+    write_tasks(folder, tasks, {}, settings)
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    ask(tmp_path / "votes", TASKS)
+    return tmp_path / "votes"
 
 
 @pytest.fixture
@@ -50,10 +63,13 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def desk(database: Database, clock: Clock) -> Desk:
-    desk = Desk(database, two_each, timeout_s=TIMEOUT_S, clock=clock)
-    desk.set_tasks(TASKS)
-    return desk
+def votes(folder: Path) -> VotesFolder:
+    return VotesFolder(folder)
+
+
+@pytest.fixture
+def desk(database: Database, votes: VotesFolder, clock: Clock) -> Desk:
+    return Desk(database, votes, timeout_s=TIMEOUT_S, clock=clock)
 
 
 def complete(desk: Desk, worker: str, task_id: str, *, num_slots: int = 2) -> Response:
@@ -87,16 +103,18 @@ def test_a_worker_who_has_sent_a_task_gets_another_and_then_none(desk: Desk) -> 
     assert desk.take("w1") is None
 
 
-def test_no_worker_gets_a_task_with_a_picture_of_an_earlier_one(desk: Desk) -> None:
-    desk.set_tasks([task("t0", "a", "b"), task("shares b", "b", "x"), task("t2", "y", "z")])
+def test_no_worker_gets_a_task_with_a_picture_of_an_earlier_one(folder: Path, desk: Desk) -> None:
+    ask(folder, [task("t0", "a", "b"), task("shares b", "b", "x"), task("t2", "y", "z")])
     desk.take("w1")
     complete(desk, "w1", "t0")
     assert desk.take("w1") == "t2"
     assert desk.take("w2") == "t0"
 
 
-def test_a_task_given_up_returns_to_the_queue_after_the_time_out(desk: Desk, clock: Clock) -> None:
-    desk.set_tasks(TASKS[:1])
+def test_a_task_given_up_returns_to_the_queue_after_the_time_out(
+    folder: Path, desk: Desk, clock: Clock
+) -> None:
+    ask(folder, TASKS[:1])
     desk.take("w1"), desk.take("w2")
     assert desk.take("w3") is None
     clock.now += TIMEOUT_S - 1
@@ -105,8 +123,8 @@ def test_a_task_given_up_returns_to_the_queue_after_the_time_out(desk: Desk, clo
     assert desk.take("w3") == "t0"
 
 
-def test_an_answer_puts_the_time_out_off(desk: Desk, clock: Clock) -> None:
-    desk.set_tasks(TASKS[:1])
+def test_an_answer_puts_the_time_out_off(folder: Path, desk: Desk, clock: Clock) -> None:
+    ask(folder, TASKS[:1])
     desk.take("w1"), desk.take("w2")
     clock.now += TIMEOUT_S - 1
     desk.save("t0", "w1", Answer(0, True, True, 1.0))
@@ -122,8 +140,10 @@ def test_who_comes_back_late_goes_on_while_the_place_is_free(desk: Desk, clock: 
     assert len(desk.submit("t0", "w1").answers) == 2
 
 
-def test_who_comes_back_after_the_task_was_given_away_is_refused(desk: Desk, clock: Clock) -> None:
-    desk.set_tasks(TASKS[:1])
+def test_who_comes_back_after_the_task_was_given_away_is_refused(
+    folder: Path, desk: Desk, clock: Clock
+) -> None:
+    ask(folder, TASKS[:1])
     desk.take("w1")
     clock.now += TIMEOUT_S + 1
     assert [desk.take("w2"), desk.take("w3")] == ["t0", "t0"]
@@ -133,19 +153,19 @@ def test_who_comes_back_after_the_task_was_given_away_is_refused(desk: Desk, clo
     assert desk.answers("t0", "w1") == {}
 
 
-def test_a_second_submission_is_refused_and_counted_once(desk: Desk) -> None:
+def test_a_second_submission_is_refused_and_counted_once(desk: Desk, votes: VotesFolder) -> None:
     desk.take("w1")
     complete(desk, "w1", "t0")
     assert refusal_of(lambda: desk.submit("t0", "w1")) == (409, "already_submitted")
-    assert (desk.progress().num_sent, desk.progress().num_missing) == (1, 3)
+    assert votes.progress() == Progress(num_sent=1, num_missing=3)
 
 
-def test_an_answer_after_the_submission_changes_nothing(desk: Desk) -> None:
+def test_an_answer_after_the_submission_changes_nothing(desk: Desk, votes: VotesFolder) -> None:
     desk.take("w1")
     sent = complete(desk, "w1", "t0")
     late = Answer(0, False, False, 1.0)
     assert refusal_of(lambda: desk.save("t0", "w1", late)) == (409, "already_submitted")
-    assert [response for response, _ in desk.sent()] == [sent]
+    assert [one.response for one in votes.all_received()] == [sent]
 
 
 def test_an_answer_can_be_changed_until_the_task_is_sent(desk: Desk) -> None:
@@ -155,11 +175,11 @@ def test_an_answer_can_be_changed_until_the_task_is_sent(desk: Desk) -> None:
     assert desk.answers("t0", "w1")[0].can_recognise is False
 
 
-def test_a_picture_is_locked_until_the_one_before_is_answered(desk: Desk) -> None:
+def test_a_picture_is_locked_until_the_one_before_is_answered(desk: Desk, votes: VotesFolder) -> None:
     desk.take("w1")
     assert refusal_of(lambda: desk.save("t0", "w1", Answer(1, True, True, 1.0))) == (409, "question_open")
     assert refusal_of(lambda: desk.submit("t0", "w1")) == (409, "question_open")
-    assert desk.answers("t0", "w1") == {} and desk.sent() == []
+    assert desk.answers("t0", "w1") == {} and votes.all_received() == []
 
 
 @pytest.mark.parametrize("position", [-1, 2, 10**30])
@@ -183,38 +203,41 @@ def test_a_task_of_somebody_else_is_unknown(desk: Desk) -> None:
     assert refusal_of(lambda: desk.submit("t0", "w2")) == (404, "unknown")
 
 
-def test_a_response_that_does_not_count_is_replaced(database: Database) -> None:
+def test_a_response_that_does_not_count_is_replaced(folder: Path, desk: Desk) -> None:
     """The rule of the qc stage: only responses that pass every sentinel count."""
-    honest = Desk(
-        database, lambda task_id, given: 1 - sum(r.worker != "cheat" for r in given), timeout_s=TIMEOUT_S
-    )
-    honest.set_tasks(TASKS[:1])
-    honest.take("cheat")
-    complete(honest, "cheat", "t0")
-    assert honest.take("w1") == "t0"
-    complete(honest, "w1", "t0")
-    assert honest.take("w2") is None
+    sock = Slot(1, "s", "mug", SlotRole.NEGATIVE)
+    ask(folder, [Task("t0", (Slot(0, "a", "mug", SlotRole.ITEM), sock))])
+    for worker, says in (("cheat", True), ("w1", False)):
+        assert desk.take(worker) == "t0"
+        desk.save("t0", worker, Answer(0, True, True, 1.0))
+        desk.save("t0", worker, Answer(1, says, says, 1.0))
+        desk.submit("t0", worker)
+    assert [desk.take("w2"), desk.take("w3")] == ["t0", None]
 
 
-def test_a_withdrawn_task_is_given_to_nobody_and_keeps_its_votes(desk: Desk) -> None:
+def test_a_withdrawn_task_is_given_to_nobody_and_keeps_its_votes(
+    folder: Path, desk: Desk, votes: VotesFolder
+) -> None:
     desk.take("w1")
     complete(desk, "w1", "t0")
     desk.take("w2")
-    desk.set_tasks(TASKS[1:])
+    ask(folder, TASKS[1:])
     assert desk.take("w2") == "t1"
-    assert len(desk.sent()) == 1
+    assert len(votes.all_received()) == 1
 
 
-def test_a_response_from_elsewhere_is_taken_once_and_replaces_what_was_begun(desk: Desk) -> None:
+def test_a_response_from_elsewhere_is_taken_once_and_replaces_what_was_begun(
+    desk: Desk, votes: VotesFolder
+) -> None:
     desk.take("w1")
     desk.save("t0", "w1", Answer(0, False, False, 1.0))
     brought = Response("t0", "w1", (Answer(0, True, True, 3.0), Answer(1, True, True, 3.0)))
-    assert [desk.bring(brought), desk.bring(brought)] == [True, False]
-    assert [response for response, _ in desk.sent()] == [brought]
+    assert [desk.take_in(brought), desk.take_in(brought)] == [True, False]
+    assert [one.response for one in votes.all_received()] == [brought]
 
 
-def test_a_task_taken_away_on_a_form_is_kept_until_its_day(desk: Desk, clock: Clock) -> None:
-    desk.set_tasks(TASKS[:1])
+def test_a_task_taken_away_on_a_form_is_kept_until_its_day(folder: Path, desk: Desk, clock: Clock) -> None:
+    ask(folder, TASKS[:1])
     assert desk.take_away("w1", 3, until=clock.now + 100 * TIMEOUT_S) == ["t0"]
     desk.take("w2")
     clock.now += 50 * TIMEOUT_S
@@ -223,15 +246,102 @@ def test_a_task_taken_away_on_a_form_is_kept_until_its_day(desk: Desk, clock: Cl
     assert desk.take("w5") == "t0"
 
 
-def test_answers_survive_a_process_that_never_closed_the_file(tmp_path: Path) -> None:
+def test_answers_survive_a_process_that_never_closed_the_file(tmp_path: Path, votes: VotesFolder) -> None:
     first = Database(tmp_path / "desk.sqlite3")
-    desk = Desk(first, two_each, timeout_s=TIMEOUT_S)
-    desk.set_tasks(TASKS)
+    desk = Desk(first, votes, timeout_s=TIMEOUT_S)
     desk.take("w1")
     desk.save("t0", "w1", Answer(0, True, False, 1.0))
     second = Database(tmp_path / "desk.sqlite3")
-    assert Desk(second, two_each, timeout_s=TIMEOUT_S).answers("t0", "w1")[0].can_recognise
+    assert Desk(second, votes, timeout_s=TIMEOUT_S).answers("t0", "w1")[0].can_recognise
     first.close(), second.close()
+
+
+def rows_of(database: Database) -> int:
+    with database.reading() as connection:
+        return sum(
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("lease", "answer")
+        )
+
+
+def test_what_was_sent_stands_in_the_folder_alone(desk: Desk, database: Database, folder: Path) -> None:
+    desk.take("w1")
+    assert complete(desk, "w1", "t0") == VotesFolder(folder).all_received()[0].response
+    assert rows_of(database) == 0
+
+
+def test_a_kill_between_the_file_and_the_desk_counts_once(
+    desk: Desk, votes: VotesFolder, folder: Path, database: Database, clock: Clock
+) -> None:
+    desk.take("w1")
+    for position in range(2):
+        desk.save("t0", "w1", Answer(position, True, False, 1.0))
+    sent = Response("t0", "w1", tuple(desk.answers("t0", "w1").values()))
+    write_response(folder, TASKS[0], sent)  # and the process ends before the desk is cleared
+    again = Desk(database, VotesFolder(folder), timeout_s=TIMEOUT_S, clock=clock)
+    assert (again.deliver(), rows_of(database)) == (0, 0)
+    for one in (again, desk):
+        assert refusal_of(lambda one=one: one.submit("t0", "w1")) == (409, "already_submitted")
+    assert VotesFolder(folder).progress() == Progress(num_sent=1, num_missing=3)
+    assert [again.take(worker) for worker in ("w1", "w2", "w3")] == ["t1", "t0", "t1"]
+
+
+def test_what_another_process_delivers_is_seen_at_once(desk: Desk, folder: Path, votes: VotesFolder) -> None:
+    for worker in ("w1", "w2"):
+        answers = tuple(Answer(position, True, True, 1.0) for position in range(2))
+        write_response(folder, TASKS[0], Response("t0", worker, answers))
+    assert desk.take("w3") == "t1"
+    assert votes.progress() == Progress(num_sent=2, num_missing=2)
+
+
+def test_a_response_that_the_owner_takes_out_is_asked_for_again(
+    desk: Desk, folder: Path, votes: VotesFolder
+) -> None:
+    for worker in ("w1", "w2"):
+        desk.take(worker)
+        complete(desk, worker, "t0")
+    assert desk.take("w3") == "t1"
+    (folder / "responses" / response_name("t0", "w2")).unlink()
+    assert desk.take("w4") == "t0"
+    assert [one.response.worker for one in votes.all_received()] == ["w1"]
+
+
+OLD_LAYOUT = """
+CREATE TABLE task (task_id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL, num_slots INTEGER NOT NULL,
+    num_missing INTEGER NOT NULL) STRICT;
+CREATE TABLE task_image (task_id TEXT NOT NULL, image_id TEXT NOT NULL, PRIMARY KEY (task_id, image_id))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE worker (worker TEXT PRIMARY KEY, trained_at REAL, blocked_at REAL) STRICT;
+CREATE TABLE lease (task_id TEXT NOT NULL REFERENCES task, worker TEXT NOT NULL, opened_at REAL NOT NULL,
+    touched_at REAL NOT NULL, held_until REAL, submitted_at REAL, PRIMARY KEY (task_id, worker))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE answer (task_id TEXT NOT NULL, worker TEXT NOT NULL, position INTEGER NOT NULL,
+    can_recognise INTEGER NOT NULL, can_use INTEGER NOT NULL, seconds REAL NOT NULL, answered_at REAL NOT NULL,
+    PRIMARY KEY (task_id, worker, position), FOREIGN KEY (task_id, worker) REFERENCES lease)
+    STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+INSERT INTO task VALUES ('t0', 0, 2, 0), ('t1', 1, 2, 2);
+INSERT INTO task_image VALUES ('t0', 'a'), ('t0', 'b');
+INSERT INTO worker VALUES ('w1', 5.0, NULL), ('bad', NULL, 6.0);
+INSERT INTO lease VALUES ('t0', 'w1', 990, 991, NULL, 992), ('t0', 'w2', 990, 991, NULL, 993),
+    ('t1', 'w1', 994, 995, NULL, NULL);
+INSERT INTO answer VALUES ('t0', 'w1', 0, 1, 0, 1.5, 991), ('t0', 'w1', 1, 1, 1, 1.5, 991),
+    ('t0', 'w2', 0, 0, 0, 2.5, 991), ('t0', 'w2', 1, 0, 1, 2.5, 991), ('t1', 'w1', 0, 1, 1, 3.5, 995);
+"""
+
+
+def test_a_desk_of_the_layout_before_is_taken_over(tmp_path: Path, folder: Path, clock: Clock) -> None:
+    """There the database held what was sent, too: w1's response is delivered, that of w2 is not."""
+    answers = (Answer(0, True, False, 1.5), Answer(1, True, True, 1.5))
+    write_response(folder, TASKS[0], Response("t0", "w1", answers), received_s=992.0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "desk.sqlite3")) as old:
+        old.executescript(OLD_LAYOUT)
+    with contextlib.closing(Database(tmp_path / "desk.sqlite3")) as database:
+        desk = Desk(database, VotesFolder(folder), timeout_s=TIMEOUT_S, clock=clock)
+        assert desk.deliver() == 1
+        sent = {(one.response.worker, one.received_s) for one in VotesFolder(folder).all_received()}
+        assert sent == {("w1", 992.0), ("w2", 993.0)}
+        assert desk.take("w1") == "t1" and desk.answers("t1", "w1") == {0: Answer(0, True, True, 3.5)}
+        assert Workers(database).blocked() == {"bad": True, "w1": False}
 
 
 def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:

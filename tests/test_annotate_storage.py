@@ -30,10 +30,15 @@ def open_to_others(folder: Path) -> list[str]:
     return sorted(str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077)
 
 
-def send_a_task(room: Room, browser: Browser) -> Any:
+def answer_a_task(browser: Browser) -> str:
+    """Answer a task and return its name; it is not sent yet."""
     task = browser.post("/api/task", {}).json()
     browser.answer_all(task)
-    return browser.post("/api/submit", {"task": task["task"]})
+    return task["task"]
+
+
+def send_a_task(browser: Browser) -> Any:
+    return browser.post("/api/submit", {"task": answer_a_task(browser)})
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022])
@@ -41,7 +46,7 @@ def test_whatever_the_umask_nobody_else_can_read_votes_truth_or_secrets(tmp_path
     with umask(mask):
         votes = make_votes_folder(tmp_path)
         with contextlib.closing(Room(votes, timeout_s=600)) as room:
-            assert send_a_task(room, Browser(room, "anna")).status_code == 200
+            assert send_a_task(Browser(room, "anna")).status_code == 200
             TurkState(votes / "mturk" / "sandbox.json").save()
             assert (votes / "desk" / "desk.sqlite3-wal").is_file()
             assert open_to_others(votes) == []
@@ -81,10 +86,10 @@ def test_a_worker_whose_answers_cannot_be_stored_is_asked_to_try_again_and_then_
     room: Room,
 ) -> None:
     anna = Browser(room, "anna")
+    task = answer_a_task(anna)
     with unwritable(room):
-        refused = send_a_task(room, anna)
+        refused = anna.post("/api/submit", {"task": task})
         assert (refused.status_code, refused.json()["code"]) == (503, "not_kept")
-    task = room.task_name("anna", "task0")
     again = anna.post("/api/submit", {"task": task})
     assert (again.status_code, again.json()) == (200, {"num_sent": 1})
     assert num_delivered(room) == 1
@@ -94,21 +99,23 @@ def test_a_worker_whose_answers_cannot_be_stored_is_asked_to_try_again_and_then_
 
 def test_what_could_not_be_written_arrives_without_the_worker_and_without_a_restart(room: Room) -> None:
     said: list[str] = []
+    anna = Browser(room, "anna")
+    task = answer_a_task(anna)
     with delivering(room, said.append, every_s=0.02):
         with unwritable(room):
-            send_a_task(room, Browser(room, "anna"))
+            anna.post("/api/submit", {"task": task})
             time.sleep(0.1)
         for _ in range(200):
-            if not room.is_behind:
+            if not room.desk.is_behind:
                 break
             time.sleep(0.02)
-    assert num_delivered(room) == 1 and not room.is_behind
+    assert num_delivered(room) == 1 and not room.desk.is_behind
     assert said and all("responses" in line for line in said)
 
 
 def test_delivering_twice_changes_nothing(room: Room) -> None:
-    send_a_task(room, Browser(room, "anna"))
-    assert room.deliver() == 0
+    send_a_task(Browser(room, "anna"))
+    assert room.desk.deliver() == 0
     assert num_delivered(room) == 1
 
 

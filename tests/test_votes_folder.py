@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from imagenetd.errors import StoreError
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc.votes_folder import (
+from imagenetd.qc.tasks import (
+    Answer,
     ImageFacts,
+    Response,
+    Slot,
+    SlotRole,
+    Task,
     TaskSettings,
     TrainingExample,
+)
+from imagenetd.qc.votes_folder import (
     image_bytes,
     read_responses,
     read_tasks,
@@ -53,6 +59,14 @@ def test_a_response_comes_back_and_the_earliest_is_first(folder: Path) -> None:
     assert write_response(folder, TASK, response("early"), received_s=1.0)
     found = read_responses(folder, read_tasks(folder))
     assert [one.response for one in found] == [response("early"), response("late")]
+
+
+def test_a_copy_of_a_response_under_another_name_is_no_second_vote(folder: Path) -> None:
+    write_response(folder, TASK, response("w"))
+    (sent,) = (folder / "responses").iterdir()
+    (folder / "responses" / "t1--w (copy).json").write_bytes(sent.read_bytes())
+    with pytest.raises(StoreError, match="copy.*its name is that of another response"):
+        read_responses(folder, read_tasks(folder))
 
 
 def test_a_second_response_of_a_worker_changes_nothing(folder: Path) -> None:

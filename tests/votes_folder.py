@@ -11,12 +11,18 @@ from imagenetd.config.page import PageConfig
 from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import Rules, plain_rules
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
-from imagenetd.qc.votes_folder import (
+from imagenetd.qc.tasks import (
+    Answer,
     ImageFacts,
+    Response,
+    Slot,
+    SlotRole,
+    Task,
     TaskSet,
     TaskSettings,
     TrainingExample,
+)
+from imagenetd.qc.votes_folder import (
     read_tasks,
     write_tasks,
 )

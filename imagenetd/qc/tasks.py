@@ -1,7 +1,9 @@
 """What people are asked and what they answer: tasks of images with sentinels among them (paper, section 3.3)."""
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class SlotRole(enum.StrEnum):
@@ -61,3 +63,73 @@ class Response:
     task_id: str
     worker: str
     answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """Where an image's bytes lie; its id is the key."""
+
+    shard: str
+    """Path of the tar shard, relative to the votes folder, so that both can be moved together."""
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    """An image shown before the task together with its right answers (paper, section 3.3)."""
+
+    image_id: str
+    category: str
+    """Key of the category that is asked for."""
+    can_recognise: bool
+    can_use: bool
+    reason: str
+    """Why, in a sentence for the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """What the ways need to know besides the tasks."""
+
+    display: Mapping[str, str]
+    """Category key -> its name in words, for the two questions; every category of a slot or an example."""
+    training: tuple[TrainingExample, ...]
+    workers_per_image: int
+    """Different workers whose responses to a task are asked for."""
+    title: str = ""
+    """Of the run, for headings."""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """When a task is complete: `progress.Rules` as plain values, see `progress.read_rules`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Why an image stands in a task; never shown to the worker."""
+
+    arm: str
+    """See `sampling.Arm`; `sentinel` for an image that is no item."""
+    inclusion_probability: float | None
+    """Of the images of this arm; None for a sentinel, whose answers are no votes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSet:
+    """The content of `tasks.json`."""
+
+    tasks: tuple[Task, ...]
+    images: Mapping[str, ImageFacts]
+    """Image id -> facts; every image of a slot or an example."""
+    settings: TaskSettings
+    sampling: Mapping[str, Sampled] = field(default_factory=dict)
+    """Image id of each slot -> why it is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A response and when it was delivered."""
+
+    response: Response
+    received_s: float = field(default=0.0)
+    """Seconds since 1970, or a counter of a simulation; orders the responses of a task."""

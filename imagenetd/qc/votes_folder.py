@@ -7,24 +7,41 @@
 ```
 
 A way (local page, MTurk, Label Studio, form, simulation) reads `tasks.json` and delivers with `write_response`. It may
-keep files of its own in the folder; nothing else is read.
+keep files of its own in the folder; nothing else is read. A sent response stands in its file and nowhere else: whoever
+takes the file out has taken the votes back.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from imagenetd.errors import StoreError
 from imagenetd.images.shards import read_member
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.answers import answer_table
+from imagenetd.qc.progress import missing_responses, read_rules
+from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.tasks import (
+    Answer,
+    ImageFacts,
+    Received,
+    Response,
+    Sampled,
+    Slot,
+    SlotRole,
+    Task,
+    TaskSet,
+    TaskSettings,
+    TrainingExample,
+)
 from imagenetd.store.folders import explained
 from imagenetd.store.private import FILE_MODE, make_private, make_private_folder, write_private_json
 
@@ -32,83 +49,8 @@ TASKS_FILE = "tasks.json"
 RESPONSES_FOLDER = "responses"
 FORMAT = 1
 """Of both kinds of file; another number is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """Where an image's bytes lie; its id is the key."""
-
-    shard: str
-    """Path of the tar shard, relative to the votes folder, so that both can be moved together."""
-    offset: int
-    length: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingExample:
-    """An image shown before the task together with its right answers (paper, section 3.3)."""
-
-    image_id: str
-    category: str
-    """Key of the category that is asked for."""
-    can_recognise: bool
-    can_use: bool
-    reason: str
-    """Why, in a sentence for the worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """What the ways need to know besides the tasks."""
-
-    display: Mapping[str, str]
-    """Category key -> its name in words, for the two questions; every category of a slot or an example."""
-    training: tuple[TrainingExample, ...]
-    workers_per_image: int
-    """Different workers whose responses to a task are asked for."""
-    title: str = ""
-    """Of the run, for headings."""
-    rules: Mapping[str, Any] = field(default_factory=dict)
-    """When a task is complete: `progress.Rules` as plain values, see `progress.read_rules`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """Why an image stands in a task; never shown to the worker."""
-
-    arm: str
-    """See `sampling.Arm`; `sentinel` for an image that is no item."""
-    inclusion_probability: float | None
-    """Of the images of this arm; None for a sentinel, whose answers are no votes."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSet:
-    """The content of `tasks.json`."""
-
-    tasks: tuple[Task, ...]
-    images: Mapping[str, ImageFacts]
-    """Image id -> facts; every image of a slot or an example."""
-    settings: TaskSettings
-    sampling: Mapping[str, Sampled] = field(default_factory=dict)
-    """Image id of each slot -> why it is asked about."""
-
-    def task(self, task_id: str) -> Task:
-        """Return a task; StoreError when there is none of this id."""
-        for task in self.tasks:
-            if task.task_id == task_id:
-                return task
-        raise StoreError(f"There is no task {task_id!r} among the {len(self.tasks)} tasks of this run.")
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A response and when it was delivered."""
-
-    response: Response
-    received_s: float = field(default=0.0)
-    """Seconds since 1970, or a counter of a simulation; orders the responses of a task."""
+CLOCK_TICK_NS = 1_000_000_000
+"""Two changes of a folder within such a time may have the same stamp."""
 
 
 def write_tasks(
@@ -248,6 +190,8 @@ def read_responses(folder: Path, tasks: TaskSet, *, names: Collection[str] | Non
         try:
             answers = tuple(_answer(answer) for answer in content["answers"])
             response = Response(content["task_id"], content["worker"], answers)
+            if path.name != response_name(response.task_id, response.worker):
+                raise ValueError("its name is that of another response")
             require_complete(known[response.task_id], response)
             found.append(Received(response, float(content["received_s"])))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -280,3 +224,144 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StoreError(f"{path} has another format than this version's ({FORMAT}). {remedy}")
     return content
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work is."""
+
+    num_sent: int
+    """Responses of anybody."""
+    num_missing: int
+    """Responses that are still waited for."""
+
+
+class VotesFolder:
+    """A votes folder while it is open: what is asked, who has answered, what is decided and what is missing.
+
+    The files are the only place where a sent response stands. Several processes may have the folder open; each sees
+    what the others have delivered, and what the owner has taken out, at its next `refresh`.
+
+    Args:
+        folder: Its path.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        self._tasks_stamp, self._responses_stamp, self._listed_ns = -1, -1, 0
+        self._by_id: dict[str, Task] = {}
+        self._images: dict[str, frozenset[str]] = {}
+        """Task id -> its images, also of tasks that were withdrawn."""
+        self._names: dict[str, tuple[str, str]] = {}
+        """File name -> task and worker of each response that is known."""
+        self._received: dict[str, dict[str, Received]] = {}
+        """Task id -> worker -> response."""
+        self._missing: dict[str, int] = {}
+        """Task id -> responses that are waited for; without those that must be counted anew."""
+        self._read_tasks()
+        close_to_others(folder)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what has changed: responses that came or were taken out, and tasks of a new round."""
+        with self._lock:
+            self._read_tasks()
+            responses, now_ns = self.folder / RESPONSES_FOLDER, time.time_ns()
+            with explained(responses):
+                stamp = responses.stat().st_mtime_ns
+                if stamp == self._responses_stamp and stamp < self._listed_ns - CLOCK_TICK_NS:
+                    return
+                names = {entry.name for entry in os.scandir(responses) if entry.name.endswith(".json")}
+            for one in read_responses(self.folder, self.task_set, names=names - self._names.keys()):
+                self._add(one)
+            for name in self._names.keys() - names:
+                task_id, worker = self._names.pop(name)
+                del self._received[task_id][worker]
+                self._missing.pop(task_id, None)
+            self._responses_stamp, self._listed_ns = stamp, now_ns
+
+    def deliver(self, response: Response, *, received_s: float | None = None) -> bool:
+        """Keep a whole response for good, once; return False when this worker's response to this task stood already.
+
+        Args:
+            response: To a task of this folder; else StoreError, and nothing is stored.
+            received_s: Unix time at which it was sent; None: now.
+        """
+        when = time.time() if received_s is None else received_s
+        is_new = write_response(self.folder, self.task(response.task_id), response, received_s=when)
+        with self._lock:
+            if is_new:
+                self._add(Received(response, when))
+            elif self.received(response.task_id, response.worker) is None:
+                self.refresh()  # another process was faster
+        return is_new
+
+    def task(self, task_id: str) -> Task:
+        """Return a task; StoreError when this folder has none of this id."""
+        if task_id not in self._by_id:
+            raise StoreError(f"{self.folder} has no task {task_id!r}: the answers belong to another run.")
+        return self._by_id[task_id]
+
+    def has_task(self, task_id: str) -> bool:
+        """Tell whether a task is asked now; one that was withdrawn is not."""
+        return task_id in self._by_id
+
+    def images(self, task_id: str) -> frozenset[str]:
+        """Return the ids of a task's images; of one that was withdrawn before the folder was opened, none."""
+        return self._images.get(task_id, frozenset())
+
+    def received(self, task_id: str, worker: str) -> Received | None:
+        """Return the response that a worker has sent to a task; None where there is none."""
+        with self._lock:
+            return self._received.get(task_id, {}).get(worker)
+
+    def all_received(self) -> list[Received]:
+        """Return every response, the earliest first."""
+        with self._lock:
+            found = [one for of_task in self._received.values() for one in of_task.values()]
+        return sorted(found, key=lambda one: one.received_s)
+
+    def received_from(self, worker: str) -> list[Received]:
+        """Return what one worker has sent, the latest first."""
+        with self._lock:
+            found = [of_task[worker] for of_task in self._received.values() if worker in of_task]
+        return sorted(found, key=lambda one: -one.received_s)
+
+    def missing(self) -> dict[str, int]:
+        """Return how many more responses each incomplete task waits for now; one that fails a sentinel is replaced."""
+        with self._lock:
+            stale = [task for task in self.task_set.tasks if task.task_id not in self._missing]
+            given = [one.response for task in stale for one in self._received.get(task.task_id, {}).values()]
+            found = missing_responses(stale, given, self._rules) if stale else {}
+            self._missing |= {task.task_id: found.get(task.task_id, 0) for task in stale}
+            return {task_id: self._missing[task_id] for task_id in self._by_id if self._missing[task_id]}
+
+    def progress(self) -> Progress:
+        """Return how much all together have sent, and what is missing."""
+        return Progress(len(self._names), sum(self.missing().values()))
+
+    def failed_sentinels(self, response: Response) -> str:
+        """Return why a response does not count; empty when it passes every sentinel."""
+        table = answer_table([self.task(response.task_id)], [response])
+        return sentinel_failures(table, self._rules.sentinel_rule).reason(0)
+
+    def _read_tasks(self) -> None:
+        path = self.folder / TASKS_FILE
+        stamp = path.stat().st_mtime_ns if path.is_file() else 0
+        if stamp == self._tasks_stamp:
+            return
+        self.task_set = read_tasks(self.folder)
+        self._rules = read_rules(self.task_set.settings.rules)
+        self._by_id = {task.task_id: task for task in self.task_set.tasks}
+        self._images |= {
+            name: frozenset(s.image_id for s in task.slots) for name, task in self._by_id.items()
+        }
+        self._missing.clear()
+        self._tasks_stamp = stamp
+
+    def _add(self, received: Received) -> None:
+        task_id, worker = received.response.task_id, received.response.worker
+        self._names[response_name(task_id, worker)] = (task_id, worker)
+        self._received.setdefault(task_id, {})[worker] = received
+        self._missing.pop(task_id, None)

@@ -14,14 +14,19 @@ from imagenetd.qc.design import Design
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
 from imagenetd.qc.sampling import sampling_of
 from imagenetd.qc.simulate import answer_task, hire, require_enough
-from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
-from imagenetd.qc.votes_folder import (
-    TASKS_FILE,
+from imagenetd.qc.tasks import (
     ImageFacts,
+    Response,
     Sampled,
+    Slot,
+    SlotRole,
+    Task,
     TaskSet,
     TaskSettings,
     TrainingExample,
+)
+from imagenetd.qc.votes_folder import (
+    TASKS_FILE,
     close_to_others,
     read_tasks,
     write_response,

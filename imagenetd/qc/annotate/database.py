@@ -1,4 +1,4 @@
-"""The SQLite file behind the page: its tables, and transactions that survive a killed server."""
+"""The SQLite file behind the page: who has which task, and what is not sent yet; it survives a killed server."""
 
 import contextlib
 import sqlite3
@@ -10,37 +10,23 @@ from imagenetd.errors import StoreError
 from imagenetd.store.folders import explained
 from imagenetd.store.private import make_private, make_private_file, make_private_folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 20.0
 
 SCHEMA = """
-CREATE TABLE task (
-    task_id TEXT PRIMARY KEY,
-    ordinal INTEGER NOT NULL,
-    num_slots INTEGER NOT NULL,
-    num_missing INTEGER NOT NULL        -- responses that are waited for now; 0: complete, or withdrawn
-) STRICT;
-CREATE TABLE task_image (
-    task_id TEXT NOT NULL,
-    image_id TEXT NOT NULL,
-    PRIMARY KEY (task_id, image_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX task_of_image ON task_image (image_id, task_id);
-CREATE TABLE worker (
+CREATE TABLE IF NOT EXISTS worker (
     worker TEXT PRIMARY KEY,
     trained_at REAL,                    -- when both examples were seen
     blocked_at REAL
 ) STRICT;
-CREATE TABLE lease (                    -- a worker was given a task
-    task_id TEXT NOT NULL REFERENCES task,
+CREATE TABLE lease (                    -- a worker was given a task; gone when the response is in the folder
+    task_id TEXT NOT NULL,
     worker TEXT NOT NULL,
-    opened_at REAL NOT NULL,            -- unix time, seconds, as all times here
-    touched_at REAL NOT NULL,
+    touched_at REAL NOT NULL,           -- unix time, seconds, as all times here
     held_until REAL,                    -- of a form that was taken away; null: the time-out counts
-    submitted_at REAL,
+    closed_at REAL,                     -- sent, but the folder could not be written
     PRIMARY KEY (task_id, worker)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX lease_of_worker ON lease (worker);
 CREATE TABLE answer (
     task_id TEXT NOT NULL,
     worker TEXT NOT NULL,
@@ -48,11 +34,15 @@ CREATE TABLE answer (
     can_recognise INTEGER NOT NULL,
     can_use INTEGER NOT NULL,
     seconds REAL NOT NULL,
-    answered_at REAL NOT NULL,
     PRIMARY KEY (task_id, worker, position),
     FOREIGN KEY (task_id, worker) REFERENCES lease
 ) STRICT, WITHOUT ROWID;
 """
+OLD_COLUMNS = {
+    "lease": "task_id, worker, touched_at, held_until, submitted_at",
+    "answer": "task_id, worker, position, can_recognise, can_use, seconds",
+}
+"""Of layout 1, which also held what was delivered; in the order of today's."""
 
 
 class Database:
@@ -88,15 +78,13 @@ class Database:
             self._connection.execute(f"PRAGMA {pragma}")
         with self.writing() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            if version not in (0, 1, SCHEMA_VERSION):
                 raise StoreError(
                     f"{self.path} has layout {version}, this version reads {SCHEMA_VERSION}. "
                     "Go on with the version that made it, or begin a new folder."
                 )
+            if version < SCHEMA_VERSION:
+                _lay_out(connection, version)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -124,3 +112,19 @@ class Database:
         """Close the file; the write-ahead log is folded into it."""
         with self._lock:
             self._connection.close()
+
+
+def _lay_out(connection: sqlite3.Connection, version: int) -> None:
+    """Make the tables; what layout 1 held is taken over, and what is delivered leaves with the next delivery."""
+    kept = {
+        table: connection.execute(f"SELECT {columns} FROM {table}").fetchall() if version else []
+        for table, columns in OLD_COLUMNS.items()
+    }
+    for table in ("answer", "lease", "task_image", "task"):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    for statement in SCHEMA.split(";\n"):
+        connection.execute(statement)
+    for table, rows in kept.items():
+        places = ", ".join("?" * len(OLD_COLUMNS[table].split(",")))
+        connection.executemany(f"INSERT INTO {table} VALUES ({places})", [tuple(row) for row in rows])
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -110,7 +110,7 @@ def write_forms(
     written = []
     for task_id in room.desk.take_away(worker, num_tasks, until=now + days * DAY_S):
         name = f"{worker}-{room.signer.name('form', task_id)[:8]}"
-        text = form_html(room, room.task(task_id), worker, embedded(room), file=f"{name}.json")
+        text = form_html(room, room.votes.task(task_id), worker, embedded(room), file=f"{name}.json")
         write_text_atomic(folder / f"{name}.html", text)
         written.append(folder / f"{name}.html")
     return written
@@ -135,7 +135,7 @@ def read_result(room: Room, text: str, origin: str) -> FormResult:
 
 def response_of_result(room: Room, result: FormResult, worker: str, origin: str) -> Response:
     """Return the response in a form's result; one that lacks an answer is a StoreError."""
-    task = room.task(result.task_id)
+    task = room.votes.task(result.task_id)
     answers = result.content.get("answers")
     try:
         if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
@@ -157,7 +157,7 @@ def import_result(room: Room, path: Path) -> bool:
     result = read_result(room, text, str(path))
     if not result.worker:
         raise ConfigError(f"{path} was made for Mechanical Turk, where answers come back by themselves.")
-    return room.take_in(response_of_result(room, result, result.worker, str(path)))
+    return room.desk.take_in(response_of_result(room, result, result.worker, str(path)))
 
 
 def read_text(path: Path) -> str:

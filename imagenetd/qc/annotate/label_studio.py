@@ -89,13 +89,13 @@ def import_export(room: Room, path: Path) -> Imported:
         ) from error
     new, known, unfinished = 0, 0, []
     for (task_id, worker), given in sorted(answers.items()):
-        slots = room.task(task_id).slots
+        slots = room.votes.task(task_id).slots
         missing = sum(slot.position not in given for slot in slots)
         if missing:
             unfinished.append((task_id, worker, missing))
             continue
         response = Response(task_id, worker, tuple(given[slot.position] for slot in slots))
-        is_new = room.take_in(response)
+        is_new = room.desk.take_in(response)
         new, known = new + is_new, known + (not is_new)
     return Imported(new, known, tuple(unfinished))
 

@@ -75,12 +75,15 @@ def _invite(given: argparse.Namespace) -> None:
 
 def _status(given: argparse.Namespace) -> None:
     with contextlib.closing(room_of(given)) as room:
-        progress = room.desk.progress()
+        progress, in_hand = room.votes.progress(), room.desk.num_in_hand()
         print(
             f"{len(room.task_set.tasks)} tasks, {progress.num_sent} responses, {progress.num_missing} missing"
         )
-        for worker, sent, in_hand, blocked in room.workers.list():
-            print(f"  {worker}: {sent} sent, {in_hand} in hand{', blocked' if blocked else ''}")
+        for worker, is_blocked in room.workers.blocked().items():
+            num_sent = len(room.votes.received_from(worker))
+            print(
+                f"  {worker}: {num_sent} sent, {in_hand[worker]} in hand{', blocked' if is_blocked else ''}"
+            )
 
 
 def _block(given: argparse.Namespace) -> None:

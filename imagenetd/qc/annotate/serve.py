@@ -118,10 +118,10 @@ def delivering(room: Room, complain: Callable[[str], None], *, every_s: float) -
 
     def watch() -> None:
         while not ends.wait(every_s):
-            if not room.is_behind:
+            if not room.desk.is_behind:
                 continue
             try:
-                room.deliver()
+                room.desk.deliver()
             except (OSError, StoreError, sqlite3.Error) as error:
                 complain(str(error))
 
@@ -191,5 +191,5 @@ def _warn(options: PageConfig, say: Callable[[str], None]) -> None:
 
 
 def _news(room: Room, worker: str) -> str:
-    progress = room.desk.progress()
+    progress = room.votes.progress()
     return f"{worker} sent a task: {progress.num_sent} are there, {progress.num_missing} missing"

@@ -87,7 +87,7 @@ def _import(given: argparse.Namespace) -> None:
     with contextlib.closing(room_of(given)) as room:
         for file in given.files:
             print(f"{file}: {_import_one(room, file)}")
-        print(f"{room.desk.progress().num_missing} responses are missing")
+        print(f"{room.votes.progress().num_missing} responses are missing")
 
 
 def _import_one(room: Room, file: Path) -> str:

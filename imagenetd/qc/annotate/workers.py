@@ -49,11 +49,8 @@ class Workers:
             when = self._clock() if is_blocked else None
             connection.execute("UPDATE worker SET blocked_at = ? WHERE worker = ?", (when, worker))
 
-    def list(self) -> list[tuple[str, int, int, bool]]:
-        """Return each worker's name, tasks sent, tasks in hand, and whether it is blocked."""
+    def blocked(self) -> dict[str, bool]:
+        """Return every worker's name and whether it is blocked, by name."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT worker, count(submitted_at) AS sent, count(opened_at) - count(submitted_at) AS in_hand, "
-                "blocked_at FROM worker LEFT JOIN lease USING (worker) GROUP BY worker ORDER BY worker"
-            ).fetchall()
-        return [(row["worker"], row["sent"], row["in_hand"], row["blocked_at"] is not None) for row in rows]
+            rows = connection.execute("SELECT worker, blocked_at FROM worker ORDER BY worker").fetchall()
+        return {row["worker"]: row["blocked_at"] is not None for row in rows}

@@ -96,7 +96,7 @@ def _review(given: argparse.Namespace) -> None:
 
 def _show_poll(campaign: Campaign) -> None:
     found = poll(campaign)
-    missing = campaign.room.desk.progress().num_missing
+    missing = campaign.room.votes.progress().num_missing
     print(f"{found.num_new} new assignments, {found.num_known} known, {missing} responses missing")
     for problem in found.problems:
         print(f"  to be looked at by hand: {problem}")

@@ -31,7 +31,7 @@ class Step:
 def planned_steps(campaign: Campaign) -> list[Step]:
     """Return what is to be published so that every task gets the responses that it waits for."""
     steps = []
-    missing, open_work = campaign.room.desk.missing(), num_open(campaign)
+    missing, open_work = campaign.room.votes.missing(), num_open(campaign)
     for task in campaign.room.task_set.tasks:
         more = missing.get(task.task_id, 0) - open_work.get(task.task_id, 0)
         hit = campaign.state.hits.get(task.task_id)
@@ -108,7 +108,7 @@ def adopt(campaign: Campaign) -> None:
 def _keep_open(campaign: Campaign) -> None:
     """Offer again what was paid for once and found nobody before it expired."""
     now, open_work = campaign.clock(), num_open(campaign)
-    missing = campaign.room.desk.missing()
+    missing = campaign.room.votes.missing()
     for task_id, hit in campaign.state.hits.items():
         if hit.expires_s < now and open_work[task_id] > 0 and missing.get(task_id, 0) > 0:
             until = now + campaign.options.lifetime_days * DAY_S
@@ -140,7 +140,7 @@ def _create(campaign: Campaign, step: Step) -> None:
         "LifetimeInSeconds": round(options.lifetime_days * DAY_S),
         "AssignmentDurationInSeconds": round(options.duration_minutes * MINUTE_S),
         "AutoApprovalDelayInSeconds": round(options.approval_days * DAY_S),
-        "Question": question(campaign, campaign.room.task(step.task_id)),
+        "Question": question(campaign, campaign.room.votes.task(step.task_id)),
         "RequesterAnnotation": hit_mark(campaign, step.task_id),
         "QualificationRequirements": requirements(campaign),
         "UniqueRequestToken": campaign.room.signer.name("turk hit", service.name, step.task_id),

@@ -38,5 +38,5 @@ def import_table(room: Room, path: Path) -> TableResults:
         worker, origin = worker_name(room, row.text(WORKER)), f"{path}, line {row.line}, column {ANSWERS}"
         result = read_result(room, row.text(ANSWERS), origin)
         responses.append(response_of_result(room, result, worker, origin))
-    num_new = sum(room.take_in(response) for response in responses)
+    num_new = sum(room.desk.take_in(response) for response in responses)
     return TableResults(num_new, len(responses) - num_new, num_left_out)

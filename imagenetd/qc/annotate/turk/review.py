@@ -12,7 +12,6 @@ from imagenetd.qc.annotate.turk.costs import Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.question import answer_text
 from imagenetd.qc.annotate.turk.service import TurkError, error_code
 from imagenetd.qc.annotate.turk.state import Assignment
-from imagenetd.qc.tasks import Response
 
 ALREADY_REVIEWED = "AWS.MechanicalTurk.InvalidAssignmentState"
 STATUSES = ["Submitted", "Approved", "Rejected"]
@@ -65,7 +64,7 @@ def _take_in(campaign: Campaign, found: dict[str, Any], one: Assignment) -> str:
         if result.task_id != one.task_id:
             raise StoreError(f"{origin} answers another task than its HIT asks.")
         response = response_of_result(room, result, worker_name(room, one.turk_worker), origin)
-        room.take_in(response, sent_s=found["SubmitTime"].timestamp())
+        room.desk.take_in(response, sent_s=found["SubmitTime"].timestamp())
     except StoreError as error:
         return str(error)
     return ""
@@ -84,15 +83,12 @@ class Verdict:
 
 def verdicts(campaign: Campaign) -> list[Verdict]:
     """Judge every submitted assignment that could be read."""
-    sent: dict[tuple[str, str], Response] = {
-        (one.task_id, one.worker): one for one, _ in campaign.room.desk.sent()
-    }
-    found = []
+    found, votes = [], campaign.room.votes
     for name, one in campaign.state.assignments.items():
-        response = sent.get((one.task_id, worker_name(campaign.room, one.turk_worker)))
-        if one.status != "Submitted" or one.problem or response is None:
+        received = votes.received(one.task_id, worker_name(campaign.room, one.turk_worker))
+        if one.status != "Submitted" or one.problem or received is None:
             continue
-        failed = campaign.room.failed_sentinels(response)
+        failed = votes.failed_sentinels(received.response)
         found.append(Verdict(name, one.turk_worker, failed, bool(failed) and campaign.options.reject_failed))
     return found
 
