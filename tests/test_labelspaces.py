@@ -125,6 +125,8 @@ def test_summing_is_exact_where_a_probability_vanishes() -> None:
     logits = np.array([[1000.0, -1000.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     summed = regimes(SPACE, ["clock"], lenient={})[2]
     assert choice_scores(logits, summed).argmax(axis=1).tolist() == [0]
+    low = logits - 5000.0  # no constant of the image changes an answer
+    assert choice_scores(low, summed).tolist() == choice_scores(logits, summed).tolist()
 
 
 def test_no_image_at_all_gives_no_row_that_claims_something() -> None:

@@ -1,7 +1,7 @@
 """The numbers that the statistics give today, to nine digits, on small uneven counts and at their limits.
 
-Where no line says how a number was found, it is what the code gave when its coverage was measured (tests/slow): such a
-number moves only with a stated reason.
+Where no line says how a number was found, it is what the code gives: it shows that the number has moved, not that it is
+right. What shows that an interval is right is its coverage (tests/slow).
 """
 
 from typing import Any
@@ -283,10 +283,17 @@ def test_the_interval_of_resamples_by_hand() -> None:
 def test_the_interval_of_resamples_keeps_inside_its_bounds_and_knows_nothing_of_nothing() -> None:
     drawn = np.array([[0.2, 0.1, np.nan], [0.4, 0.3, np.nan], [0.9, 0.2, np.nan]])
     found = interval_of(np.array([0.5, np.nan, 0.7]), drawn, num_clusters=3, bounds=(0.0, 1.0))
-    assert (found.low.tolist(), found.high.tolist()) == ([0.0, 0.0, 0.7], [1.0, 1.0, 0.7])
-    assert np.isnan(found.error).tolist() == [False, True, False] and found.error[2] == 0
+    assert (found.low.tolist(), found.high.tolist()) == ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+    assert np.isnan(found.error).tolist() == [False, True, True]
     one = interval_of(np.array([0.5]), drawn[:, :1], num_clusters=1, bounds=(-1.0, 2.0))
     assert same(one, [[0.5], [np.nan], [-1.0], [2.0]])
+
+
+def test_two_resamples_are_the_fewest_that_tell_an_error() -> None:
+    drawn = np.array([[0.7, 0.7], [np.nan, 0.5], [np.nan, np.nan]])
+    found = interval_of(np.array([0.7, 0.6]), drawn, num_clusters=3, bounds=(0.0, 1.0))
+    assert (found.low[0], found.high[0]) == (0.0, 1.0)  # one resample: no width, but no knowledge either
+    assert same(found.error, [[np.nan, np.sqrt(0.02 * 3 / 2)]])
 
 
 def test_resamples_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -827,6 +834,7 @@ def test_a_family_is_measured_with_five_deciding_images_on_each_side() -> None:
 def test_an_accuracy_without_an_effect_of_odds() -> None:
     found = accuracy_without(np.array([0.5, 0.0, 1.0]), np.array([-np.log(3), 1.0, 1.0]))
     assert found.tolist() == pytest.approx([0.25, 0.0, 1.0])
+    assert accuracy_without(np.array([0.0]), np.array([np.inf])).tolist() == [0.0]  # no image is left to weigh
 
 
 def test_the_detectable_difference_by_its_formula() -> None:

@@ -43,26 +43,26 @@ def interval_of(
 
     With few clusters the percentile interval is too narrow. Here the error is scaled by sqrt(G / (G - 1)) and
     multiplied by the quantile of Student's t with G - 1 degrees of freedom (Cameron and Miller 2015, J. Human
-    Resources 50, section VI). Without two clusters nothing is known: the interval is `bounds`. Resamples that
-    are not defined (no image drawn) are left out.
+    Resources 50, section VI). Without two clusters, or two resamples that are
+    defined (an image was drawn), nothing is known: the interval is `bounds`.
     """
     if num_clusters < 2:
         unknown = np.full(np.shape(value), np.nan)
         return Estimate(value, unknown, np.full(value.shape, bounds[0]), np.full(value.shape, bounds[1]))
     finite = np.isfinite(drawn)
-    count = np.maximum(finite.sum(axis=0), 1)
+    count = finite.sum(axis=0)
     filled = np.where(finite, drawn, 0)
-    mean = filled.sum(axis=0) / count
+    mean = filled.sum(axis=0) / np.maximum(count, 1)
     variance = np.where(finite, (filled - mean) ** 2, 0).sum(axis=0) / np.maximum(count - 1, 1)
     error = np.sqrt(variance * num_clusters / (num_clusters - 1))
     reach = float(scipy.special.stdtrit(num_clusters - 1, 0.5 + confidence / 2)) * error
     low, high = np.clip(value - reach, *bounds), np.clip(value + reach, *bounds)
-    unknown_value = ~np.isfinite(value)
+    is_unknown = ~np.isfinite(value) | (count < 2)
     return Estimate(
         value,
-        np.where(unknown_value, np.nan, error),
-        np.where(unknown_value, bounds[0], low),
-        np.where(unknown_value, bounds[1], high),
+        np.where(is_unknown, np.nan, error),
+        np.where(is_unknown, bounds[0], low),
+        np.where(is_unknown, bounds[1], high),
     )
 
 
