@@ -133,6 +133,15 @@ def test_the_difference_of_two_models_over_uneven_clusters() -> None:
     assert same(clustered_difference(IMAGES, IMAGES, 0 * IMAGES, IMAGES), [1.0, 0.0, 0.3328385298, 1.0])
 
 
+def test_differences_of_several_columns_are_those_of_each() -> None:
+    images = np.array([[10.0, 30.0], [20.0, 5.0], [15.0, 12.0], [8.0, 9.0]])
+    first, second = images * [[0.9, 0.2], [0.5, 0.4], [0.8, 0.5], [0.25, 1.0]], images * 0.5
+    both = clustered_difference(first, images, second, images)
+    for column in range(2):
+        alone = clustered_difference(*(part[:, column] for part in (first, images, second, images)))
+        assert (both.low[column], both.high[column]) == pytest.approx((float(alone.low), float(alone.high)))
+
+
 def test_the_drop_to_a_subset_over_uneven_clusters() -> None:
     assert same(
         clustered_subset_difference(RIGHT_A, IMAGES, HARD_RIGHT, HARD),
@@ -834,7 +843,9 @@ def test_a_family_is_measured_with_five_deciding_images_on_each_side() -> None:
 def test_an_accuracy_without_an_effect_of_odds() -> None:
     found = accuracy_without(np.array([0.5, 0.0, 1.0]), np.array([-np.log(3), 1.0, 1.0]))
     assert found.tolist() == pytest.approx([0.25, 0.0, 1.0])
-    assert accuracy_without(np.array([0.0]), np.array([np.inf])).tolist() == [0.0]  # no image is left to weigh
+    assert accuracy_without(np.array([0.0]), np.array([np.inf])).tolist() == [
+        0.0
+    ]  # no image is left to weigh
 
 
 def test_the_detectable_difference_by_its_formula() -> None:
