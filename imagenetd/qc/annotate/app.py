@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate import refusals
 from imagenetd.qc.annotate.counter import Body, Counter
-from imagenetd.qc.annotate.page import Page
+from imagenetd.qc.annotate.page import page_style, server_page, server_script
 from imagenetd.qc.annotate.reading import read_json
 from imagenetd.qc.annotate.refusals import Refusal
 from imagenetd.qc.annotate.room import Room
@@ -38,7 +39,7 @@ class Access:
     """How the page may be reached."""
 
     hosts: Iterable[str]
-    """Names by which the server may be called."""
+    """Names by which the server may be called; another is a rebound DNS name or a misconfigured proxy."""
     address: str = ""
     """How workers reach the page, e.g. `https://pictures.example.org`, when a proxy stands before us."""
     session_s: float = 12 * 3600
@@ -70,12 +71,12 @@ def make_app(
     def spoken(endpoint: Endpoint) -> Endpoint:
         return _spoken(endpoint, on_failure)
 
-    door, page = _Door(room, access, on_sent), Page()
+    door = _Door(room, access, on_sent)
     counter = door.counter
     routes = [
-        Route("/", _fixed(page.html(), "text/html")),
-        Route("/page.js", _fixed(page.script(), "text/javascript")),
-        Route("/page.css", _fixed(page.style(), "text/css")),
+        Route("/", _fixed(server_page(), "text/html")),
+        Route("/page.js", _fixed(server_script(), "text/javascript")),
+        Route("/page.css", _fixed(page_style(), "text/css")),
         Route("/favicon.ico", _fixed("", "image/x-icon")),
         Route("/healthz", _fixed("ok\n", "text/plain")),
         Route("/i/{token}", spoken(door.invite)),
@@ -88,12 +89,22 @@ def make_app(
     ]
     shield = Middleware(
         Shield,
-        hosts=access.hosts,
         address=access.address,
         max_body_bytes=access.max_body_bytes,
         is_secure=access.is_secure,
     )
-    return Starlette(routes=routes, middleware=[shield], exception_handlers={HTTPException: _plain_error})
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=_names(access.hosts), www_redirect=False)
+    return Starlette(
+        routes=routes, middleware=[shield, hosts], exception_handlers={HTTPException: _plain_error}
+    )
+
+
+def _names(hosts: Iterable[str]) -> list[str]:
+    """Return the hosts as starlette compares them: up to the first colon, which leaves `[` of an IPv6 address.
+
+    That lets in every address in brackets; they are no names, so that nobody can rebind one.
+    """
+    return sorted({"[" if ":" in host else host for host in hosts})
 
 
 class _Door:

@@ -1,18 +1,16 @@
 """Forms: one HTML file that holds a task, its pictures and the page, and the results that it gives back."""
 
-import base64
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.annotate.disguise import EXAMPLES
-from imagenetd.qc.annotate.page import Page
-from imagenetd.qc.annotate.reading import read_answer
+from imagenetd.qc.annotate.page import form_page
+from imagenetd.qc.annotate.reading import read_answer, read_text
 from imagenetd.qc.annotate.refusals import Refusal
-from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.room import Room, Source, embedded
 from imagenetd.qc.annotate.tokens import Badge
 from imagenetd.qc.tasks import Response, Task
 from imagenetd.store.folders import make_folder, write_text_atomic
@@ -21,9 +19,6 @@ FORM_FORMAT = 1
 DAY_S = 86_400
 NEVER = 2**40
 """Expiry of a form's own token: late results are taken all the same."""
-
-Source = Callable[[str, int, str], str]
-"""Task id (or `EXAMPLES`), position, opaque name -> address of the picture in the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +29,6 @@ class FormResult:
     worker: str
     """Empty when the form was made for whoever takes it, as on Mechanical Turk."""
     content: dict[str, Any]
-
-
-def embedded(room: Room) -> Source:
-    """Return the source that puts the picture itself into the form."""
-
-    def address(task_id: str, position: int, name: str) -> str:
-        return f"data:image/png;base64,{base64.b64encode(room.picture(task_id, position)).decode()}"
-
-    return address
 
 
 def form_html(
@@ -79,7 +65,7 @@ def form_html(
     name = room.signer.name("form", task.task_id)
     data = {"format": FORM_FORMAT, "form": token, "task": name, "worker": worker, "file": file}
     data |= {"submit_to": submit_to, "slots": slots, "examples": examples}
-    return Page().form(json.dumps(data).replace("<", "\\u003c"))
+    return form_page(json.dumps(data).replace("<", "\\u003c"))
 
 
 def picture_name(room: Room, task: Task, position: int) -> str:
@@ -158,12 +144,3 @@ def import_result(room: Room, path: Path) -> bool:
     if not result.worker:
         raise ConfigError(f"{path} was made for Mechanical Turk, where answers come back by themselves.")
     return room.desk.take_in(response_of_result(room, result, result.worker, str(path)))
-
-
-def read_text(path: Path) -> str:
-    """Return a text file that somebody sent; one that cannot be read is a StoreError."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise StoreError(f"{path} cannot be read ({reason}).") from error

@@ -9,8 +9,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from imagenetd.errors import StoreError
-from imagenetd.qc.annotate.forms import Source, read_text
-from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.reading import read_text
+from imagenetd.qc.annotate.room import Room, Source
 from imagenetd.qc.tasks import Answer, Response
 from imagenetd.qc.wording import INSTRUCTIONS, RECOGNISE, USE
 from imagenetd.store.folders import make_folder, write_text_atomic

@@ -8,7 +8,8 @@ from typing import Any
 
 from imagenetd.errors import ConfigError
 from imagenetd.qc.annotate.arguments import MAX_DAYS, number, web_address, whole, word
-from imagenetd.qc.annotate.serve import address_of, invitation, open_room, serve
+from imagenetd.qc.annotate.room import open_room
+from imagenetd.qc.annotate.serve import address_of, invitation, serve
 from imagenetd.qc.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.qc.annotate.tokens import require_worker_name
 from imagenetd.qc.options import MAX_PORT

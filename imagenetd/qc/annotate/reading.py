@@ -1,10 +1,12 @@
-"""What a request's body may hold."""
+"""What comes back from people: the body of a request, or a file that somebody sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
+from imagenetd.errors import StoreError
 from imagenetd.qc.annotate import refusals
 from imagenetd.qc.tasks import Answer
 
@@ -36,3 +38,12 @@ def read_answer(body: dict[str, Any]) -> Answer:
         return Answer(position, recognise, use, float(body.get("seconds", 0.0)))
     except (TypeError, ValueError, OverflowError) as error:
         raise refusals.malformed("seconds is no number") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a text file that somebody sent; one that cannot be read is a StoreError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise StoreError(f"{path} cannot be read ({reason}).") from error

@@ -1,17 +1,20 @@
 """One votes folder as people's ways see it: its tasks, its desk, its images under opaque names."""
 
+import base64
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagenetd.config.page import PageConfig
 from imagenetd.qc.annotate import refusals
 from imagenetd.qc.annotate.database import Database
 from imagenetd.qc.annotate.desk import Desk
 from imagenetd.qc.annotate.disguise import EXAMPLES, Pictures
 from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key
 from imagenetd.qc.annotate.workers import Workers
+from imagenetd.qc.options import require_usable
 from imagenetd.qc.tasks import (
     Task,
     TaskSet,
@@ -30,6 +33,12 @@ PICTURE_TIME_S = 946_684_800
 """Of every picture that leaves: 2000-01-01."""
 NUM_TASKS_WITH_IMAGES = 3
 """Images of a worker's latest tasks are served, not those of all it ever had."""
+
+
+MINUTE_S = 60
+
+Source = Callable[[str, int, str], str]
+"""Task id (or `EXAMPLES`), position, opaque name -> address of the picture in the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +151,17 @@ class Room:
         if name not in names:
             raise refusals.unknown_task()
         return self.picture(*names[name])
+
+
+def open_room(folder: Path, options: PageConfig) -> Room:
+    """Open a votes folder for people's ways."""
+    return Room(folder, timeout_s=require_usable(options).timeout_minutes * MINUTE_S)
+
+
+def embedded(room: Room) -> Source:
+    """Return the source that puts the picture itself into the form."""
+
+    def address(task_id: str, position: int, name: str) -> str:
+        return f"data:image/png;base64,{base64.b64encode(room.picture(task_id, position)).decode()}"
+
+    return address

@@ -14,15 +14,14 @@ from imagenetd.config.page import PageConfig
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.annotate.app import Access, make_app
 from imagenetd.qc.annotate.patience import LINE_EVERY_S, Waiting
-from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.room import Room, open_room
 from imagenetd.qc.annotate.tokens import Badge, require_worker_name
-from imagenetd.qc.options import require_usable
 
 if TYPE_CHECKING:
     import uvicorn
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
+DAY_S, HOUR_S = 86_400, 3_600
 MAX_HEADER_BYTES = 16 * 1024
 BACKLOG = 1_024
 KEEP_ALIVE_S = 15
@@ -30,11 +29,6 @@ SHUTDOWN_S = 5
 """Ctrl-C waits so long for answers that are under way."""
 DELIVERY_S = 5.0
 """What could not be written is tried again so often."""
-
-
-def open_room(folder: Path, options: PageConfig) -> Room:
-    """Open a votes folder for the page."""
-    return Room(folder, timeout_s=require_usable(options).timeout_minutes * MINUTE_S)
 
 
 def address_of(options: PageConfig, port: int | None = None) -> str:

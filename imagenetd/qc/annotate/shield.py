@@ -1,8 +1,7 @@
-"""What stands before every request: known hosts, same origin, small bodies; and the headers of every answer."""
+"""What stands before every request: same origin, small bodies; and the headers of every answer."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,7 +29,6 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Shield:
@@ -38,17 +36,13 @@ class Shield:
 
     Args:
         app: The application.
-        hosts: Names by which the server may be called; another is a rebound DNS name or a misconfigured proxy.
         address: How workers reach the page, e.g. `https://pictures.example.org`; a proxy may call us by another host.
         max_body_bytes: Of a request.
         is_secure: The page is reached through https.
     """
 
-    def __init__(
-        self, app: App, *, hosts: Iterable[str], address: str, max_body_bytes: int, is_secure: bool
-    ) -> None:
-        self._app, self._hosts, self._max_bytes = app, frozenset(hosts), max_body_bytes
-        self._address = address
+    def __init__(self, app: App, *, address: str, max_body_bytes: int, is_secure: bool) -> None:
+        self._app, self._max_bytes, self._address = app, max_body_bytes, address
         headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_secure else {})
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -71,9 +65,6 @@ class Shield:
         await self._app(scope, receive, send_with_headers)
 
     def _problem(self, scope: MutableMapping[str, Any], given: dict[str, str]) -> tuple[int, str] | None:
-        host = given.get("host", "")
-        if _name_of(host) not in self._hosts:
-            return 421, "unknown_host"
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "method"
         length = given.get("content-length", "0")
@@ -81,7 +72,7 @@ class Shield:
             return 413, "too_large"
         if scope["method"] != "POST":
             return None
-        origin = given.get("origin")
+        host, origin = given.get("host", ""), given.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}", self._address):
             return 403, "wrong_origin"
         if given.get("sec-fetch-site", "same-origin") != "same-origin":
@@ -89,19 +80,6 @@ class Shield:
         if given.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "content_type"
         return None
-
-
-def _name_of(host: str) -> str:
-    """Return the name in a Host header, without its port; empty when it is none.
-
-    >>> _name_of("127.0.0.1:8000"), _name_of("[::1]:8000"), _name_of("me@here:80"), _name_of("[::1")
-    ('127.0.0.1', '::1', '', '')
-    """
-    try:
-        parts = urlsplit(f"//{host}")
-    except ValueError:
-        return ""
-    return parts.hostname or "" if parts.netloc == host and parts.username is None else ""
 
 
 async def _refuse(send: Send, status: int, code: str) -> None:

@@ -1,7 +1,7 @@
 """Signed tokens: who may answer, until when; and names for images and tasks that tell nothing."""
 
-import base64
 import contextlib
+import hashlib
 import hmac
 import json
 import os
@@ -9,6 +9,10 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from itsdangerous import BadData
+from itsdangerous import Signer as Seal
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.store.folders import explained
@@ -45,7 +49,8 @@ def require_worker_name(name: str) -> str:
 class Signer:
     """Makes and checks everything that only the server must be able to make.
 
-    Each purpose has a key of its own, so that a token for one is worthless for another.
+    Each purpose has a key of its own, so that a token for one is worthless for another. Tokens are signed by
+    itsdangerous (HMAC-SHA256); each says itself when it ends, since an invitation may be good for any time.
 
     Args:
         key: Secret of this folder, 32 bytes.
@@ -53,40 +58,34 @@ class Signer:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._key_of: dict[str, bytes] = {}
 
     def token(self, purpose: str, badge: Badge) -> str:
         """Return a signed text that says who, until when."""
         said = json.dumps([badge.worker, badge.expires, badge.session], separators=(",", ":")).encode()
-        return f"{_text(said)}.{_text(self._digest(purpose, said))}"
+        return self._seal(purpose).sign(base64_encode(said)).decode()
 
     def badge(self, purpose: str, token: str, *, now: float) -> Badge | None:
         """Return what a token says, or None when it is forged, damaged, expired or made for another purpose."""
         if len(token) > MAX_TOKEN_CHARS or not token.isascii():
             return None
-        said, _, signature = token.partition(".")
         try:
-            content, given = _bytes(said), _bytes(signature)
-        except ValueError:
+            badge = Badge(*json.loads(base64_decode(self._seal(purpose).unsign(token))))
+        except BadData:
             return None
-        if not hmac.compare_digest(given, self._digest(purpose, content)):
-            return None
-        worker, expires, session = json.loads(content)
-        return Badge(worker, expires, session) if now < expires else None
+        # base64 may spell one signature in several ways; only the one that we write is taken.
+        return badge if now < badge.expires and token == self.token(purpose, badge) else None
 
     def name(self, purpose: str, *parts: str | int) -> str:
         """Return a name for something that cannot be guessed and does not tell what it names."""
-        said = json.dumps(parts, separators=(",", ":")).encode()
-        return _text(self._digest(purpose, said))[:NAME_CHARS]
+        return base64_encode(self.secret(purpose, *parts)).decode()[:NAME_CHARS]
 
     def secret(self, purpose: str, *parts: str | int) -> bytes:
         """Return 32 bytes that only this folder can make, the same each time."""
-        return self._digest(purpose, json.dumps(parts, separators=(",", ":")).encode())
+        said = json.dumps(parts, separators=(",", ":")).encode()
+        return hmac.digest(hmac.digest(self._key, purpose.encode(), "sha256"), said, "sha256")
 
-    def _digest(self, purpose: str, content: bytes) -> bytes:
-        key = self._key_of.get(purpose) or hmac.digest(self._key, purpose.encode(), "sha256")
-        self._key_of[purpose] = key
-        return hmac.digest(key, content, "sha256")
+    def _seal(self, purpose: str) -> Seal:
+        return Seal(self._key, salt=purpose.encode(), key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 def read_or_make_key(path: Path) -> bytes:
@@ -107,11 +106,3 @@ def read_or_make_key(path: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise StoreError(f"{path} is damaged. Delete it and invite the workers again: their links are void.")
     return key
-
-
-def _text(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.arguments import MAX_TASKS, path, picture_address, whole
-from imagenetd.qc.annotate.forms import Source, embedded, import_result, read_text, write_forms
+from imagenetd.qc.annotate.forms import import_result, write_forms
 from imagenetd.qc.annotate.label_studio import export_tasks, import_export
-from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.reading import read_text
+from imagenetd.qc.annotate.room import Room, Source, embedded
 from imagenetd.qc.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.qc.annotate.tokens import require_worker_name
 from imagenetd.qc.annotate.turk.results import TABLE_SUFFIXES, import_table

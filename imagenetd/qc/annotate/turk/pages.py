@@ -5,8 +5,8 @@ from pathlib import Path
 from imagenetd.config.page import MturkConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.annotate.disguise import EXAMPLES
-from imagenetd.qc.annotate.forms import Source, embedded, example_name, form_html, picture_name
-from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.forms import example_name, form_html, picture_name
+from imagenetd.qc.annotate.room import Room, Source, embedded
 from imagenetd.qc.annotate.turk.campaign import Campaign
 from imagenetd.qc.annotate.turk.question import external_question, html_question
 from imagenetd.qc.annotate.turk.service import SUBMIT_TO
