@@ -39,7 +39,7 @@ from imagenetd.scoring.statistics.paired import (
     pair_sums,
     rank_bounds,
 )
-from imagenetd.scoring.statistics.power import detectable_difference
+from imagenetd.scoring.statistics.power import POWER_REACH, detectable_difference
 from imagenetd.scoring.statistics.shrinkage import shrink
 from imagenetd.scoring.statistics.slices import (
     best_slices,
@@ -546,6 +546,17 @@ def test_shrinkage_is_the_same_whether_pairs_are_counted_or_sorted(monkeypatch: 
     assert same(shrink(correct, images), numbers(sorted_pairs))
 
 
+def test_shrinkage_keeps_its_digits_among_millions_of_images() -> None:
+    million = np.full(3, 10**6)
+    mean, low, high = shrink(np.array([10**6, 10**6 - 1, 10**6 // 2]), million)
+    assert (1 - mean)[:2] == pytest.approx([7.64e-8, 1.0764e-6], rel=0.01)
+    # One wrong of a million: Clopper and Pearson give 2.5e-8 to 5.6e-6.
+    assert (1 - low)[:2] == pytest.approx([8.12e-7, 3.85e-6], rel=0.01)
+    assert high.tolist()[0] == 1.0 and 1 - high[1] == pytest.approx(3.39e-8, rel=0.01)
+    with pytest.raises(ValueError, match="A group has 3,000,000,000 images"):
+        shrink(np.array([1]), np.array([3 * 10**9]))
+
+
 def test_shrinkage_without_any_image_knows_nothing() -> None:
     assert same(shrink(np.array([0, 0]), np.array([0, 0])), [[np.nan] * 2, [0.0] * 2, [1.0] * 2])
 
@@ -849,6 +860,7 @@ def test_an_accuracy_without_an_effect_of_odds() -> None:
 
 
 def test_the_detectable_difference_by_its_formula() -> None:
+    assert pytest.approx(1.959964 + 0.841621, abs=1e-6) == POWER_REACH
     reach = norm.ppf(0.975) + norm.ppf(0.8)
     found = detectable_difference(np.array([0.5, 0.0, 1.0, 0.2]), np.array([100.0, 50, 50, 0]))
     end = reach * np.sqrt(2 * (1 / 51) * (50 / 51) / 50)

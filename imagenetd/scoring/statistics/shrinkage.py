@@ -9,6 +9,8 @@ Rates = Float[np.ndarray, " groups"]
 
 MAX_TABLED = 512
 """Up to so many images of a group, pairs of counts are told apart by counting."""
+MAX_IMAGES = 2**31
+"""Of a group, so that two counts fit into one whole number."""
 NUM_SPREADS, NUM_CENTRES, CENTRE_RANGE, MAX_ERROR = 20, 9, 3.0, 2.0
 
 
@@ -31,6 +33,8 @@ def shrink(
         unknown = np.full(len(num_images), np.nan)
         return unknown, np.zeros(len(num_images)), np.ones(len(num_images))
     base = int(num_images.max()) + 1
+    if base > MAX_IMAGES:
+        raise ValueError(f"A group has {base - 1:,} images; at most {MAX_IMAGES - 1:,} can be told apart.")
     code = num_correct * base + num_images
     pairs, index = np.unique(code, return_inverse=True) if base > MAX_TABLED else _unique(code, base**2)
     repeats = np.bincount(index, minlength=len(pairs))
@@ -44,7 +48,8 @@ def shrink(
     total = (correct + wrong)[:, None] + alpha + beta
     means = (correct[:, None] + alpha) / total
     mean = means @ weight
-    variance = (means * (1 - means) / (total + 1) + means**2) @ weight - mean**2
+    # Not E[x^2] - E[x]^2, which loses every digit where the groups are nearly all right.
+    variance = (means * (1 - means) / (total + 1) + (means - mean[:, None]) ** 2) @ weight
     low, high = _beta_interval(mean, variance, confidence)
     return mean[index], low[index], high[index]
 
@@ -81,7 +86,7 @@ def _beta_interval(
     mean: np.ndarray, variance: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of the Beta distribution with these two moments."""
-    strength = mean * (1 - mean) / np.maximum(variance, 1e-12) - 1
+    strength = mean * (1 - mean) / variance - 1
     alpha, beta = mean * strength, (1 - mean) * strength
     tail = (1 - confidence) / 2
     low, high = scipy.special.betaincinv(alpha, beta, tail), scipy.special.betaincinv(alpha, beta, 1 - tail)
