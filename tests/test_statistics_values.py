@@ -629,6 +629,11 @@ def test_the_best_slices_are_positive_apart_and_no_more_than_asked() -> None:
     assert best_slices(np.array([[3.0, 4.0, 2.0]]), rows[:1], columns, most=3) == [(0, 1), (0, 2)]
 
 
+def test_no_slice_of_no_image_is_worse_than_another() -> None:
+    nothing = np.zeros((2, 3))
+    assert (slice_scores(nothing, nothing, weight=0.9, min_size=1) == -np.inf).all()
+
+
 def test_sums_of_slices_and_p_values_at_the_limits() -> None:
     rows, columns = memberships([[0, 1], [1]], 2), memberships([[0], [0, 1]], 2)
     assert slice_sums(np.array([[1.0, 2], [4, 8]]), rows, columns).tolist() == [[5, 15], [4, 12]]
