@@ -14,10 +14,12 @@ from PIL import Image
 
 from imagenetd.reports.comparison import comparison_table
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
+from imagenetd.reports.html.charts import Rate
+from imagenetd.reports.html.comparison import comparison_page
 from imagenetd.reports.html.figures import MAX_HEAT_COLUMNS, run_figures
 from imagenetd.reports.html.gallery import choose, data_address
 from imagenetd.reports.html.page import json_for_script, table_values
-from imagenetd.reports.html.report import HtmlReport, comparison_page
+from imagenetd.reports.html.report import HtmlReport
 
 CATEGORIES = ("banana", "mug")
 NASTY = "</script><b>&\"'"
@@ -90,45 +92,45 @@ def picture(index: int) -> Image.Image:
     return Image.new("RGB", (64, 64), (20 * index, 0, 0))
 
 
-def figures(given: Evidence, *results: ReportResult) -> dict[str, dict[str, Any]]:
-    return {figure["id"]: figure for figure in run_figures(given, results, min_images=1)}
+def figures(given: Evidence, *results: ReportResult) -> dict[str, Any]:
+    return {figure.id: figure for figure in run_figures(given, results, min_images=1)}
 
 
 def test_the_line_has_all_images_across_and_hard_ones_up() -> None:
-    series = {entry["name"]: entry["points"] for entry in figures(evidence())["line"]["series"]}
+    series = {entry.name: entry.points for entry in figures(evidence())["line"].series}
     (target,) = series["target"]
-    assert (target["x"]["v"], target["x"]["n"]) == (62.5, 8)
-    assert (target["y"]["v"], target["y"]["n"]) == (33.33, 3)
-    assert [point["y"]["v"] for point in series["surrogate (chose the images)"]] == [0.0, 0.0]
-    assert [point["label"] for point in series["t, one nuisance each"]] == ["striped (texture)"]
+    assert (target.x.v, target.x.n) == (62.5, 8)
+    assert (target.y.v, target.y.n) == (33.33, 3)
+    assert [point.y.v for point in series["surrogate (chose the images)"]] == [0.0, 0.0]
+    assert [point.label for point in series["t, one nuisance each"]] == ["striped (texture)"]
 
 
 def test_the_forest_has_a_row_for_each_nuisance_with_n_and_interval() -> None:
-    (panel,) = figures(evidence())["nuisances"]["panels"]
-    beach, striped = panel["rows"]
-    assert (beach["group"], beach["label"], beach["marks"][0]["v"], beach["marks"][1]["n"]) == (
+    (panel,) = figures(evidence())["nuisances"].panels
+    beach, striped = panel.rows
+    assert (beach.group, beach.label, beach.marks[0].v, beach.marks[1].n) == (
         *("background", "beach-s"),
         *(75.0, 0),
     )
-    assert striped["marks"][0] == {"v": 50.0, "lo": 15.0, "hi": 85.0, "n": 4}
+    assert striped.marks[0] == Rate(v=50.0, lo=15.0, hi=85.0, n=4)
 
 
 def test_the_curve_goes_over_the_images_that_at_least_k_surrogates_miss() -> None:
-    (line,) = figures(evidence())["failures"]["series"]
-    assert [(point["x"], point["v"], point["n"]) for point in line["points"]] == [
+    (line,) = figures(evidence())["failures"].series
+    assert [(point.x, point.v, point.n) for point in line.points] == [
         *((0, 62.5, 8), (1, 60.0, 5), (2, 50.0, 4))
     ]
 
 
 def test_the_heat_map_counts_hard_images_by_category_and_nuisance() -> None:
     figure = figures(evidence())["heat"]
-    assert (figure["rows"], [column["label"] for column in figure["columns"]]) == (
+    assert (figure.rows, [column.label for column in figure.columns]) == (
         ["banana", "mug"],
         ["beach-s", "striped"],
     )
-    assert figure["layers"]["share of hard images"] == [[0.0, 100.0], [0.0, 100.0]]
-    assert figure["layers"]["accuracy of t"] == [[100.0, 50.0], [50.0, 50.0]]
-    assert figure["counts"] == [[2, 2], [2, 2]]
+    assert figure.layers["share of hard images"] == [[0.0, 100.0], [0.0, 100.0]]
+    assert figure.layers["accuracy of t"] == [[100.0, 50.0], [50.0, 50.0]]
+    assert figure.counts == [[2, 2], [2, 2]]
 
 
 def test_of_many_nuisances_the_heat_map_shows_the_hardest() -> None:
@@ -138,8 +140,8 @@ def test_of_many_nuisances_the_heat_map_shows_the_hardest() -> None:
     right = [index < 10 for index in range(60)]
     sets = {"pool": np.ones(60, dtype=bool), "mined": ~np.array(right), "accepted": ~np.array(right)}
     found = figures(Evidence(many, (model("t", "target", right),), sets, 1))["heat"]
-    assert len(found["columns"]) == MAX_HEAT_COLUMNS
-    assert "place0" not in {column["label"] for column in found["columns"]}
+    assert len(found.columns) == MAX_HEAT_COLUMNS
+    assert "place0" not in {column.label for column in found.columns}
 
 
 def test_an_evaluation_without_mining_still_has_its_page() -> None:
@@ -171,11 +173,11 @@ def test_the_arrows_and_the_ablation_are_drawn_from_the_tables_of_other_reports(
         ReportResult("decomposition", {"arrows": pd.DataFrame([arrow | numbers, nothing])}),
         ReportResult("selection", {"curve": pd.DataFrame(curve)}),
     )
-    step, same = found["decomposition"]["panels"][0]["steps"]
-    assert (step["said"], same["said"]) == ("", "none of 5 taken out")
-    assert same["meaning"] == "mining; no image was taken out of 5 (at most 52.2% on these categories)"
-    assert (step["start"], step["from"], step["to"], step["v"]) == ("nuisance judged", 80.0, 10.0, -70.0)
-    assert [point["v"] for point in found["surrogates"]["series"][0]["points"]] == [80.0, 40.0]
+    step, same = found["decomposition"].panels[0].steps
+    assert (step.said, same.said) == ("", "none of 5 taken out")
+    assert same.meaning == "mining; no image was taken out of 5 (at most 52.2% on these categories)"
+    assert (step.start, step.before, step.after, step.v) == ("nuisance judged", 80.0, 10.0, -70.0)
+    assert [point.v for point in found["surrogates"].series[0].points] == [80.0, 40.0]
 
 
 def test_the_gallery_takes_accepted_failures_first() -> None:
@@ -208,7 +210,7 @@ def test_a_long_table_is_cut_and_says_where_the_rest_is() -> None:
         {"n": range(10), "share": [1 / 3] * 9 + [math.nan], "is_worse": [True] + [False] * 9}
     )
     values = table_values("t", "g", frame, max_rows=2, file="tables/g/t.csv")
-    assert (values["num_rows"], values["values"]) == (10, [[0, 1], [0.3333, 0.3333], ["yes", "no"]])
+    assert (values.num_rows, values.values) == (10, [[0, 1], [0.3333, 0.3333], ["yes", "no"]])
 
 
 @pytest.fixture(scope="module")

@@ -87,9 +87,9 @@ def test_reports_say_what_a_target_shares_with_the_surrogates() -> None:
     assert dict(result.summary["relations"]) == expected
     figure = on_the_line(given, min_images=5)
     assert figure is not None
-    labels = [point["label"] for series in figure["series"] for point in series["points"]]
+    labels = [point.label for series in figure.series for point in series.points]
     assert {"s", "sibling (same family)", "far (unseen family)"} <= set(labels)
-    assert not any(series["name"] == "unseen target" for series in figure["series"])
+    assert not any(series.name == "unseen target" for series in figure.series)
 
 
 def test_the_tables_of_a_run_carry_the_relation_and_the_terminal_prints_it() -> None:

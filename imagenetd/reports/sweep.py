@@ -71,7 +71,7 @@ def show_comparison(sweep: Path) -> int:
 
 def _write_page(sweep: Path, table: Any, jobs: list[dict[str, Any]]) -> Path:
     """Write the page that compares the jobs and leads to the page of each."""
-    from imagenetd.reports.html.report import comparison_page
+    from imagenetd.reports.html.comparison import comparison_page
     from imagenetd.reports.run_folder import HTML_FILE
     from imagenetd.store.folders import write_text_atomic
 

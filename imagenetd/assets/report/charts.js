@@ -125,8 +125,8 @@ function steps(figure, holder, hidden, choice) {
     const top = i * line + 8, tone = step.v < 0 ? "var(--bad)" : "var(--good)";
     node(svg, "text", { x: left - 8, y: top + 12, "text-anchor": "end" }, `${step.start} \u2192`);
     node(svg, "text", { x: left - 8, y: top + 27, "text-anchor": "end" }, step.end);
-    const tip = `${step.start} \u2192 ${step.end}\n${fixed(step.from)}% to ${fixed(step.to)}%: ${step.said || `${fixed(step.v)} points [${fixed(step.lo)}, ${fixed(step.hi)}]`}, n = ${step.n}\n${step.meaning}`;
-    const ends = [x(step.from), x(step.to)].sort((a, b) => a - b);
+    const tip = `${step.start} \u2192 ${step.end}\n${fixed(step.before)}% to ${fixed(step.after)}%: ${step.said || `${fixed(step.v)} points [${fixed(step.lo)}, ${fixed(step.hi)}]`}, n = ${step.n}\n${step.meaning}`;
+    const ends = [x(step.before), x(step.after)].sort((a, b) => a - b);
     node(svg, "rect", { x: ends[0], y: top + 6, width: Math.max(2, ends[1] - ends[0]), height: 16, fill: tone, opacity: 0.75, "data-tip": tip, tabindex: 0, role: "img", "aria-label": tip });
     const text = step.said || `${step.v > 0 ? "+" : ""}${fixed(step.v)} [${fixed(step.lo)}, ${fixed(step.hi)}]`;
     const start = Math.max(left, Math.min(ends[0], width - 6.8 * text.length));

@@ -4,12 +4,12 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from imagenetd.reports.evidence import Evidence
+from imagenetd.reports.html.page import Card
 
 LOSSLESS_BELOW_PX = 96
 """Smaller pictures are kept exactly; larger ones as WebP of this quality."""
@@ -52,23 +52,25 @@ def choose(evidence: Evidence, count: int) -> list[tuple[int, str]]:
 
 def cards(
     evidence: Evidence, read_image: Callable[[int], Image.Image], *, count: int, thumbnail_px: int
-) -> list[dict[str, Any]]:
-    """Return the failures as plain values, each with its picture as a data address."""
+) -> list[Card]:
+    """Return the failures, each with its picture as a data address."""
     models = [model for model in evidence.models if model.role != "gate"]
     found = []
     for row, group in choose(evidence, count):
         image = evidence.images.iloc[row]
         found.append(
-            {
-                "id": str(image["image_id"]),
-                "src": data_address(read_image(row), thumbnail_px),
-                "group": group,
-                **{name: str(image[name]) for name in ("category", "kind", "nuisance")},
-                "prompt": str(image["text"]),
-                "answers": [
-                    [model.class_names[model.predicted[row]], int(model.correct[row])] for model in models
+            Card(
+                id=str(image["image_id"]),
+                src=data_address(read_image(row), thumbnail_px),
+                group=group,
+                category=str(image["category"]),
+                kind=str(image["kind"]),
+                nuisance=str(image["nuisance"]),
+                prompt=str(image["text"]),
+                answers=[
+                    (model.class_names[model.predicted[row]], int(model.correct[row])) for model in models
                 ],
-            }
+            )
         )
     return found
 

@@ -1,14 +1,15 @@
 """One self-contained HTML page: style, script, numbers and pictures inside, nothing fetched from anywhere."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imagenetd import ASSETS_DIR
+from imagenetd.reports.html.charts import Figure
 from imagenetd.store.escaping import json_for_script as json_for_script
 
 ASSETS = ASSETS_DIR / "report"
@@ -16,9 +17,53 @@ DIGITS = 4
 """Of numbers in tables; the CSV files hold them all."""
 
 
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The first rows of a table, by column."""
+
+    name: str
+    group: str
+    """The report that it belongs to."""
+    file: str
+    """Where all rows are."""
+    num_rows: int
+    """Of the whole table."""
+    columns: Sequence[str]
+    values: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class CardModel:
+    """A model whose answer stands on every card."""
+
+    name: str
+    role: str
+    relation: str
+    """To the surrogates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A failure to look at."""
+
+    id: str
+    src: str
+    """The picture, as a data address."""
+    group: str
+    category: str
+    kind: str
+    nuisance: str
+    prompt: str
+    answers: Sequence[tuple[str, int]]
+    """What each model says, and whether it is right (1)."""
+
+
 @dataclass(frozen=True)
 class Page:
-    """What a page shows, all of it plain values; every text is escaped when it is written."""
+    """What a page shows; every text is escaped when it is written."""
 
     title: str
     lead: str
@@ -27,12 +72,11 @@ class Page:
     """Name, number and small print of each key number."""
     findings: Sequence[str]
     """The most important ones, at the top."""
-    figures: Sequence[Mapping[str, Any]]
-    tables: Sequence[Mapping[str, Any]] = ()
-    """From `table_values`."""
-    cards: Sequence[Mapping[str, Any]] = ()
-    models: Sequence[Mapping[str, str]] = ()
-    """Name and role of each answer on a card."""
+    figures: Sequence[Figure]
+    tables: Sequence[Table] = ()
+    cards: Sequence[Card] = ()
+    models: Sequence[CardModel] = ()
+    """Of the answers on a card, in their order."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Provenance: name -> text."""
     more_findings: Sequence[str] = ()
@@ -48,12 +92,8 @@ def render_page(page: Page) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    data = {
-        "figures": list(page.figures),
-        "tables": list(page.tables),
-        "cards": list(page.cards),
-        "models": list(page.models),
-    }
+    names = ("figures", "tables", "cards", "models")
+    data = {name: [dataclasses.asdict(one) for one in getattr(page, name)] for name in names}
     return environment.get_template("page.html.j2").render(
         page=page,
         data=json_for_script(data),
@@ -62,7 +102,7 @@ def render_page(page: Page) -> str:
     )
 
 
-def table_values(name: str, group: str, frame: pd.DataFrame, *, max_rows: int, file: str) -> dict[str, Any]:
+def table_values(name: str, group: str, frame: pd.DataFrame, *, max_rows: int, file: str) -> Table:
     """Return a table as columns of plain values, cut to its first rows.
 
     Args:
@@ -73,17 +113,17 @@ def table_values(name: str, group: str, frame: pd.DataFrame, *, max_rows: int, f
         file: Where all rows are, for the note below a table that was cut.
     """
     shown = frame.head(max_rows)
-    return {
-        "name": name,
-        "group": group,
-        "file": file,
-        "num_rows": len(frame),
-        "columns": [str(column) for column in shown.columns],
-        "values": [_plain(shown[column]) for column in shown.columns],
-    }
+    return Table(
+        name=name,
+        group=group,
+        file=file,
+        num_rows=len(frame),
+        columns=[str(column) for column in shown.columns],
+        values=[_plain(shown[column]) for column in shown.columns],
+    )
 
 
-def _plain(column: pd.Series) -> list[Any]:
+def _plain(column: pd.Series) -> list[Cell]:
     if column.dtype.kind == "b":
         return ["yes" if value else "no" for value in column.tolist()]
     if column.dtype.kind == "f":

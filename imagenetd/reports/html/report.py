@@ -1,18 +1,17 @@
-"""The HTML report of a run, and the one that compares the runs of a sweep."""
+"""The HTML report of a run."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import pandas as pd
 from PIL import Image
 
 from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.html.figures import run_figures
 from imagenetd.reports.html.gallery import cards
-from imagenetd.reports.html.page import Page, render_page, table_values
+from imagenetd.reports.html.page import CardModel, Page, render_page, table_values
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.store.numerals import counted, percent_interval
 
@@ -69,9 +68,7 @@ class HtmlReport:
             tables=tables,
             cards=cards(evidence, read_image, count=self.max_failures, thumbnail_px=self.thumbnail_px),
             models=[
-                {"name": m.name, "role": m.role, "relation": evidence.relation(m)}
-                for m in evidence.models
-                if m.role != "gate"
+                CardModel(m.name, m.role, evidence.relation(m)) for m in evidence.models if m.role != "gate"
             ],
             facts=_facts(summary),
         )
@@ -137,30 +134,3 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
         "versions": "\n".join(f"{name} {version}" for name, version in summary["versions"].items()),
     }
     return joined | {"config": json.dumps(summary["config"], indent=1, ensure_ascii=False, default=str)}
-
-
-def comparison_page(table: pd.DataFrame, links: Sequence[tuple[str, str]], *, max_rows: int = 500) -> str:
-    """Return the page that compares the jobs of a sweep.
-
-    Args:
-        table: From `comparison.comparison_table`.
-        links: Text and relative address of the report of each job that has one.
-        max_rows: Rows of a table that the page holds.
-    """
-    from imagenetd.reports.html.comparison import comparison_figures, comparison_findings
-
-    shown = table.drop(columns=[name for name in table if table[name].isna().all()])
-    page = Page(
-        title=f"comparison of {len(table)} runs",
-        lead="Each run has its own hard images, chosen by its surrogates: runs with other surrogates are other tests.",
-        tiles=[
-            ("runs", str(len(table)), "of this sweep"),
-            ("targets", str(table["target"].nunique()), ", ".join(sorted(set(table["target"])))),
-            ("surrogate sets", str(table["surrogates"].nunique()), "chose the images"),
-        ],
-        findings=comparison_findings(table),
-        figures=comparison_figures(table),
-        tables=[table_values("runs", "comparison", shown, max_rows=max_rows, file="comparison.csv")],
-        links=links,
-    )
-    return render_page(page)
