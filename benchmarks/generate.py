@@ -34,7 +34,6 @@ from imagenetd.records import Prompt
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.planning import make_plan
 from imagenetd.store.folders import StageFolder, content_key
-from imagenetd.store.hub import resolve_local
 
 DEVICE = "cpu"
 
@@ -172,7 +171,9 @@ def plain_loop(generator: DiffusersGenerator, rows: list[Prompt], *, key: str) -
     import diffusers
 
     pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-        str(resolve_local(generator.model)), torch_dtype=getattr(torch, generator.dtype), use_safetensors=True
+        str(generator.source.folder()),
+        torch_dtype=getattr(torch, generator.source.dtype),
+        use_safetensors=True,
     ).to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)
 
@@ -182,8 +183,8 @@ def plain_loop(generator: DiffusersGenerator, rows: list[Prompt], *, key: str) -
                 batch = rows[first : min(first + generator.unit_size, count)]
                 images = pipeline(
                     [row.text for row in batch],
-                    num_inference_steps=generator.num_inference_steps,
-                    guidance_scale=generator.guidance_scale,
+                    num_inference_steps=generator.sampling.num_inference_steps,
+                    guidance_scale=generator.sampling.guidance_scale,
                     height=generator.height_px,
                     width=generator.width_px,
                     generator=[torch.Generator().manual_seed(noise_seed(key, row)) for row in batch],

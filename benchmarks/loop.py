@@ -89,12 +89,11 @@ def plain_generation(plan: Plan) -> float:
     import diffusers
 
     from imagenetd.images.generators.diffusers import DiffusersGenerator
-    from imagenetd.store.hub import resolve_local
 
     generator = plan.generator
     assert isinstance(generator, DiffusersGenerator)
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-        str(resolve_local(generator.model)), torch_dtype=torch.float32
+        str(generator.source.folder()), torch_dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     size = generator.unit_size
@@ -104,8 +103,8 @@ def plain_generation(plan: Plan) -> float:
         for rows in batches:
             pipeline(
                 [row.text for row in rows],
-                num_inference_steps=generator.num_inference_steps,
-                guidance_scale=generator.guidance_scale,
+                num_inference_steps=generator.sampling.num_inference_steps,
+                guidance_scale=generator.sampling.guidance_scale,
                 height=generator.height_px,
                 width=generator.width_px,
                 generator=[torch.Generator().manual_seed(row.index) for row in rows],

@@ -230,10 +230,10 @@ def test_what_the_pipeline_cannot_do_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dtype": "int8"}, "dtype=int8 is none of float32"),
-        ({"compile": "fast"}, "compile=fast is none of none, blocks, whole"),
-        ({"offload": "disk"}, "offload=disk is none of"),
-        ({"nsfw_policy": "hide"}, "nsfw_policy=hide is none of"),
+        ({"dtype": "int8"}, "dtype=int8 must be one of float32"),
+        ({"compile": "fast"}, "compile=fast must be one of none, blocks, whole"),
+        ({"offload": "disk"}, "offload=disk must be one of"),
+        ({"nsfw_policy": "hide"}, "nsfw_policy=hide must be one of"),
         ({"nsfw_policy": "blank"}, "nsfw_policy=blank has no effect without a checker"),
         ({"num_inference_steps": 0}, "num_inference_steps=0 must be 1 or more"),
         ({"height_px": 100}, "height_px=100 is not a multiple of 8"),

@@ -71,8 +71,10 @@ def test_no_number_is_without_a_range() -> None:
 def wrapped(number: float, hint: Any) -> Any:
     """Put a number where the annotation has it: alone, in a list, or in a mapping."""
     inner = [choice for choice in typing.get_args(hint) if [*ranges_in(choice)]]
+    if typing.get_origin(hint) is Annotated and inner:  # the range is of what is within
+        return wrapped(number, inner[0])
     if typing.get_origin(hint) is list:
-        return [number]
+        return [number] * 3
     if typing.get_origin(hint) is dict:
         return {"key": number}
     is_union = typing.get_origin(hint) is not Annotated and inner

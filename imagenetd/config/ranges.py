@@ -61,6 +61,19 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Channels:
+    """Beside a list with a number for each of the three channels of an image; null can be meant, too."""
+
+    def holds(self, value: list[float] | None) -> bool:
+        """Tell whether a list has as many."""
+        return value is None or len(value) == 3
+
+    def wanted(self, value: list[float] | None) -> str:
+        """Return what the list should have been."""
+        return "three numbers, one for each channel"
+
+
+@dataclass(frozen=True, slots=True)
 class MayBeEmpty:
     """Beside a text that says something by being empty; elsewhere an empty text, as of a path, is a mistake."""
 
@@ -100,7 +113,7 @@ def check_fields(config: Any, prefix: str = "") -> None:
 
 
 def check_value(value: Any, annotation: Any, option: str) -> None:
-    """Raise ConfigError for a number or word, alone or in a list or mapping, that is out of what can be meant."""
+    """Raise ConfigError for a number, word or list, also within a list or mapping, that is out of what can be meant."""
     for found, bounds in bounded(value, annotation):
         is_number = isinstance(found, int | float) and not isinstance(found, bool)
         if is_number == isinstance(bounds, Range) and not bounds.holds(found):
@@ -113,7 +126,9 @@ def bounded(value: Any, annotation: Any) -> Iterator[tuple[Any, Any]]:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         yield from (
-            (value, bounds) for bounds in annotation.__metadata__ if isinstance(bounds, Range | OneOf)
+            (value, bounds)
+            for bounds in annotation.__metadata__
+            if isinstance(bounds, Range | OneOf | Channels)
         )
         yield from bounded(value, inner[0])
     elif origin in (typing.Union, types.UnionType):

@@ -53,7 +53,7 @@ def estimate_cost(result: StageResult, generator: Generator, config: Config) -> 
     key = content_key(generator.identity()) if records else ""
     speed = known_speed(
         {name: record for name, record in records.items() if record.get("generator") == key},
-        images_per_s=getattr(generator, "images_per_s", None),
+        images_per_s=generator.images_per_s,
         num_pixels=generator.num_pixels,
     )
     firsts = {row.kind: row.text for row in reversed(table.one_of_each_cell())}

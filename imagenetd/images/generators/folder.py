@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from imagenetd.config.groups import takes_options
 from imagenetd.config.ranges import Batch, Range
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.images.datasets.labels import NameResolver
@@ -52,6 +53,7 @@ class FolderGenerator(Generator):
         apply_exif: Turn images as their EXIF orientation says.
     """
 
+    @takes_options
     def __init__(
         self,
         root: str,
@@ -63,8 +65,6 @@ class FolderGenerator(Generator):
         apply_exif: bool = False,
     ) -> None:
         self.root, self.metadata, self.unit_size = Path(root), Path(metadata), unit_size
-        if max_pixels < 1 or max_aspect_ratio < 1:
-            raise ConfigError("generator.max_pixels and generator.max_aspect_ratio must be 1 or more.")
         self.decoding = Decoding(max_pixels, float(max_aspect_ratio), apply_exif, option="generator")
         self._adopted: list[AdoptedFile] | None = None
 

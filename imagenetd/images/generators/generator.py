@@ -31,6 +31,11 @@ class Generator(abc.ABC):
 
     unit_size: int
     """Images of one unit of work: the batch that the network sees, and what a crash can lose."""
+    height_px: int = 512
+    """Of an image; only estimates of what a pool weighs ask for it."""
+    width_px: int = 512
+    images_per_s: float | None = None
+    """Measured speed of one process, for the estimate of the cost; None: not known."""
 
     @abc.abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -51,7 +56,7 @@ class Generator(abc.ABC):
     @property
     def num_pixels(self) -> int:
         """Pixels of an image, for estimates of what a pool weighs."""
-        return int(getattr(self, "height_px", 512) * getattr(self, "width_px", 512))
+        return self.height_px * self.width_px
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the files that `load` would look for in vain; `option` is where this stands in the config."""

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ConfigError, ModelError
+from imagenetd.images.generators.options import BUNDLED, Machine, Safety, Source
 from imagenetd.store.hub import refuse_remote_code
 from imagenetd.store.tensors import check_numbers
-
-OFFLOADS = ("none", "model", "sequential")
-COMPILES = ("none", "blocks", "whole")
 
 
 def quieten_libraries() -> None:
@@ -24,49 +22,35 @@ def quieten_libraries() -> None:
         logging.disable_progress_bar()
 
 
-def read_pipeline(
-    source: str, *, shown: str, dtype: str, variant: str | None, revision: str | None, without: list[str]
-) -> Any:
-    """Return the text-to-image pipeline of a folder or repository: no pickles, no code of a stranger.
-
-    Args:
-        source: Local folder or hub id.
-        shown: What the user called it, for messages.
-        dtype: `float32`, `float16` or `bfloat16`.
-        variant: Suffix of the weight files.
-        revision: Branch, tag or commit; None for folders.
-        without: Components that are not loaded.
-    """
+def read_pipeline(source: Source, safety: Safety) -> Any:
+    """Return the text-to-image pipeline of a folder or repository: no pickles, no code of a stranger."""
     import diffusers
     import torch
 
-    options: dict[str, Any] = {"torch_dtype": getattr(torch, dtype), "use_safetensors": True}
+    without = [*source.without, *([] if safety.safety_checker == BUNDLED else ["safety_checker"])]
+    options: dict[str, Any] = {"torch_dtype": getattr(torch, source.dtype), "use_safetensors": True}
     options |= {"trust_remote_code": False, **dict.fromkeys(without)}
-    if variant:
-        options["variant"] = variant
-    if revision:
-        options["revision"] = revision
+    folder = source.folder()
+    if source.variant:
+        options["variant"] = source.variant
+    if source.revision and folder is None:
+        options["revision"] = source.revision
     refuse_remote_code()  # a component of transformers would ask on the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(source, **options)
+            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                str(folder or source.model), **options
+            )
     except (
         Exception
     ) as error:  # the libraries raise OSError, ValueError, KeyError, TypeError and their own for a bad folder
-        raise ModelError(_reason(shown, error)) from error
+        raise ModelError(_reason(source.model, error)) from error
     pipeline.set_progress_bar_config(disable=True)
-    check_components(pipeline, shown=shown)
-    return pipeline
-
-
-def check_components(pipeline: Any, *, shown: str) -> None:
-    """Refuse a pipeline with a network whose weights are not finite, all zero, or of another kind."""
-    import torch
-
     for part, network in pipeline.components.items():
         if isinstance(network, torch.nn.Module):
-            check_numbers(network.named_parameters(), place=f"generator.model={shown}: {part}")
+            check_numbers(network.named_parameters(), place=f"generator.model={source.model}: {part}")
+    return pipeline
 
 
 def _reason(shown: str, error: Exception) -> str:
@@ -173,42 +157,33 @@ def _safetensors(file: str, option: str) -> str:
     return str(path)
 
 
-def place(pipeline: Any, device: str, *, offload: str, channels_last: bool) -> Any:
-    """Move the pipeline to its device, whole or part by part."""
+def fit(pipeline: Any, machine: Machine, device: str) -> Any:
+    """Trade speed for memory, move the pipeline to its device, whole or part by part, and compile it."""
     import torch
 
-    if channels_last:
+    if machine.attention_slicing:
+        pipeline.enable_attention_slicing()
+    if machine.vae_slicing:
+        pipeline.vae.enable_slicing()
+    if machine.vae_tiling:
+        pipeline.vae.enable_tiling()
+    if machine.channels_last:
         for name in ("unet", "vae"):
             if getattr(pipeline, name, None) is not None:
                 getattr(pipeline, name).to(memory_format=torch.channels_last)
-    if offload == "none":
-        return pipeline.to(device)
-    if not device.startswith("cuda"):
+    if machine.offload != "none" and not device.startswith("cuda"):
         raise ConfigError(
-            f"generator.offload={offload} needs a GPU, but the device is {device}. Set it to none."
+            f"generator.offload={machine.offload} needs a GPU, but the device is {device}. Set it to none."
         )
-    if offload == "model":
+    if machine.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
-    else:
+    elif machine.offload == "sequential":
         pipeline.enable_sequential_cpu_offload(device=device)
-    return pipeline
-
-
-def save_memory(pipeline: Any, *, attention_slicing: bool, vae_slicing: bool, vae_tiling: bool) -> None:
-    """Trade speed for memory: attention head by head, decoding image by image or tile by tile."""
-    if attention_slicing:
-        pipeline.enable_attention_slicing()
-    for is_wanted, name in ((vae_slicing, "enable_slicing"), (vae_tiling, "enable_tiling")):
-        if is_wanted:
-            getattr(pipeline.vae, name)()
-
-
-def compile_denoiser(pipeline: Any, how: str) -> None:
-    """Compile the network that runs at every step: its repeated blocks (quick to compile) or the whole."""
-    denoiser = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
-    if how == "none" or denoiser is None:
-        return
-    if how == "blocks":
-        denoiser.compile_repeated_blocks(fullgraph=True)
     else:
+        pipeline = pipeline.to(device)
+    denoiser = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
+    if machine.compile == "blocks" and denoiser is not None:
+        denoiser.compile_repeated_blocks(fullgraph=True)
+    elif machine.compile == "whole" and denoiser is not None:
         denoiser.compile()
+    return pipeline

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from imagenetd.config.groups import takes_options
 from imagenetd.config.ranges import Seed, Share
 from imagenetd.config.schema import build
 from imagenetd.errors import ConfigError
@@ -32,9 +33,8 @@ class PlantedGenerator(Generator):
         categories: Keys of the objects that are shown instead.
     """
 
-    def __init__(self, inner: dict[str, Any], share: Share, seed: Seed, categories: list[str]) -> None:
-        if not 0 <= share <= 1:
-            raise ConfigError(f"generator.share is {share}, but a share lies between 0 and 1.")
+    @takes_options
+    def __init__(self, *, inner: dict[str, Any], share: Share, seed: Seed, categories: list[str]) -> None:
         if len(set(categories)) < 2:
             raise ConfigError(
                 "generator.categories must name two objects or more, so that one can stand for another."
@@ -42,12 +42,8 @@ class PlantedGenerator(Generator):
         self.inner: Generator = build(inner, option="generator.inner")
         self.share, self.seed, self.categories = share, seed, list(categories)
         self.unit_size = self.inner.unit_size
-        self.images_per_s = getattr(self.inner, "images_per_s", None)
-
-    @property
-    def num_pixels(self) -> int:
-        """Pixels of an image of the inner generator."""
-        return self.inner.num_pixels
+        self.height_px, self.width_px = self.inner.height_px, self.inner.width_px
+        self.images_per_s = self.inner.images_per_s
 
     def close(self) -> None:
         """Give back what the inner generator took."""

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from imagenetd.config.groups import takes_options
 from imagenetd.config.ranges import Batch, Range
-from imagenetd.errors import ConfigError
 from imagenetd.images.generators.generator import Generator, Picture, refuse_words
 from imagenetd.records import Kind, Prompt
 
@@ -22,11 +22,8 @@ class RenderGenerator(Generator):
         unit_size: Images of one unit of work.
     """
 
-    def __init__(self, size_px: Annotated[int, Range(16, 4096)], unit_size: Batch) -> None:
-        if size_px < 16 or unit_size < 1:
-            raise ConfigError(
-                f"generator.size_px={size_px} must be 16 or more, generator.unit_size={unit_size} 1 or more."
-            )
+    @takes_options
+    def __init__(self, *, size_px: Annotated[int, Range(16, 4096)], unit_size: Batch) -> None:
         self.size_px, self.unit_size = size_px, unit_size
         self.height_px = self.width_px = size_px
 

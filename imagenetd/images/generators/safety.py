@@ -7,10 +7,8 @@ import numpy as np
 
 from imagenetd.errors import ModelError
 from imagenetd.images.generators.generator import Picture
+from imagenetd.images.generators.options import BUNDLED, Safety
 from imagenetd.store.hub import resolve_local
-
-POLICIES = ("keep", "blank", "stop")
-BUNDLED = "bundled"
 
 
 class SafetyChecker:
@@ -19,8 +17,7 @@ class SafetyChecker:
     Args:
         network: `StableDiffusionSafetyChecker`.
         processor: Its image processor.
-        policy: `keep`: stored as it is; `blank`: stored black; `stop`: the run ends. All but `stop` are recorded
-            as `is_flagged`.
+        policy: `keep`, `blank` or `stop`, see `Safety.nsfw_policy`.
     """
 
     def __init__(self, network: Any, processor: Any, policy: str) -> None:
@@ -50,16 +47,18 @@ class SafetyChecker:
         ]
 
 
-def load_safety_checker(spec: str, pipeline: Any, *, policy: str, device: str, options: Any) -> SafetyChecker:
-    """Return the pipeline's own checker for `bundled`, else the one in a folder or repository.
+def load_safety_checker(safety: Safety, pipeline: Any, *, dtype: str, device: str) -> SafetyChecker | None:
+    """Return the pipeline's own checker for `bundled`, else the one in a folder or repository; None for none.
 
     Args:
-        spec: `bundled`, a local folder, or an id on the hub.
+        safety: Which one, and what becomes of a flagged image.
         pipeline: Its own checker is taken out: it would replace images by black ones and keep that to itself.
-        policy: See SafetyChecker.
+        dtype: Of the network, where it is not the pipeline's.
         device: Where it runs.
-        options: Of `from_pretrained`.
     """
+    spec, policy = safety.safety_checker, safety.nsfw_policy
+    if not spec:
+        return None
     if spec == BUNDLED:
         network, processor = (
             getattr(pipeline, "safety_checker", None),
@@ -72,12 +71,15 @@ def load_safety_checker(spec: str, pipeline: Any, *, policy: str, device: str, o
             )
         pipeline.safety_checker = None
         return SafetyChecker(network.to(device), processor, policy)
+    import torch
     from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
     from transformers import CLIPImageProcessor
 
     source = str(resolve_local(spec) or spec)
     try:
-        network = StableDiffusionSafetyChecker.from_pretrained(source, use_safetensors=True, **options)
+        network = StableDiffusionSafetyChecker.from_pretrained(
+            source, use_safetensors=True, dtype=getattr(torch, dtype)
+        )
         processor = CLIPImageProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
