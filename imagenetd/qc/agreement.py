@@ -27,6 +27,17 @@ class Estimate:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    """Votes, or what each adds to a number of its image."""
+
+    image: Int[np.ndarray, " votes"]
+    """0, 1, 2 and so on."""
+    worker: Int[np.ndarray, " votes"]
+    value: np.ndarray
+    """Bool or float "votes"."""
+
+
 NOT_MEASURED = Estimate(float("nan"), float("nan"), float("nan"))
 
 
@@ -101,7 +112,7 @@ def measure_agreement(
     ]
     shares = [
         _mean_over_images(
-            place[kept], worker[kept], term[kept], lowest=lowest, stands=stands, confidence=confidence
+            _Votes(place[kept], worker[kept], term[kept]), lowest=lowest, stands=stands, confidence=confidence
         )
         for term, kept, lowest, stands in terms
     ]
@@ -109,26 +120,16 @@ def measure_agreement(
     alpha = NOT_MEASURED
     if num_minority >= MIN_MINORITY_IMAGES:
         freedom = num_minority - 1
-        alpha = _alpha(place, worker, accepts, shares[1], confidence=confidence, freedom=freedom)
+        alpha = _alpha(_Votes(place, worker, accepts), shares[1], confidence=confidence, freedom=freedom)
     acceptance, pairwise, majority = shares
     return Agreement(acceptance, pairwise, majority, alpha, num_minority)
 
 
-def _mean_over_images(
-    image: Int[np.ndarray, " votes"],
-    worker: Int[np.ndarray, " votes"],
-    term: Float[np.ndarray, " votes"],
-    *,
-    lowest: float,
-    stands: int,
-    confidence: float,
-) -> Estimate:
+def _mean_over_images(terms: _Votes, *, lowest: float, stands: int, confidence: float) -> Estimate:
     """Return the mean over images of the mean over their votes.
 
     Args:
-        image: Of each vote, 0, 1, 2 and so on.
-        worker: Of each vote.
-        term: What each vote adds, 0 to 1.
+        terms: What each vote adds, 0 to 1.
         lowest: The least that the mean of an image can be.
         stands: In how many terms of its image a vote stands: a pair of votes is in the terms of both.
         confidence: Of the interval.
@@ -137,10 +138,11 @@ def _mean_over_images(
     binomial interval, so that a kind of image that was not met counts; the spread within groups is that of images and
     workers, crossed (Cameron, Gelbach and Miller 2011). Both are joined by the squares of their distances.
     """
-    if len(image) == 0:
+    term = terms.value
+    if len(term) == 0:
         return NOT_MEASURED
-    _, place = np.unique(image, return_inverse=True)
-    _, who = np.unique(worker, return_inverse=True)
+    _, place = np.unique(terms.image, return_inverse=True)
+    _, who = np.unique(terms.worker, return_inverse=True)
     votes = np.bincount(place)
     mean = np.bincount(place, weights=term) / votes
     num_images = len(mean)
@@ -165,32 +167,23 @@ def _mean_over_images(
     return Estimate(value, max(0.0, value - below), min(1.0, value + above))
 
 
-def _alpha(
-    image: Int[np.ndarray, " votes"],
-    worker: Int[np.ndarray, " votes"],
-    accepts: Bool[np.ndarray, " votes"],
-    pairwise: Estimate,
-    *,
-    confidence: float,
-    freedom: int,
-) -> Estimate:
+def _alpha(given: _Votes, pairwise: Estimate, *, confidence: float, freedom: int) -> Estimate:
     """Return alpha with a jackknife interval on the scale log(1 - alpha), which has no end to run into.
 
     Left out are one image, and one worker; images and workers are crossed as in `_mean_over_images`.
 
     Args:
-        image: Of each vote.
-        worker: Of each vote.
-        accepts: Q1 or Q2.
+        given: Whether each vote accepts its image.
         pairwise: Agreement of pairs; its interval stands in where (almost) no vote disagrees and nothing is to vary.
         confidence: Of the interval.
         freedom: Degrees of freedom: images of the smaller kind, less one.
     """
+    image, accepts = given.image, given.value
     votes, yes = np.bincount(image), np.bincount(image[accepts], minlength=int(image.max()) + 1)
     of_image = _alpha_sums(yes, votes)
     total = of_image.sum(axis=1, keepdims=True)
     value = float(_alpha_of(total)[0])
-    _, who = np.unique(worker, return_inverse=True)
+    _, who = np.unique(given.worker, return_inverse=True)
     lost = of_image[:, image] - _alpha_sums(yes[image] - accepts, votes[image] - 1)
     of_worker = np.stack([np.bincount(who, weights=row) for row in lost])
     # crossed: what leaving workers out moves beyond what leaving their single votes out does

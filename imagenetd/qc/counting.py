@@ -41,7 +41,7 @@ def count_votes(
     )
 
 
-def _dropped(table: AnswerTable, failures: SentinelFailures) -> list[dict[str, Any]]:
+def _dropped(table: AnswerTable, failures: SentinelFailures) -> list[dict[str, str]]:
     numbers = np.flatnonzero(~failures.is_qualified).tolist()
     rows = ((*table.responses[n], failures.reason(n)) for n in numbers)
     return [{"task": task, "worker": worker, "reason": reason} for task, worker, reason in rows]
@@ -121,7 +121,7 @@ def _vote_number(table: AnswerTable, counted: Bool[np.ndarray, " answers"]) -> I
 
 def _workers(
     table: AnswerTable, failures: SentinelFailures, counted: Bool[np.ndarray, " answers"]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return how each worker did; `agrees` compares each vote with the majority of the others' votes, ties left out."""
     size = len(table.workers)
     image, worker, accepts = table.image[counted], table.worker[counted], table.accepts[counted]

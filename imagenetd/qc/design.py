@@ -124,7 +124,7 @@ def design_tasks(
         chosen += chooser.choose_hard(
             config.num_hard_positive, config.num_hard_negative, num_tasks=len(sizes)
         )
-        tasks.append(_task(f"t{number:05d}", items[start : start + length], chosen, pool, config, rng))
+        tasks.append(chooser.task(f"t{number:05d}", items[start : start + length], chosen))
         start += length
     training = chooser.choose(1, 1, num_tasks=1)
     slots = tuple(_slot(pool, position, *entry) for position, entry in enumerate(training))
@@ -133,21 +133,6 @@ def design_tasks(
 
 Entry = tuple[int, int, SlotRole]
 """Image, category that is asked for, role."""
-
-
-def _task(
-    task_id: str,
-    items: Int[np.ndarray, " items"],
-    sentinels: Sequence[Entry],
-    pool: DesignPool,
-    config: TaskDesignConfig,
-    rng: np.random.Generator,
-) -> Task:
-    entries = [(int(i), int(pool.label[i]), SlotRole.ITEM) for i in items]
-    first = list(sentinels) if config.repeats is Repeats.clear else entries
-    entries = [*entries, *_repeated(first, config, rng), *sentinels]
-    order = rng.permutation(len(entries)).tolist()
-    return Task(task_id, tuple(_slot(pool, place, *entries[i]) for place, i in enumerate(order)))
 
 
 def _repeated(first: Sequence[Entry], config: TaskDesignConfig, rng: np.random.Generator) -> list[Entry]:
@@ -168,7 +153,7 @@ def _slot(pool: DesignPool, position: int, image: int, category: int, role: Slot
 
 
 class _Sentinels:
-    """Hands out sentinels, each image once."""
+    """Hands out sentinels, each image once, and lays tasks out."""
 
     def __init__(
         self,
@@ -203,7 +188,7 @@ class _Sentinels:
         confused = confusion(pool)
         clear = np.maximum(confused, confused.T) <= config.max_confusion
         np.fill_diagonal(clear, False)
-        self._pool, self._rng, self._clear, self._least = pool, rng, clear, least
+        self._pool, self._config, self._rng, self._clear, self._least = pool, config, rng, clear, least
         self._given: set[int] = set()
         self._num_candidates |= {SlotRole.POSITIVE: len(positives), SlotRole.NEGATIVE: len(negatives)}
         self._positives = iter(positives.tolist())
@@ -246,6 +231,15 @@ class _Sentinels:
                     )
                 entries.append((image, int(self._pool.label[image]), role))
         return entries
+
+    def task(self, task_id: str, items: Int[np.ndarray, " items"], sentinels: Sequence[Entry]) -> Task:
+        """Return a task of items and sentinels, with what is shown twice, in random order."""
+        pool, config, rng = self._pool, self._config, self._rng
+        entries = [(int(i), int(pool.label[i]), SlotRole.ITEM) for i in items]
+        first = list(sentinels) if config.repeats is Repeats.clear else entries
+        entries = [*entries, *_repeated(first, config, rng), *sentinels]
+        order = rng.permutation(len(entries)).tolist()
+        return Task(task_id, tuple(_slot(pool, place, *entries[i]) for place, i in enumerate(order)))
 
     def _checked(self, pair: tuple[int, int] | None, role: SlotRole, num_tasks: int) -> tuple[int, int]:
         if pair is None:

@@ -84,10 +84,8 @@ def plan_rows(
             kept = mined if threshold is None else mined & (believed >= threshold)
             samples = _Expected.of(believed[mined & ~kept], tasks.num_rejected)
             samples += _Expected.of(believed[~mined], tasks.num_unmined)
-            for votes in planning.votes_per_image:
-                rows.append(
-                    _row(k, threshold, votes, int(mined.sum()), believed[kept], samples, tasks, planning)
-                )
+            way = _Way(k, threshold, int(mined.sum()), believed[kept], samples)
+            rows += [_row(way, votes, tasks, planning) for votes in planning.votes_per_image]
     return rows
 
 
@@ -108,17 +106,20 @@ class _Expected:
         return _Expected(self.images + other.images, self.valid + other.valid)
 
 
-def _row(
-    min_failures: int,
-    threshold: float | None,
-    votes: int,
-    num_mined: int,
-    believed: Float[np.ndarray, " kept"],
-    samples: _Expected,
-    tasks: TaskDesignConfig,
-    planning: PlanningConfig,
-) -> PlanRow:
-    valid, num_kept = float(believed.sum()), len(believed)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Which images people would see."""
+
+    min_failures: int
+    threshold: float | None
+    num_mined: int
+    kept: Float[np.ndarray, " kept"]
+    """Probability of being valid of each mined image that the gate keeps."""
+    samples: _Expected
+
+
+def _row(way: _Way, votes: int, tasks: TaskDesignConfig, planning: PlanningConfig) -> PlanRow:
+    valid, num_kept, samples = float(way.kept.sum()), len(way.kept), way.samples
     num_shown, valid_shown = num_kept + samples.images, valid + samples.valid
     invalid_share = 1 - valid_shown / num_shown if num_shown else 0.0
     passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy), invalid_share=invalid_share)
@@ -132,10 +133,10 @@ def _row(
     usd = paid * planning.usd_per_task * (1 + planning.fee_share)
     judgements = responses / max(1, num_tasks) * (num_shown + num_tasks * num_sentinels(tasks))
     return PlanRow(
-        min_failures=min_failures,
-        gate_threshold=threshold,
+        min_failures=way.min_failures,
+        gate_threshold=way.threshold,
         votes_per_image=votes,
-        mined=num_mined,
+        mined=way.num_mined,
         shown=num_shown,
         sampled=samples.images,
         valid_shown=valid_shown,

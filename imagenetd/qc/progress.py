@@ -27,7 +27,7 @@ class Rules:
     """More than this share of the votes accepts an image."""
 
 
-def plain_rules(rules: Rules) -> dict[str, Any]:
+def plain_rules(rules: Rules) -> dict[str, object]:
     """Return the rules as they stand in `tasks.json`."""
     return dataclasses.asdict(rules) | {"sentinel_rule": rules.sentinel_rule.value}
 

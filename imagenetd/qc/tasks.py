@@ -3,7 +3,6 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 class SlotRole(enum.StrEnum):
@@ -100,7 +99,7 @@ class TaskSettings:
     """Different workers whose responses to a task are asked for."""
     title: str = ""
     """Of the run, for headings."""
-    rules: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, object] = field(default_factory=dict)
     """When a task is complete: `progress.Rules` as plain values, see `progress.read_rules`."""
 
 

@@ -30,7 +30,7 @@ class Ballot:
     """With what probability each image of the pool was judged; None: nobody judges."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Plain numbers for `summary.json`, under `qc`."""
-    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
     """Name -> rows; written as CSV beside the votes."""
 
 

@@ -18,13 +18,13 @@ from starlette.routing import Route
 
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate import refusals
-from imagenetd.qc.annotate.counter import Body, Counter
 from imagenetd.qc.annotate.page import page_style, server_page, server_script
 from imagenetd.qc.annotate.reading import read_json
 from imagenetd.qc.annotate.refusals import Refusal
 from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.shield import Shield
 from imagenetd.qc.annotate.tokens import Badge
+from imagenetd.qc.annotate.worker_requests import Body, WorkerRequests
 
 COOKIE = "imagenetd_session"
 CSRF_HEADER = "x-csrf-token"
@@ -72,7 +72,7 @@ def make_app(
         return _spoken(endpoint, on_failure)
 
     door = _Door(room, access, on_sent)
-    counter = door.counter
+    requests = door.requests
     routes = [
         Route("/", _fixed(server_page(), "text/html")),
         Route("/page.js", _fixed(server_script(), "text/javascript")),
@@ -82,10 +82,10 @@ def make_app(
         Route("/i/{token}", spoken(door.invite)),
         Route("/api/session", spoken(door.session)),
         Route("/api/image/{name}", spoken(door.image)),
-        Route("/api/examples", spoken(door.order(counter.examples)), methods=["POST"]),
-        Route("/api/task", spoken(door.order(counter.task)), methods=["POST"]),
-        Route("/api/answer", spoken(door.order(counter.answer)), methods=["POST"]),
-        Route("/api/submit", spoken(door.order(counter.submit)), methods=["POST"]),
+        Route("/api/examples", spoken(door.order(requests.examples)), methods=["POST"]),
+        Route("/api/task", spoken(door.order(requests.task)), methods=["POST"]),
+        Route("/api/answer", spoken(door.order(requests.answer)), methods=["POST"]),
+        Route("/api/submit", spoken(door.order(requests.submit)), methods=["POST"]),
     ]
     shield = Middleware(
         Shield,
@@ -108,18 +108,18 @@ def _names(hosts: Iterable[str]) -> list[str]:
 
 
 class _Door:
-    """Who may come in, and what is asked at the counter."""
+    """Who may come in; what is asked then goes to `requests`."""
 
     def __init__(self, room: Room, access: Access, on_sent: Callable[[str], None]) -> None:
         self._signer, self._access = room.signer, access
-        self.counter = Counter(room, on_sent)
+        self.requests = WorkerRequests(room, on_sent)
 
     async def invite(self, request: Request) -> Response:
         """Turn an invitation into a session."""
         badge = self._signer.badge("invitation", request.path_params["token"], now=time.time())
         if badge is None:
             raise refusals.bad_invitation()
-        await run_in_threadpool(self.counter.enter, badge)
+        await run_in_threadpool(self.requests.enter, badge)
         ends = int(min(badge.expires, time.time() + self._access.session_s))
         session = self._signer.token("session", Badge(badge.worker, ends, secrets.token_urlsafe(16)))
         response = RedirectResponse("/", status_code=303, headers=NO_STORE)
@@ -136,13 +136,13 @@ class _Door:
     async def session(self, request: Request) -> Response:
         """Say who is here, and hand out the token without which nothing can be changed."""
         badge = self._who(request)
-        content = await run_in_threadpool(self.counter.session, badge)
-        return JSONResponse(content | {"csrf": self._csrf(badge)}, headers=NO_STORE)
+        content = await run_in_threadpool(self.requests.session, badge)
+        return JSONResponse({**content, "csrf": self._csrf(badge)}, headers=NO_STORE)
 
     async def image(self, request: Request) -> Response:
         """Send a picture of this session."""
         badge, name = self._who(request), request.path_params["name"]
-        content = await run_in_threadpool(self.counter.image, badge, name)
+        content = await run_in_threadpool(self.requests.image, badge, name)
         return Response(content, media_type="image/png", headers=PRIVATE_FOR_AN_HOUR)
 
     def order(self, act: Callable[[Badge, Body], Body]) -> Endpoint:

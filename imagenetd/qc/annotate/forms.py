@@ -1,9 +1,9 @@
 """Forms: one HTML file that holds a task, its pictures and the page, and the results that it gives back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.annotate.disguise import EXAMPLES
@@ -16,7 +16,6 @@ from imagenetd.qc.tasks import Response, Task
 from imagenetd.store.folders import make_folder, write_text_atomic
 
 FORM_FORMAT = 1
-DAY_S = 86_400
 NEVER = 2**40
 """Expiry of a form's own token: late results are taken all the same."""
 
@@ -28,24 +27,25 @@ class FormResult:
     task_id: str
     worker: str
     """Empty when the form was made for whoever takes it, as on Mechanical Turk."""
-    content: dict[str, Any]
+    content: Mapping[str, object]
 
 
-def form_html(
-    room: Room, task: Task, worker: str, source: Source, *, submit_to: str | None = None, file: str = ""
-) -> str:
-    """Return the form of one task.
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Whose answers a form brings, and how they come back."""
 
-    Args:
-        room: The votes folder.
-        task: What is asked.
-        worker: Whose answers these will be; empty on Mechanical Turk, which says it itself.
-        source: Where the pictures come from.
-        submit_to: Host that takes the answers; None: they are saved as a file.
-        file: Name of that file.
-    """
+    worker: str = ""
+    """Empty on Mechanical Turk, which says it itself."""
+    file: str = ""
+    """Name under which they are saved."""
+    submit_to: str | None = None
+    """Host that takes them; None: they are saved as a file."""
+
+
+def form_html(room: Room, task: Task, source: Source, back: WayBack) -> str:
+    """Return the form of one task, with the pictures that a source gives."""
     settings = room.task_set.settings
-    token = room.signer.token("form", Badge(worker, NEVER, task.task_id))
+    token = room.signer.token("form", Badge(back.worker, NEVER, task.task_id))
     slots = [
         {
             "image": source(task.task_id, slot.position, picture_name(room, task, slot.position)),
@@ -63,8 +63,8 @@ def form_html(
         for number, one in enumerate(settings.training)
     ]
     name = room.signer.name("form", task.task_id)
-    data = {"format": FORM_FORMAT, "form": token, "task": name, "worker": worker, "file": file}
-    data |= {"submit_to": submit_to, "slots": slots, "examples": examples}
+    data = {"format": FORM_FORMAT, "form": token, "task": name, "worker": back.worker, "file": back.file}
+    data |= {"submit_to": back.submit_to, "slots": slots, "examples": examples}
     return form_page(json.dumps(data).replace("<", "\\u003c"))
 
 
@@ -78,9 +78,7 @@ def example_name(room: Room, number: int) -> str:
     return room.signer.name("picture", "example", number)
 
 
-def write_forms(
-    room: Room, worker: str, folder: Path, *, num_tasks: int, days: float, now: float
-) -> list[Path]:
+def write_forms(room: Room, worker: str, folder: Path, *, num_tasks: int, until: float) -> list[Path]:
     """Take tasks for a worker and write a form for each; an unfinished one is written again.
 
     Args:
@@ -88,16 +86,17 @@ def write_forms(
         worker: Who gets the forms.
         folder: Where they are written.
         num_tasks: Forms at most.
-        days: The tasks are kept for this worker for so long.
-        now: Unix time.
+        until: Unix time up to which the tasks are kept for this worker.
     """
     room.workers.enter(worker)
     make_folder(folder)
     written = []
-    for task_id in room.desk.take_away(worker, num_tasks, until=now + days * DAY_S):
+    for task_id in room.desk.take_away(worker, num_tasks, until=until):
         name = f"{worker}-{room.signer.name('form', task_id)[:8]}"
-        text = form_html(room, room.votes.task(task_id), worker, embedded(room), file=f"{name}.json")
-        write_text_atomic(folder / f"{name}.html", text)
+        back = WayBack(worker, file=f"{name}.json")
+        write_text_atomic(
+            folder / f"{name}.html", form_html(room, room.votes.task(task_id), embedded(room), back)
+        )
         written.append(folder / f"{name}.html")
     return written
 

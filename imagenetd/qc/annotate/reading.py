@@ -1,8 +1,8 @@
 """What comes back from people: the body of a request, or a file that somebody sent."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 
@@ -11,7 +11,7 @@ from imagenetd.qc.annotate import refusals
 from imagenetd.qc.tasks import Answer
 
 
-async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
+async def read_json(request: Request, max_bytes: int) -> Mapping[str, object]:
     """Return the body; what is larger than announced is cut off while it comes in."""
     body = b""
     async for block in request.stream():
@@ -27,16 +27,19 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
     return content
 
 
-def read_answer(body: dict[str, Any]) -> Answer:
+def read_answer(body: Mapping[str, object]) -> Answer:
     """Return the answer in a body; an open question or a word for a number is refused."""
     position, recognise, use = body.get("position"), body.get("can_recognise"), body.get("can_use")
     if type(position) is not int:
         raise refusals.malformed("position is no whole number")
     if not isinstance(recognise, bool) or not isinstance(use, bool):
         raise refusals.malformed("both questions need true or false")
+    seconds = body.get("seconds", 0.0)
+    if not isinstance(seconds, int | float):
+        raise refusals.malformed("seconds is no number")
     try:
-        return Answer(position, recognise, use, float(body.get("seconds", 0.0)))
-    except (TypeError, ValueError, OverflowError) as error:
+        return Answer(position, recognise, use, float(seconds))
+    except OverflowError as error:
         raise refusals.malformed("seconds is no number") from error
 
 

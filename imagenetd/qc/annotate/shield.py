@@ -1,12 +1,6 @@
 """What stands before every request: same origin, small bodies; and the headers of every answer."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = "; ".join(
     (
@@ -41,12 +35,12 @@ class Shield:
         is_secure: The page is reached through https.
     """
 
-    def __init__(self, app: App, *, address: str, max_body_bytes: int, is_secure: bool) -> None:
+    def __init__(self, app: ASGIApp, *, address: str, max_body_bytes: int, is_secure: bool) -> None:
         self._app, self._max_bytes, self._address = app, max_body_bytes, address
         headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_secure else {})
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -64,7 +58,7 @@ class Shield:
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _problem(self, scope: MutableMapping[str, Any], given: dict[str, str]) -> tuple[int, str] | None:
+    def _problem(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "method"
         length = given.get("content-length", "0")

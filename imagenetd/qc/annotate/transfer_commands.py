@@ -17,6 +17,8 @@ from imagenetd.qc.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.qc.annotate.tokens import require_worker_name
 from imagenetd.qc.annotate.turk.results import TABLE_SUFFIXES, import_table
 
+DAY_S = 86_400
+
 
 def add_transfer_commands(commands: Any) -> None:
     """Add them to the parser."""
@@ -49,11 +51,10 @@ def add_transfer_commands(commands: Any) -> None:
 def _form(given: argparse.Namespace) -> None:
     names = [require_worker_name(name) for name in given.workers]
     options, folder = page_options(given), given.out or given.folder / "forms"
+    until = time.time() + options.form_days * DAY_S
     with contextlib.closing(room_of(given)) as room:
         for name in names:
-            written = write_forms(
-                room, name, folder, num_tasks=given.tasks, days=options.form_days, now=time.time()
-            )
+            written = write_forms(room, name, folder, num_tasks=given.tasks, until=until)
             for form in written:
                 print(f"{name}: {form}")
             if not written:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -38,12 +37,12 @@ COLUMNS = {
 class Provenance:
     """How the images came to be, in plain values."""
 
-    generator: Mapping[str, Any]
+    generator: Mapping[str, object]
     """Identity of the generator: weights' hash, steps, guidance."""
     embedded: bool
     """Made by a generator of this package."""
     min_failures: int
-    qc: Mapping[str, Any]
+    qc: Mapping[str, object]
     """Options of quality control."""
     num_images: Mapping[str, int]
     """Size of each set, without the control arm."""
@@ -97,7 +96,7 @@ def file_name(kind: str, category: str, image_id: str) -> str:
 
 def predictions_frame(benchmark: Benchmark) -> pd.DataFrame:
     """Return image_id, and for each model `<model>_predicted`, `<model>_correct`, `<model>_confidence`."""
-    columns: dict[str, Any] = {"image_id": benchmark.images["image_id"].to_numpy()}
+    columns: dict[str, object] = {"image_id": benchmark.images["image_id"].to_numpy()}
     for model in benchmark.models:
         columns[f"{model.name}_predicted"] = predicted_names(model)
         columns[f"{model.name}_correct"] = model.correct

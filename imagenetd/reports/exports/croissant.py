@@ -45,7 +45,7 @@ class CroissantExport(Export):
         put(folder / "croissant.json", json.dumps(self._describe(benchmark, folder), indent=1).encode())
         return "mlcroissant.Dataset('FOLDER/croissant.json').records('images')"
 
-    def _describe(self, benchmark: Benchmark, folder: Path) -> dict[str, Any]:
+    def _describe(self, benchmark: Benchmark, folder: Path) -> dict[str, object]:
         try:
             import mlcroissant
         except ImportError as error:

@@ -95,7 +95,7 @@ def _part(model: ModelEvidence, benchmark: Benchmark) -> str:
     return model.role if found == model.role else f"{model.role}: {found}"
 
 
-def _composition(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _composition(benchmark: Benchmark) -> list[dict[str, object]]:
     rows = []
     for kind, images in benchmark.images.groupby("kind", sort=False):
         counts = {name: images[name].nunique() for name in ("category", "nuisance")}
@@ -106,7 +106,7 @@ def _composition(benchmark: Benchmark) -> list[dict[str, Any]]:
     return rows
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def _listed(values: Mapping[str, object]) -> str:
     """Return `name value` pairs in one line; what is long or absent is left out."""
     shown = {name: str(value) for name, value in values.items() if value not in (None, "", [])}
     return ", ".join(f"{name} {value}" for name, value in shown.items() if len(value) <= 64)

@@ -6,8 +6,8 @@ and saved views, `samples.json` holds the samples. Written as version 1.0.0, whi
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def _object_id(*parts: str) -> dict[str, str]:
     return {"$oid": hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]}
 
 
-def _field(name: str, kind: str, parts: dict[str, str] | None = None) -> dict[str, Any]:
+def _field(name: str, kind: str, parts: dict[str, str] | None = None) -> dict[str, object]:
     """Return the description of a field; `kind` is `String`, `List:String` or `Embedded:labels.Classification`."""
     outer, _, inner = kind.partition(":")
     is_embedded = outer == "Embedded"
@@ -96,7 +96,7 @@ def _plain_fields(benchmark: Benchmark) -> dict[str, str]:
     }
 
 
-def _samples(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _samples(benchmark: Benchmark) -> list[dict[str, object]]:
     answers = [(model, predicted_names(model)) for model in benchmark.models]
     plain = list(_plain_fields(benchmark))
     samples = []
@@ -104,7 +104,7 @@ def _samples(benchmark: Benchmark) -> list[dict[str, Any]]:
         image_id = row["image_id"]
         tags = [name for name in ("mined", "accepted", "easy") if row[f"is_{name}"]]
         tags += [f"{model.name} wrong" for model, _ in answers if not model.correct[position]]
-        sample: dict[str, Any] = {
+        sample: dict[str, object] = {
             "_id": _object_id("sample", image_id),
             "filepath": f"data/{image_id}.png",
             "_media_type": "image",
@@ -130,7 +130,7 @@ def _samples(benchmark: Benchmark) -> list[dict[str, Any]]:
     return samples
 
 
-def _label(image_id: str, field: str, label: str, confidence: float | None = None) -> dict[str, Any]:
+def _label(image_id: str, field: str, label: str, confidence: float | None = None) -> dict[str, object]:
     return {
         "_id": _object_id("label", image_id, field),
         "_cls": "Classification",
@@ -149,7 +149,7 @@ def field_name(model: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in model)
 
 
-def _metadata(benchmark: Benchmark) -> dict[str, Any]:
+def _metadata(benchmark: Benchmark) -> dict[str, object]:
     fields = {"ground_truth": LABEL_PARTS, "metadata": METADATA_PARTS}
     described = [_field(name, kind, fields.get(name)) for name, kind in SAMPLE_FIELDS.items()]
     described += [_field(name, kind) for name, kind in _plain_fields(benchmark).items()]
@@ -176,10 +176,10 @@ def _metadata(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def _views(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _views(benchmark: Benchmark) -> list[dict[str, object]]:
     """Return the saved views that hold at least one image."""
     targets = [model for model in benchmark.models if model.role == "target"]
-    views: dict[str, tuple[dict[str, Any], bool]] = {}
+    views: dict[str, tuple[Mapping[str, object], bool]] = {}
     for name in ("mined", "accepted", "easy"):
         views[name] = ({"tags": name}, bool(benchmark.images[f"is_{name}"].any()))
     for kind in NUISANCE_KINDS:
@@ -192,7 +192,7 @@ def _views(benchmark: Benchmark) -> list[dict[str, Any]]:
     return [_view(benchmark, name, match) for name, (match, holds) in views.items() if holds]
 
 
-def _view(benchmark: Benchmark, name: str, match: dict[str, Any]) -> dict[str, Any]:
+def _view(benchmark: Benchmark, name: str, match: Mapping[str, object]) -> dict[str, object]:
     stage = {"_cls": "fiftyone.core.stages.Match", "kwargs": [["filter", match]]}
     return {
         "_id": _object_id("view", benchmark.title, name),

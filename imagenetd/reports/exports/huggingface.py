@@ -98,7 +98,7 @@ def _features(benchmark: Benchmark) -> Any:
     )
 
 
-def _records(benchmark: Benchmark, rows: range) -> Iterator[dict[str, Any]]:
+def _records(benchmark: Benchmark, rows: range) -> Iterator[dict[str, object]]:
     classes = {name: index for index, name in enumerate(benchmark.categories)}
     answers = {model.name: (predicted_names(model), model) for model in benchmark.models}
     for position in rows:

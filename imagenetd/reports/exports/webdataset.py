@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from imagenetd.config.ranges import Range
+from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.reports.exports.benchmark import Benchmark, predicted_names
 from imagenetd.reports.exports.datasheet import datasheet
 from imagenetd.reports.exports.export import Export, needs, put
@@ -64,8 +65,11 @@ class WebDatasetExport(Export):
 
 
 def _sample(
-    benchmark: Benchmark, position: int, classes: dict[str, int], answers: dict[str, Any]
-) -> dict[str, Any]:
+    benchmark: Benchmark,
+    position: int,
+    classes: dict[str, int],
+    answers: dict[str, tuple[list[str], ModelEvidence]],
+) -> dict[str, object]:
     row = benchmark.images.iloc[position].to_dict()
     row["imagenet_ids"] = [int(index) for index in row["imagenet_ids"].split()]
     row["predictions"] = {

@@ -12,12 +12,12 @@ MAX_ROWS = 200_000
 
 def logged_media(
     wandb: Any, run: RunReport, *, max_failures: int, max_rows: int = MAX_ROWS
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return everything that is logged once: tables, failures, confusions and curves.
 
     A table above W&B's limit is logged in parts, `<name>_part1`, `<name>_part2`, ...
     """
-    logged: dict[str, Any] = {}
+    logged: dict[str, object] = {}
     for name, frame in run.tables.items():
         parts = range(0, max(1, len(frame)), max_rows)
         for number, first in enumerate(parts, start=1):

@@ -5,7 +5,7 @@ from pathlib import Path
 from imagenetd.config.page import MturkConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.annotate.disguise import EXAMPLES
-from imagenetd.qc.annotate.forms import example_name, form_html, picture_name
+from imagenetd.qc.annotate.forms import WayBack, example_name, form_html, picture_name
 from imagenetd.qc.annotate.room import Room, Source, embedded
 from imagenetd.qc.annotate.turk.campaign import Campaign
 from imagenetd.qc.annotate.turk.question import external_question, html_question
@@ -36,7 +36,7 @@ def question(campaign: Campaign, task: Task) -> str:
     def address(task_id: str, position: int, name: str) -> str:
         return f"{folder}/{name}.png"
 
-    return html_question(form_html(room, task, "", address, submit_to=submit_to))
+    return html_question(form_html(room, task, address, WayBack(submit_to=submit_to)))
 
 
 def form_name(room: Room, task: Task) -> str:
@@ -62,6 +62,6 @@ def export_forms(room: Room, folder: Path, *, submit_to: str) -> int:
     make_folder(folder)
     source: Source = embedded(room)
     for task in room.task_set.tasks:
-        text = form_html(room, task, "", source, submit_to=submit_to)
+        text = form_html(room, task, source, WayBack(submit_to=submit_to))
         write_text_atomic(folder / form_name(room, task), text)
     return len(room.task_set.tasks)

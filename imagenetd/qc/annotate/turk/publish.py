@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from imagenetd.errors import ConfigError
 from imagenetd.qc.annotate.turk.campaign import Campaign
@@ -131,7 +130,7 @@ def require_balance(campaign: Campaign, total_usd: Decimal) -> None:
 
 def _create(campaign: Campaign, step: Step) -> None:
     options, service = campaign.options, campaign.service
-    asked: dict[str, Any] = {
+    asked: dict[str, object] = {
         "Title": options.title,
         "Description": options.description,
         "Keywords": ", ".join(options.keywords),

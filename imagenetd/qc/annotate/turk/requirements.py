@@ -1,7 +1,5 @@
 """Who may take the tasks: Amazon's own records of a worker, and our qualification that shuts out."""
 
-from typing import Any
-
 from imagenetd.qc.annotate.turk.campaign import Campaign
 
 PERCENT_APPROVED, NUM_APPROVED, LOCALE = (
@@ -28,7 +26,7 @@ def make_qualification(campaign: Campaign) -> str:
     return made["QualificationType"]["QualificationTypeId"]
 
 
-def requirements(campaign: Campaign) -> list[dict[str, Any]]:
+def requirements(campaign: Campaign) -> list[dict[str, object]]:
     """Return who may take the tasks."""
     options, asked = campaign.options, []
     if campaign.service.is_production:  # in the sandbox nobody has a record
@@ -46,6 +44,6 @@ def requirements(campaign: Campaign) -> list[dict[str, Any]]:
     return asked
 
 
-def _requirement(kind: str, comparator: str, **values: Any) -> dict[str, Any]:
+def _requirement(kind: str, comparator: str, **values: object) -> dict[str, object]:
     guard = {"ActionsGuarded": "DiscoverPreviewAndAccept"}
     return {"QualificationTypeId": kind, "Comparator": comparator, **guard, **values}

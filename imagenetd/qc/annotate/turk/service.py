@@ -31,12 +31,12 @@ class Service:
         """`sandbox` or `production`."""
         return "production" if self.is_production else "sandbox"
 
-    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def call(self, operation: str, **arguments: object) -> dict[str, Any]:
         """Call one operation; Amazon's refusal is a TurkError of one line."""
         with explained(operation, self.name):
             return getattr(self.client, operation)(**arguments)
 
-    def listed(self, operation: str, field: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def listed(self, operation: str, field: str, **arguments: object) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, page by page."""
         token: dict[str, str] = {}
         while True:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from imagenetd.errors import StoreError
 from imagenetd.store.private import write_private_json
@@ -49,7 +48,7 @@ class TurkState:
 
     def save(self) -> None:
         """Write the file atomically."""
-        content: dict[str, Any] = {"format": STATE_FORMAT, "qualification": self.qualification}
+        content: dict[str, object] = {"format": STATE_FORMAT, "qualification": self.qualification}
         content["hits"] = {name: dataclasses.asdict(hit) for name, hit in self.hits.items()}
         content["assignments"] = {name: dataclasses.asdict(one) for name, one in self.assignments.items()}
         write_private_json(self.path, content)

@@ -1,7 +1,6 @@
-"""The counter at which a worker is served: what each request means, once it is known who asks."""
+"""What each request of a worker means, once it is known who asks."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from imagenetd.qc.annotate import refusals
 from imagenetd.qc.annotate.reading import read_answer
@@ -9,10 +8,10 @@ from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.tokens import Badge
 from imagenetd.qc.tasks import Answer, Task
 
-Body = dict[str, Any]
+Body = Mapping[str, object]
 
 
-class Counter:
+class WorkerRequests:
     """Every method is called with a valid badge; one of a blocked worker is refused.
 
     Args:
