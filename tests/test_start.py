@@ -2,11 +2,17 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from imagenetd.config.schema import CONF_DIR
+from imagenetd.models import repositories
+from imagenetd.models.open_clip_weights import OpenClipWeights
+from imagenetd.models.timm_weights import TimmWeights
 from imagenetd.stages import shown_again
 
 ROOT = CONF_DIR.parent
@@ -82,3 +88,47 @@ def test_what_was_shown_is_not_shown_again_once_a_file_has_changed(tmp_path: Pat
     assert shown_again.shown_before(tmp_path, record, "other") is None
     (tmp_path / "tables" / "overall.csv").write_text("model,accuracX")
     assert shown_again.shown_before(tmp_path, record, "key") is None
+
+
+def test_files_out_of_reach_are_told_without_the_library_of_any_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    command = ["surrogates=four_clip", "target=vit_l", f"paths.output_dir={tmp_path / 'runs'}"]
+    found, said = modules_of(tmp_path, *command)
+    assert "5 files (about 5,653 MB) are neither on this machine nor within reach" in said
+    assert "timm/vit_large_patch16_224.augreg_in21k_ft_in1k" in said and "Nothing was started." in said
+    assert not found & {*HEAVY, "timm", "open_clip", "transformers"}
+
+
+def test_what_is_known_is_told_before_a_library_is_asked_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    command = ["generator=sd21", "target=timm", "target.architecture=of_another_release"]
+    found, said = modules_of(tmp_path, *command, f"paths.output_dir={tmp_path / 'runs'}")
+    assert "4 files (about 2,580 MB) are neither" in said and "unet/diffusion_pytorch_model.fp16" in said
+    assert "Not looked for yet: the weights of target, whose place only timm knows." in said
+    assert not found & {*HEAVY, "timm"}
+
+
+@pytest.mark.parametrize("library", ["timm", "open_clip"])
+def test_the_table_of_repositories_says_what_the_library_says(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = dict(repositories._rows(library))
+    assert rows, f"{repositories.table_path(library)} is missing: python -m imagenetd.models.repositories"
+    chosen = random.Random(0).sample(sorted(rows), 25)
+    from_table = [said(library, model) for model in chosen]
+    monkeypatch.setattr(repositories, "_rows", lambda library: {})
+    assert from_table == [said(library, model) for model in chosen]
+
+
+def said(library: str, model: str) -> object:
+    if library == "timm":
+        return TimmWeights(model, None, True, None, model).hub_file()
+    architecture, tag = model.split(" ")
+    weights = OpenClipWeights(architecture, tag, None, None, model)
+    return weights.hub_file(), weights.tokenizer_repository() or None

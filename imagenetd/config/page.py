@@ -5,7 +5,7 @@ from typing import Annotated
 
 from omegaconf import MISSING
 
-from imagenetd.config.ranges import AnyCount, Days, Range
+from imagenetd.config.ranges import AnyCount, Days, MayBeEmpty, Range
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class MturkConfig:
     """Where the exported forms can be fetched with https; for external questions. Give one of the two."""
     title: str = MISSING
     description: str = MISSING
-    keywords: list[str] = MISSING
+    keywords: Annotated[list[str], MayBeEmpty()] = MISSING
     lifetime_days: Annotated[float, Range(0, 365, open_low=True)] = MISSING
     """Tasks can be taken for so long."""
     duration_minutes: Annotated[float, Range(0, 525_600, open_low=True)] = MISSING
@@ -60,7 +60,7 @@ class MturkConfig:
     """Only workers with this share of approved work; null: anybody. Not asked in the sandbox."""
     min_approved_tasks: AnyCount | None = MISSING
     """Only workers with so many approved tasks; null: anybody. Not asked in the sandbox."""
-    countries: list[str] = MISSING
+    countries: Annotated[list[str], MayBeEmpty()] = MISSING
     """Two-letter codes; empty: anywhere."""
     shut_out_failed: bool = MISSING
     """A worker who failed a sentinel gets no more of these tasks."""

@@ -75,7 +75,7 @@ class Channels:
 
 @dataclass(frozen=True, slots=True)
 class MayBeEmpty:
-    """Beside a text that says something by being empty; elsewhere an empty text, as of a path, is a mistake."""
+    """Beside a text or list that says something by being empty; elsewhere it is a mistake, e.g. an empty path."""
 
 
 Seed = Annotated[int, Range(0, 2**63 - 1)]
@@ -106,14 +106,17 @@ def check_fields(config: Any, prefix: str = "") -> None:
         value, option = getattr(config, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
             check_fields(value, f"{option}.")
-        elif value == "" and not may_be_empty(hints[field.name]):
-            raise ConfigError(f"{option} is empty. Give {option}=VALUE.")
         else:
             check_value(value, hints[field.name], option)
 
 
 def check_value(value: Any, annotation: Any, option: str) -> None:
-    """Raise ConfigError for a number, word or list, also within a list or mapping, that is out of what can be meant."""
+    """Raise ConfigError for a number, word or list, also within a list or mapping, that is out of what can be meant.
+
+    An empty text or list can be meant only where the annotation says so; of a list of anything its reader decides.
+    """
+    if (value == "" or value == [] and annotation is not Any) and not may_be_empty(annotation):
+        raise ConfigError(f"{option} is empty. Give {option}={'VALUE' if value == '' else '[VALUE,...]'}.")
     for found, bounds in bounded(value, annotation):
         is_number = isinstance(found, int | float) and not isinstance(found, bool)
         if is_number == isinstance(bounds, Range) and not bounds.holds(found):
@@ -148,7 +151,7 @@ def plain_type(annotation: Any) -> Any:
 
 
 def may_be_empty(annotation: Any) -> bool:
-    """Tell whether an empty text can be meant."""
+    """Tell whether an empty text or list can be meant."""
     return any(isinstance(mark, MayBeEmpty) for mark in getattr(annotation, "__metadata__", ()))
 
 

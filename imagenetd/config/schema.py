@@ -23,7 +23,6 @@ from imagenetd.config.ranges import (
     Seed,
     check_fields,
     check_value,
-    may_be_empty,
     plain_type,
 )
 from imagenetd.errors import ConfigError
@@ -256,8 +255,6 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
                 f"but {_spelt(parameters[name].annotation)} is needed."
             )
         check_value(value, parameters[name].annotation, f"{option}.{name}")
-        if value == "" and not may_be_empty(parameters[name].annotation):
-            raise ConfigError(f"{option}.{name} is empty. Give {option}.{name}=VALUE.")
     for name, parameter in parameters.items():
         if (
             parameter.default is parameter.empty

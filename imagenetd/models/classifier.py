@@ -39,6 +39,10 @@ class Classifier(abc.ABC):
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return what `load` would look for in vain; `option` is this model's place in the config."""
 
+    def library_asked(self) -> str:
+        """Return the library without which `missing_files` has no answer, and which takes long to read; empty: none."""
+        return ""
+
     @abc.abstractmethod
     def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
         """Return, as plain values, all that changes the logits; ModelError for a model without weights.

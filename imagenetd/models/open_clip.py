@@ -18,6 +18,7 @@ from imagenetd.models.prompts_read import (
     told_alike,
 )
 from imagenetd.models.relations import data_names
+from imagenetd.models.repositories import repository
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
@@ -99,11 +100,18 @@ class OpenClipClassifier(NetworkClassifier):
         if self.weights.local_path() is None:
             asked.append((self.weights.hub_file(), self.size_mb, f"{option}.checkpoint=PATH"))
         if self.tokenizer is None and self.weights.architecture is not None:
-            repo = self.weights.model_config()["text_cfg"].get("hf_tokenizer_name")
+            repo = self.weights.tokenizer_repository()
             if repo:
                 asked.append((HubFile(repo, ("tokenizer.json",)), None, f"{option}.tokenizer=PATH"))
         found = [missing_file(file, size_mb=size, option=place) for file, size, place in asked]
         return [file for file in found if file is not None]
+
+    def library_asked(self) -> str:
+        """Return open_clip where only open_clip can tell which repositories hold weights and tokenizer."""
+        weights = self.weights
+        if weights.architecture is None or repository("open_clip", f"{weights.architecture} {weights.tag}"):
+            return ""
+        return "" if weights.checkpoint and self.tokenizer else "open_clip"
 
     def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
         """Return network, weights, preprocessing, and the prompts, which are the zero-shot head."""

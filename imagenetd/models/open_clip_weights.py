@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
+from imagenetd.models import repositories
 from imagenetd.models.network import Checkpoint
 from imagenetd.models.weights import plain, read_json
 from imagenetd.store.hub import HubFile, resolve_local
 
+HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip calls the weights of a repository, best first."""
 CONFIG_FILE = "open_clip_config.json"
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 _PREFERRED = (
@@ -91,20 +94,25 @@ class OpenClipWeights:
 
     def hub_file(self) -> HubFile:
         """Return the file on the hub, resolved as `open_clip.download_pretrained` does."""
-        from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-
-        config = self.tag_config()
-        repo, file = os.path.split(config.get("hf_hub", ""))
+        place = repositories.repository("open_clip", f"{self.architecture} {self.tag}")
+        if place is None:
+            place = self.tag_config().get("hf_hub", "")
+        repo, file = os.path.split(place)
         if not repo:
             raise ModelError(
                 f"{self.name}: weights={self.tag} are not on the Hugging Face hub. "
-                f"Download {config.get('url', 'them')} and name the file with checkpoint=PATH."
+                f"Download {self.tag_config().get('url', 'them')} and name the file with checkpoint=PATH."
             )
         if not file:
-            return HubFile(repo, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME), self.revision)
+            return HubFile(repo, HUB_NAMES, self.revision)
         stem, suffix = os.path.splitext(file)
         names = (f"{stem}.safetensors", file) if suffix in (".bin", ".pth") else (file,)
         return HubFile(repo, names, self.revision)
+
+    def tokenizer_repository(self) -> str | None:
+        """Return the repository of the network's tokenizer on the hub; nothing where open_clip brings its own."""
+        known = repositories.tokenizer(f"{self.architecture}", f"{self.tag}")
+        return self.model_config()["text_cfg"].get("hf_tokenizer_name") if known is None else known
 
     def _folder_config(self) -> dict[str, Any]:
         folder = self.folder()

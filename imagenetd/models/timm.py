@@ -9,6 +9,7 @@ from imagenetd.errors import ModelError
 from imagenetd.models.classifier import closed_label_space
 from imagenetd.models.network import Checkpoint, NetworkClassifier, Preprocessing, check_label_offset
 from imagenetd.models.relations import data_names
+from imagenetd.models.repositories import repository
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import plain
@@ -98,6 +99,12 @@ class TimmClassifier(NetworkClassifier):
             return []
         missing = missing_file(self.weights.hub_file(), size_mb=self.size_mb, option=here)
         return [missing] if missing else []
+
+    def library_asked(self) -> str:
+        """Return timm where only timm can tell which repository holds the weights."""
+        weights = self.weights
+        is_known = weights.checkpoint is not None or repository("timm", self.architecture) is not None
+        return "" if is_known else "timm"
 
     def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
         """Return architecture, weights, preprocessing and meaning of the outputs."""

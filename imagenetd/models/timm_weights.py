@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import ModelError
+from imagenetd.models import repositories
 from imagenetd.models.card import card_preprocessing
 from imagenetd.models.network import Checkpoint
 from imagenetd.models.weights import read_json
@@ -64,6 +65,9 @@ class TimmWeights:
 
     def hub_file(self) -> HubFile:
         """Return the file on the hub; timm's registry names it."""
+        known = repositories.repository("timm", self.architecture)
+        if known is not None:
+            return HubFile(known, _PREFERRED, self.revision)
         cfg = registered(self.architecture)
         if not cfg.get("hf_hub_id"):
             where = f" Download {cfg['url']}." if cfg.get("url") else ""

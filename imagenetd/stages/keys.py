@@ -7,7 +7,7 @@ from typing import Any
 
 from imagenetd.config.schema import Config
 from imagenetd.models.classifier import Classifier
-from imagenetd.stages.plan_data import confirms, judges_images
+from imagenetd.stages.choices import confirms, judges_images
 from imagenetd.stages.plan_votes import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store.folders import StageFolder, content_key
 

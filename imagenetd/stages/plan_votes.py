@@ -38,28 +38,6 @@ class VotesPlan:
     """Files of the responses that count; later ones count in the next run."""
 
 
-def qc_models(config: QcConfig, *, knows_truth: bool) -> list[tuple[str, str, Any]]:
-    """Return role, option and spec of the models that quality control needs.
-
-    Args:
-        config: Of quality control.
-        knows_truth: The generator knows what its images show; else `simulated` needs an oracle.
-    """
-    if config.method is QcMethod.none:
-        return []
-    if config.method is QcMethod.auto and not config.gate:
-        raise ConfigError("qc=auto needs a gate, and qc.gate is empty. Choose one with target@qc.gate=NAME.")
-    parts = [("gate", "qc.gate", config.gate)] if config.gate else []
-    if config.method is QcMethod.simulated and not knows_truth:
-        if not config.oracle:
-            raise ConfigError(
-                "qc=simulated needs the truth, which this generator does not know, and qc.oracle is empty. "
-                "Choose an independent model with target@qc.oracle=NAME."
-            )
-        parts.append(("oracle", "qc.oracle", config.oracle))
-    return parts
-
-
 def refuse_families(models: Iterable[tuple[str, str, str, str]]) -> None:
     """Raise ConfigError when a gate or oracle is of the family of a surrogate or target: it would share their mistakes.
 

@@ -6,34 +6,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config.qc_checks import check_numbers
-from imagenetd.config.schema import Config, StageName, build, check_config
+from imagenetd.config.schema import Config, StageName, build
 from imagenetd.errors import ConfigError
-from imagenetd.images.adopt import Adopted
+from imagenetd.images.adopt import Adopted, adopt
+from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
 from imagenetd.models.classifier import Classifier
-from imagenetd.reports.exports.export import build_exports
-from imagenetd.reports.report import build_reports
-from imagenetd.scoring.mining import resolve_min_failures
+from imagenetd.stages.choices import (
+    check_choices,
+    chosen_nuisances,
+    confirms,
+    has_dataset,
+    judges_images,
+    mined_from,
+    model_specs,
+    needs_models,
+)
 from imagenetd.stages.keys import PlannedModel as PlannedModel
 from imagenetd.stages.keys import model_folders
 from imagenetd.stages.missing_files import require_files
-from imagenetd.stages.plan_data import (
-    adopted_data,
-    confirms,
-    judges_images,
-    mines_images,
-    name_of,
-    target_specs,
-)
-from imagenetd.stages.plan_votes import VotesPlan, qc_models, refuse_families
+from imagenetd.stages.plan_votes import VotesPlan, refuse_families
 from imagenetd.stages.references import bind_references
 from imagenetd.store.folders import StageFolder, content_key, content_key_of_rows
 from imagenetd.words.prompt_table import PromptTable
 from imagenetd.words.prompts import build_prompts
-from imagenetd.words.vocabulary import VOCABULARY_VERSION, Category, choose_categories, choose_nuisances
-
-NEEDS_MODELS = set(StageName) - {StageName.prompts, StageName.generate}
+from imagenetd.words.vocabulary import VOCABULARY_VERSION, Category, choose_categories
 
 
 @dataclass(frozen=True)
@@ -87,28 +84,18 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
-    if not config.stages:
-        raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
-    check_config(config)
-    check_numbers(config)
-    if StageName.report in config.stages:
-        build_reports(config.report)  # a mistake in its options is told now, not after hours
-    if StageName.export in config.stages:
-        build_exports(config.export)
+    check_choices(config)
     categories = choose_categories(config.categories.names)
-    adopted = adopted_data(config, categories)
+    adopted = _adopted_data(config, categories)
     categories = adopted.categories if adopted else categories
     generator: Generator | None = None if adopted else build(config.generator, option="generator")
-    needs_models = bool(NEEDS_MODELS & set(config.stages))
-    parts = _model_specs(config, generator) if needs_models else []
-    built = [(name, role, option, _classifier(spec, option)) for name, role, option, spec in parts]
-    num_surrogates = sum(role == "surrogate" for _, role, _, _ in built)
-    min_failures = 0
-    if needs_models and mines_images(config, num_surrogates):
-        min_failures = resolve_min_failures(config.mining.min_failures, num_surrogates=num_surrogates)
+    knows_truth = generator is not None and generator.shown_category([]) is not None
+    specs = model_specs(config, knows_truth=knows_truth) if needs_models(config) else []
+    built = [(one.name, one.role, one.option, _classifier(one.spec, one.option)) for one in specs]
+    min_failures = mined_from(config, specs)
     if min_failures and confirms(config, min_failures):
         _refuse_unrepeatable(generator)
-    needs_images = needs_models or StageName.generate in config.stages
+    needs_images = needs_models(config) or StageName.generate in config.stages
     if needs_images:
         require_files(generator, [(classifier, option) for _, _, option, classifier in built])
     bind_references(built, categories)
@@ -131,6 +118,18 @@ def make_plan(config: Config) -> Plan:
     return plan.with_present_votes() if models else plan
 
 
+def _adopted_data(config: Config, chosen: Sequence[Category]) -> Adopted | None:
+    """Return the dataset that a config names, listed and hashed; None when the run generates its images."""
+    if not has_dataset(config):
+        return None
+    dataset = build(config.data, option="data")
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(
+            f"data._target_={config.data['_target_']} gives a {type(dataset).__name__}, not a Dataset."
+        )
+    return adopt(dataset, chosen, Path(config.paths.output_dir))
+
+
 def _refuse_unrepeatable(generator: Generator | None) -> None:
     """Raise ConfigError where no second image of a prompt can be drawn."""
     if generator is None or generator.prompts() is not None:
@@ -141,32 +140,14 @@ def _refuse_unrepeatable(generator: Generator | None) -> None:
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
-    kinds = ("background", "texture", "material")
-    nuisances = choose_nuisances({kind: getattr(config.nuisances, kind) for kind in kinds})
     return build_prompts(
         categories,
-        nuisances,
+        chosen_nuisances(config),
         config.prompts,
         seed=config.seed,
         num_images_per_cell=config.num_images_per_cell,
         include_neutral=config.prompts.include_neutral,
     )
-
-
-def _model_specs(config: Config, generator: Generator | None) -> list[tuple[str, str, str, Any]]:
-    """Return name, role, option and spec of every model of the config."""
-    surrogates = config.surrogates or {}
-    if not isinstance(surrogates, dict):
-        raise ConfigError(
-            f"surrogates={surrogates} is not a set of models. Choose one, e.g. surrogates=four_tiny."
-        )
-    parts = [(name, "surrogate", f"surrogates.{name}", spec) for name, spec in surrogates.items()]
-    parts += target_specs(config)
-    if judges_images(config):
-        knows_truth = generator is not None and generator.shown_category([]) is not None
-        for role, option, spec in qc_models(config.qc, knows_truth=knows_truth):
-            parts.append((name_of(spec, option), role, option, spec))
-    return parts
 
 
 def _classifier(spec: Any, option: str) -> Classifier:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imagenetd.config.mistakes import explain, name_empty_groups
 from imagenetd.config.overrides import jobs_of, number_job, parse_arguments, without_hydra
-from imagenetd.config.schema import Config, StageName, check_config, check_spec
+from imagenetd.config.schema import Config, check_spec
 from imagenetd.errors import ConfigError, StoreError, UserError
 
 SHOWS = ("--cfg", "-c=", "--info", "--package")
@@ -89,19 +89,15 @@ def check_values(config: Config) -> None:
             raise ConfigError(
                 f"{option} holds a NUL character, which no file or model can be called. Take it out."
             )
-    if not config.stages:
-        raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
-    check_config(config)
     for option in SPECS:
         value: Any = config
         for name in option.split("."):
             value = getattr(value, name)
         for where, spec in _specs(value, option):
             check_spec(spec, option=where)
-    if StageName.report in config.stages:
-        from imagenetd.reports.report import build_reports
+    from imagenetd.stages.choices import check_choices
 
-        build_reports(config.report)
+    check_choices(config)
 
 
 def _texts(value: Any, option: str) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ class Source:
     variant: str | None
     """Suffix of the weight files, e.g. `fp16`; null for none."""
     dtype: Annotated[str, OneOf(("float32", "float16", "bfloat16"))]
-    without: list[str]
+    without: Annotated[list[str], MayBeEmpty()]
     """Components that are not loaded, e.g. `[text_encoder_3, tokenizer_3]`."""
     known_words: list[str] | None
     """Raw names of the only categories and nuisances that the model learned; null: no limit."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from imagenetd.config.ranges import Range
+from imagenetd.config.ranges import MayBeEmpty, Range
 from imagenetd.errors import ConfigError, UserError
 from imagenetd.reports.trackers.run_report import RunReport
 from imagenetd.reports.trackers.tracked import LEVELS
@@ -41,7 +41,7 @@ class WandbLogger:
         *,
         mode: str = "auto",
         group: str | None = None,
-        tags: list[str] | None = None,
+        tags: Annotated[list[str] | None, MayBeEmpty()] = None,
         max_failures: Annotated[int, Range(0, 100_000)] = 64,
         artifacts: str = "small",
     ) -> None:
