@@ -27,9 +27,10 @@ from imagenetd.images.pool import Layout, Pool, part_name
 from imagenetd.records import LabelSpace
 from imagenetd.reports.report import ReportSet, build_reports
 from imagenetd.scoring.mining import shared_failures
-from imagenetd.scoring.predictions import subject
+from imagenetd.scoring.predictions import read_through, scoring_of, subject
 from imagenetd.scoring.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
 from imagenetd.stages.evidence import StoredModel, gather_evidence
+from imagenetd.stages.predict import keep_answers
 from imagenetd.stages.reporting import run_reports
 from imagenetd.store.folders import StageFolder, write_table_atomic
 from imagenetd.words.vocabulary import choose_nuisances, load_categories
@@ -56,12 +57,12 @@ def measure(folder: Path, num_images: int, num_models: int) -> dict[str, Any]:
     images = image_table(num_images)
     pool = Pool(folder, "bench", Layout(num_images, 16, IMAGES_PER_SHARD), images)
     models = [store_model(pool, number, random) for number in range(num_models)]
+    first_reading, _ = timed(lambda: [read_once(pool, n, model) for n, model in enumerate(models)])
     before = peak_memory_mb()
 
     def gather(sets: dict[str, np.ndarray]) -> Any:
         return gather_evidence(pool, models, sets, min_failures=NUM_SURROGATES, baseline=None)
 
-    first_reading, _ = timed(lambda: gather({"pool": np.ones(num_images, bool)}))
     correct = np.stack([model.correct for model in gather({}).models])
     sets = sets_of(correct[:NUM_SURROGATES], images, random)
     chosen = standard_reports()
@@ -101,6 +102,12 @@ def image_table(num_images: int) -> pd.DataFrame:
     return table
 
 
+def read_once(pool: Pool, number: int, model: StoredModel) -> None:
+    """Read the logits of a model as the stage `predict` does at its end."""
+    found = read_through(model.folder, pool, scoring_of(model.space, pool), model_key=str(number))
+    keep_answers(StageFolder(model.folder, "predict", str(number)), {}, found, pool)
+
+
 def store_model(pool: Pool, number: int, random: np.random.Generator) -> StoredModel:
     """Write the logits of one simulated model in the form in which predictions are stored."""
     names = tuple(load_categories())
@@ -116,8 +123,6 @@ def store_model(pool: Pool, number: int, random: np.random.Generator) -> StoredM
         columns = {"image_id": ids, "logits": flat, "seconds": np.zeros(len(rows))}
         of = subject(str(number), pool.key)
         write_table_atomic(folder / part_name(shard), pa.table(columns), of=of)
-    parts = [part_name(shard) for shard in range(pool.layout.num_shards)]
-    StageFolder(folder, "predict", str(number)).finish({}, parts)
     space = LabelSpace(
         "bench", "zero-shot", len(names), {name: (index,) for index, name in enumerate(names)}, names
     )

@@ -159,8 +159,14 @@ def _generate(job: Job) -> StageResult:
 
 def _predict(job: Job) -> StageResult:
     models = {model.name: (model.classifier, job.plan.folders[model.name]) for model in job.plan.models}
-    trainer = job.plan.config.trainer
-    result = predict_pool(job.all_images, models, job.plan.categories, trainer=trainer)
+    config = job.plan.config
+    result = predict_pool(
+        job.all_images,
+        models,
+        job.plan.categories,
+        trainer=config.trainer,
+        is_asked=StageName.predict in config.stages,
+    )
     job.require_readable()
     return result
 
@@ -194,7 +200,9 @@ def _evaluate(job: Job) -> StageResult:
         job.plan.folders["evaluate"],
         lambda: job.scored(models),
         models=[(model.name, model.role) for model in models],
-        record=lambda folder: write_record(folder, job.pool.table, job.scored_models(models)),
+        record=lambda folder: write_record(
+            folder, job.pool.table, ((model.name, model.role, job.answers(model)) for model in models)
+        ),
     )
 
 

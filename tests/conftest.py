@@ -22,6 +22,7 @@ from imagenetd.records import Word
 ROOT = Path(__file__).parent.parent
 PURE_MODULES = [
     *(
+        "imagenetd.scoring.answer_table",
         "imagenetd.scoring.labelspaces",
         "imagenetd.scoring.metrics",
         "imagenetd.scoring.mining",

@@ -13,7 +13,7 @@ from imagenetd.errors import StoreError
 from imagenetd.images.pool import part_name, read_layout, read_pool, read_prompts
 from imagenetd.images.writer import stored_rows
 from imagenetd.reports.run_folder import read_summary
-from imagenetd.scoring.predictions import read_answers, read_logits, subject
+from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, read_logits, subject
 from imagenetd.stages.evaluate import read_scores
 from imagenetd.stages.mine import read_mining
 from imagenetd.stages.qc import read_decisions, read_human_votes
@@ -38,11 +38,11 @@ def kinds(job: Job) -> list[Kind]:
     model, root = folders["s0"], folders["generate"].path
     images = range(3)
     rows = read_prompts(folders["prompts"].path / "prompts.parquet")[: len(pool.layout.images(0))]
-    shard, answers = root / "shards" / "shard-000000.tar", model.path / "answers.parquet"
-    read_answers(model.path, pool)
+    shard, answers = root / "shards" / "shard-000000.tar", model.path / ANSWERS_FILE
+    (space,) = (job.space(planned) for planned in job.plan.models if planned.name == "s0")
     found = [
         ("logits", model.path / part_name(0), lambda: read_logits(model.path, pool)),
-        ("answers", answers, lambda: read_answers(model.path, pool).confidence),
+        ("answers", answers, lambda: read_answers(model.path, pool, space).table.to_pandas()),
         ("unfinished logits", model.path / part_name(0), lambda: _part(model.path, model.key, pool.key)),
         ("manifest", root / "manifest.parquet", lambda: read_pool(root, pool.key, pool.layout).table),
         ("part of the manifest", root / "manifest" / part_name(0), lambda: _table(root / "manifest", job)),

@@ -23,7 +23,7 @@ from imagenetd.errors import ConfigError, DataError, UserError
 from imagenetd.pipeline import Outcome, run_pipeline
 from imagenetd.reports.exports.benchmark import COLUMNS
 from imagenetd.reports.exports.export import Export
-from imagenetd.scoring.correctness import correct_matrix
+from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.planning import Plan, make_plan
 from imagenetd.stages.run import Job
 from tests.test_pipeline import FAKE, config, run
@@ -147,7 +147,7 @@ def test_import_back_of_the_folder_gives_the_same_answer_on_every_image(
     assert again.pool.table["category"].tolist() == exported.table["category"].tolist()
     assert again.pool.table["nuisance"].tolist() == exported.table["nuisance"].tolist()
     for model in plan.models:
-        (right,) = correct_matrix(again.pool, [(plan.folders[model.name], again.space(model))])
+        right = read_answers(plan.folders[model.name].path, again.pool, again.space(model)).correct
         assert right.tolist() == exported.correct(model.name)[exported.accepted].tolist()
     assert again.mined.all()
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from imagenetd.records import LabelSpace
-from imagenetd.scoring.image_record import ScoredModel, model_record, regime_rows
+from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
+from imagenetd.scoring.image_record import model_record, regime_rows
 from imagenetd.scoring.labelspaces import (
     choice_scores,
     hits,
@@ -30,7 +31,9 @@ def record(probabilities: list[list[float]], categories: list[str], **columns: l
     images = pd.DataFrame({"file": [f"{n}.png" for n in range(len(categories))], "category": categories})
     images = images.assign(**{"kind": "folder", "nuisance": "", **columns})
     logits = np.log(np.array(probabilities, dtype=np.float32))
-    frame, found = model_record(ScoredModel("m", "target", SPACE, logits), images, lenient=LENIENT)
+    scoring = Scoring.of(SPACE, images, lenient=LENIENT)
+    answers = Answers(scoring, answer_rows(logits, images, scoring))
+    frame, found = model_record("m", "target", answers, images)
     frame.attrs["regimes"] = found
     return frame
 
@@ -106,9 +109,9 @@ def test_two_choices_are_between_the_category_and_its_rival_where_one_is_named()
 def test_a_model_that_knows_only_the_categories_has_one_regime() -> None:
     space = LabelSpace("zero-shot-2", "zero-shot", 2, {"mug": (0,), "cup": (1,)}, ("mug", "cup"))
     images = pd.DataFrame({"file": ["a"], "category": ["cup"], "kind": "folder", "nuisance": ""})
-    frame, found = model_record(
-        ScoredModel("m", "target", space, np.array([[1.0, 2.0]], np.float32)), images, lenient={}
-    )
+    scoring = Scoring.of(space, images, lenient={})
+    rows = answer_rows(np.array([[1.0, 2.0]], np.float32), images, scoring)
+    frame, found = model_record("m", "target", Answers(scoring, rows), images)
     assert [regime.name for regime in found] == ["zero-shot"]
     assert frame[["pred1", "pred2", "pred1_name"]].iloc[0].tolist() == ["cup", "mug", "cup"]
     assert "top5_zero-shot" not in frame  # of two choices, five are always right

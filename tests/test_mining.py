@@ -12,37 +12,12 @@ from imagenetd.scoring.metrics import score_rows
 from imagenetd.scoring.mining import (
     accepted_classes,
     easy_images,
-    is_correct,
     num_failures,
     resolve_min_failures,
     shared_failures,
 )
 
 CORRECT = np.array([[True, False, False], [True, True, False]])  # two surrogates, three images
-
-
-def test_any_accepted_class_on_top_is_correct() -> None:
-    accepted = np.array([[True, True, False], [False, False, True]])  # category 0: classes 0 and 1
-    logits = np.array([[0.1, 0.9, 0.3], [0.1, 0.2, 0.3], [0.9, 0.2, 0.3]], dtype=np.float32)
-    label = np.array([0, 0, 1])
-    assert is_correct(logits, label, accepted).tolist() == [True, False, False]
-
-
-def test_of_equal_logits_the_first_class_counts() -> None:
-    accepted = np.eye(2, dtype=bool)
-    assert is_correct(np.zeros((2, 2), np.float32), np.array([0, 1]), accepted).tolist() == [True, False]
-
-
-def test_no_images_give_no_answers() -> None:
-    empty = np.zeros((0, 2), np.float32)
-    assert is_correct(empty, np.zeros(0, np.int64), np.eye(2, dtype=bool)).tolist() == []
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_logit_that_is_not_finite_is_refused(bad: float) -> None:
-    logits = np.array([[0.0, 1.0], [bad, 1.0]], dtype=np.float32)
-    with pytest.raises(ValueError, match="1 of 2 images"):
-        is_correct(logits, np.array([0, 1]), np.eye(2, dtype=bool))
 
 
 def test_accepted_classes_follow_the_order_of_the_categories() -> None:

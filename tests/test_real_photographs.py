@@ -17,7 +17,8 @@ from imagenetd.config.schema import build, register
 from imagenetd.images.adopt import adopt, open_images
 from imagenetd.images.datasets.folder import FolderDataset
 from imagenetd.pipeline import run_pipeline
-from imagenetd.scoring.image_record import ScoredModel, model_record, regime_rows
+from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
+from imagenetd.scoring.image_record import model_record, regime_rows
 from imagenetd.stages.workers.loading import Chunk, image_loader
 from imagenetd.store.folders import StageFolder
 from imagenetd.words.near_synonyms import load_near_synonyms
@@ -58,8 +59,9 @@ def test_a_recorded_classifier_agrees_with_its_record_image_by_image(name: str, 
     chunks = [Chunk(0, first, min(first + 25, 125), False) for first in range(0, 125, 25)]
     loader = image_loader(images, iter(chunks), {0: {"own": model.transform}}, num_workers=0)
     logits = torch.cat([model.logits(batch.inputs["own"]) for batch in loader]).numpy()
-    scored = ScoredModel("m", "target", model.label_space(CATEGORIES), logits)
-    frame, regimes = model_record(scored, images.table, lenient=load_near_synonyms())
+    scoring = Scoring.of(model.label_space(CATEGORIES), images.table, lenient=load_near_synonyms())
+    answers = Answers(scoring, answer_rows(logits, images.table, scoring))
+    frame, regimes = model_record("m", "target", answers, images.table)
 
     recorded = pd.read_csv(REAL / "predictions" / f"{name}.csv").query("set == 'imagenet113'")
     recorded = recorded.assign(image=recorded["category"] + "/" + recorded["file"])

@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from imagenetd.config.schema import CONF_DIR, register
-from imagenetd.errors import ConfigError, StoreError
+from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
@@ -146,18 +148,31 @@ def test_all_models_of_the_pool_can_be_asked_for(finished: tuple[Path, Outcome])
     ]
 
 
-def test_kept_answers_are_not_used_for_other_logits(finished: tuple[Path, Outcome], tmp_path: Path) -> None:
+def test_a_table_of_answers_that_its_stage_did_not_write_is_refused(
+    finished: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(finished[0], tmp_path / "runs"))
+    job = Job(make_plan(config(runs)), {}, ())
+    (target,) = job.plan.of_role("target")
+    path = job.plan.folders["t"].path / "answers.parquet"
+    table = pq.read_table(path)
+    forged = table.set_column(0, "predicted", [np.full(len(table), 2, np.int32)])
+    write_table_atomic(path, forged, of=table.schema.metadata[OF].decode())
+    with pytest.raises(DamagedError, match="not the file that its stage has written"):
+        job.answers(target)
+
+
+def test_answers_in_another_label_space_are_not_taken_for_this_runs(finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
     job = Job(make_plan(config(folder)), {}, ())
-    answers = job.plan.folders["t"].path
-    read_answers(answers, job.pool)
-    table = pq.read_table(answers / "answers.parquet")
-    kept = table.schema.metadata[OF].decode()
-    forged = table.set_column(0, "predicted", [np.full(len(table), 2, np.int32)])
-    write_table_atomic(answers / "answers.parquet", forged, of=kept)
-    assert (read_answers(answers, job.pool).predicted == 2).all()  # read as kept
-    write_table_atomic(answers / "answers.parquet", forged, of="other logits")
-    assert (read_answers(answers, job.pool).predicted == table["predicted"].to_numpy()).all()  # made anew
+    (target,) = job.plan.of_role("target")
+    space = job.space(target)
+    turned = replace(space, accepted=dict(zip(space.accepted, [(1,), (2,), (0,)], strict=True)))
+    answers = read_answers(job.plan.folders["t"].path, job.pool, turned)
+    logits = read_logits(job.plan.folders["t"].path, job.pool)
+    label = job.pool.table["category"].map({"banana": 1, "mug": 2, "sock": 0}).to_numpy()
+    assert (answers.correct == (logits.argmax(axis=1) == label)).all()
+    assert not (answers.correct == job.answers(target).correct).all()
 
 
 def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> None:

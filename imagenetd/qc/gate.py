@@ -8,19 +8,6 @@ from imagenetd.qc.votes import Ballot
 from imagenetd.records import Vote
 
 
-def confidence_of(logits: np.ndarray, accepted: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Return float "images": the probability that a model gives to the prompted category.
-
-    Args:
-        logits: Of the model, float "images classes".
-        accepted: Bool "categories classes": the classes that count as each category.
-        label: Int "images": the prompted category.
-    """
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probability = shifted / shifted.sum(axis=1, keepdims=True)
-    return (probability * accepted[label]).sum(axis=1)
-
-
 def gate_ballot(
     confidence: np.ndarray,
     *,

@@ -1,7 +1,6 @@
 """The record of an evaluation: for every image and model its answers, and whether they are right under each regime."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,11 @@ import pandas as pd
 
 from imagenetd.records import Kind, LabelSpace
 from imagenetd.scoring import labelspaces as ls
+from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.metrics import ALL
-from imagenetd.scoring.predictions import ROWS_AT_A_TIME
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.words.imagenet import NUM_CLASSES, load_classes
 
-NUM_ANSWERS = 5
 REGIME_COLUMNS = {
     "model": "str",
     "role": "str",
@@ -30,17 +28,6 @@ REGIME_COLUMNS = {
     "top5": "float64",
 }
 """One row for each model, regime and kind. `compat` is the public script's arithmetic: its top-5 can exceed 1."""
-
-
-@dataclass(frozen=True)
-class ScoredModel:
-    """A model with its logits over the images."""
-
-    name: str
-    role: str
-    space: LabelSpace
-    logits: np.ndarray
-    """Float32 "images classes"."""
 
 
 def class_labels(space: LabelSpace) -> list[str]:
@@ -64,79 +51,38 @@ def class_titles(space: LabelSpace) -> tuple[str, ...]:
 
 
 def model_record(
-    model: ScoredModel, images: pd.DataFrame, *, lenient: Mapping[str, Sequence[int]]
+    name: str, role: str, answers: Answers, images: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[ls.Regime]]:
     """Return one row for each image, and the regimes that its columns `correct_*` and `top5_*` are about.
 
     Args:
-        model: With logits in the order of `images`.
+        name: Of the model.
+        role: Of the model.
+        answers: In the order of `images`.
         images: The table of a pool or dataset.
-        lenient: Near-synonyms of each category.
     """
-    categories = list(dict.fromkeys(images["category"]))
-    position = {name: number for number, name in enumerate(categories)}
-    label = images["category"].map(position).to_numpy(dtype=np.int64)
-    regimes = list(ls.regimes(model.space, categories, lenient=lenient))
-    blocks = [
-        _block(model, regimes, label[first : first + ROWS_AT_A_TIME], first)
-        for first in range(0, len(images), ROWS_AT_A_TIME)
-    ]
+    scoring, table = answers.scoring, answers.table
+    labels, titles = np.array(class_labels(scoring.space)), np.array(class_titles(scoring.space))
     columns: dict[str, Any] = {
-        "model": model.name,
-        "role": model.role,
-        "image": images["file"] if "file" in images else images["image_id"],
-        **{name: images[name] for name in ("category", "kind", "nuisance")},
+        "model": name,
+        "role": role,
+        "image": (images["file"] if "file" in images else images["image_id"]).to_numpy(),
+        **{column: images[column].to_numpy() for column in ("category", "kind", "nuisance")},
     }
     if "severity" in images and images["severity"].any():
-        columns["severity"] = images["severity"]
-    scored = pd.concat(blocks, ignore_index=True)
-    frame = pd.concat([pd.DataFrame(columns, index=images.index).reset_index(drop=True), scored], axis=1)
-    if model.space.leaves_out:  # an image without an answer does not count
-        is_answer = ~frame["pred1"].isin(model.space.outcomes)
-        own = f"correct_{model.space.regime}"
-        frame[own] = frame[own].astype("boolean").where(is_answer)
-    two_choice = _two_choice(model, images)
-    if two_choice is not None:
-        frame[f"correct_{ls.TWO_CHOICE}"] = two_choice
+        columns["severity"] = images["severity"].to_numpy()
+    columns |= {f"pred{rank + 1}": labels[classes] for rank, classes in enumerate(answers.top.T)}
+    columns |= {"pred1_name": titles[answers.predicted], "margin": answers.column("margin")}
+    shares = [column for column in table.column_names if column.startswith(("correct_", "top5_", "compat_"))]
+    frame = pd.DataFrame(columns | {column: table[column].to_pandas() for column in shares})
+    if scoring.space.leaves_out:  # an image without an answer does not count
+        own = f"correct_{scoring.space.regime}"
+        frame[own] = frame[own].astype("boolean").where(answers.counted)
+    regimes = list(scoring.regimes)
+    if scoring.has_rivals:
+        frame[f"correct_{ls.TWO_CHOICE}"] = frame[f"correct_{ls.TWO_CHOICE}"].astype("boolean")
         regimes.append(ls.Regime(ls.TWO_CHOICE, None, np.array([[True, False]])))
     return frame, regimes
-
-
-def _block(model: ScoredModel, regimes: Sequence[ls.Regime], label: np.ndarray, first: int) -> pd.DataFrame:
-    logits = model.logits[first : first + len(label)]
-    names, titles = np.array(class_labels(model.space)), np.array(class_titles(model.space))
-    top = ls.top_choices(logits, NUM_ANSWERS)
-    columns: dict[str, Any] = {f"pred{rank + 1}": names[top[:, rank]] for rank in range(top.shape[1])}
-    columns["pred1_name"] = titles[top[:, 0]]
-    columns["margin"] = ls.margin(logits)
-    for regime in regimes:
-        scores = ls.choice_scores(logits, regime)
-        best = ls.top_choices(scores, NUM_ANSWERS)
-        columns[f"correct_{regime.name}"] = ls.hits(best[:, :1], label, regime.accepted) > 0
-        if regime.num_choices > NUM_ANSWERS and not model.space.outcomes:  # a chat model gives one answer
-            num_hits = ls.hits(best, label, regime.accepted)
-            columns[f"top5_{regime.name}"] = num_hits > 0
-            if regime.name == ls.ANY_OF_IDS:
-                columns["compat_top5_hits"] = num_hits
-    return pd.DataFrame(columns)
-
-
-def _two_choice(model: ScoredModel, images: pd.DataFrame) -> "pd.Series[Any] | None":
-    """Return right or wrong against the rival of each image, missing where it has none that the model knows."""
-    if "rival" not in images or not images["rival"].any() or model.space.outcomes:
-        return None
-    names = list(model.space.accepted)
-    column = {name: number for number, name in enumerate(names)}
-    has_rival = images["rival"].isin(names).to_numpy() & images["category"].isin(names).to_numpy()
-    if not has_rival.any():
-        return None
-    rows = images[has_rival]
-    per_category = ls.Regime(ls.SUMMED, tuple(model.space.accepted.values()), np.eye(len(names), dtype=bool))
-    scores = ls.choice_scores(model.logits[has_rival], per_category)
-    label, rival = (rows[name].map(column).to_numpy(dtype=np.int64) for name in ("category", "rival"))
-    result = pd.Series(pd.NA, index=range(len(images)), dtype="boolean")
-    result[has_rival] = ls.two_choice_correct(scores, label, rival)
-    return result
 
 
 def regime_rows(frame: pd.DataFrame, regimes: Sequence[ls.Regime]) -> pd.DataFrame:

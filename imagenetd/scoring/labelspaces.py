@@ -86,8 +86,8 @@ def choice_scores(
     """Return the score of each choice: its logit, or the log of its summed probability up to a constant of the image.
 
     >>> two = Regime("summed", ((0, 1), (2,)), np.eye(2, dtype=bool))
-    >>> choice_scores(np.log(np.array([[0.3, 0.3, 0.4]])), two).argmax(axis=1).tolist()
-    [0]
+    >>> top_choices(choice_scores(np.log(np.array([[0.3, 0.3, 0.4]])), two), 1).tolist()
+    [[0]]
     """
     if regime.members is None:
         return logits
@@ -100,12 +100,20 @@ def choice_scores(
 
 
 def top_choices(scores: Float[np.ndarray, "images choices"], count: int) -> Int[np.ndarray, "images top"]:
-    """Return the best choices, best first; of equal scores the first choice goes before, as in `argmax`.
+    """Return the best choices, best first; of equal scores the first choice goes before.
+
+    Everything that asks which class or category a model prefers asks here.
 
     >>> top_choices(np.array([[1.0, 3.0, 3.0, 2.0]]), 3).tolist()
     [[1, 2, 3]]
     """
-    return np.argsort(-scores, axis=1, kind="stable")[:, :count].astype(np.int64)
+    left = np.maximum(scores, np.finfo(scores.dtype).min)  # what is taken gets less than any score
+    top = np.zeros((len(scores), min(count, scores.shape[1])), dtype=np.int64)
+    images = np.arange(len(scores))
+    for rank in range(top.shape[1]):
+        top[:, rank] = left.argmax(axis=1)
+        left[images, top[:, rank]] = -np.inf
+    return top
 
 
 def hits(
@@ -131,9 +139,9 @@ def margin(scores: Float[np.ndarray, "images choices"]) -> Float[np.ndarray, " i
     >>> margin(np.array([[1.0, 4.0, 2.5]])).tolist()
     [1.5]
     """
-    if scores.shape[1] < 2 or not len(scores):
+    if scores.shape[1] < 2:
         return np.full(len(scores), np.inf, dtype=np.float64)
-    best = -np.partition(-scores, 1, axis=1)[:, :2].astype(np.float64)
+    best = np.take_along_axis(scores, top_choices(scores, 2), axis=1).astype(np.float64)
     return best[:, 0] - best[:, 1]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from imagenetd.errors import ConfigError
 from imagenetd.records import LabelSpace
@@ -15,29 +15,6 @@ def accepted_classes(space: LabelSpace, categories: Sequence[str]) -> Bool[np.nd
     for row, category in enumerate(categories):
         accepted[row, list(space.accepted[category])] = True
     return accepted
-
-
-def is_correct(
-    logits: Float[np.ndarray, "images classes"],
-    label_category: Int[np.ndarray, " images"],
-    accepted: Bool[np.ndarray, "categories classes"],
-) -> Bool[np.ndarray, " images"]:
-    """Mark the images whose largest logit belongs to a class that is accepted for their category.
-
-    Of equal logits the first class counts, as in `argmax`. A NaN or infinite logit is a ValueError: it would
-    silently count as an answer.
-
-    Args:
-        logits: Of one model.
-        label_category: Row of `accepted` for each image.
-        accepted: From `accepted_classes`.
-    """
-    finite = np.isfinite(logits).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"The logits of {int((~finite).sum())} of {len(logits)} images are NaN or infinite.")
-    if logits.shape[0] == 0:
-        return np.zeros(0, dtype=bool)
-    return accepted[label_category, logits.argmax(axis=1)]
 
 
 def num_failures(correct: Bool[np.ndarray, "surrogates images"]) -> Int[np.ndarray, " images"]:

@@ -1,7 +1,6 @@
-"""The logits of one model over one pool, read back in the order of the pool."""
+"""The predictions of one model over one pool, read back in the order of the pool: its answers, and its logits."""
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from imagenetd.errors import DamagedError, StoreError
+from imagenetd.errors import DamagedError, ModelError, StoreError
 from imagenetd.images.pool import Pool, part_name
-from imagenetd.store.folders import STAGE_FILE, read_sealed_record, read_table, write_table_atomic
+from imagenetd.records import LabelSpace
+from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
+from imagenetd.store.folders import STAGE_FILE, read_sealed_record, read_table, read_table_and_seal
 from imagenetd.store.seals import fast_hash
-
-ROWS_AT_A_TIME = 8192
-"""Bounds the memory of a softmax over 1,000 classes."""
-
+from imagenetd.words.near_synonyms import load_near_synonyms
 
 ANSWERS_FILE = "answers.parquet"
 
@@ -31,18 +29,21 @@ def subject(model_key: str, pool_key: str) -> str:
     return f"model {model_key} on images {pool_key}"
 
 
+def labels(pool: Pool) -> tuple[list[str], np.ndarray]:
+    """Return the categories of a pool in order of appearance, and each image's position among them."""
+    names = list(dict.fromkeys(pool.table["category"]))
+    position = {name: number for number, name in enumerate(names)}
+    return names, pool.table["category"].map(position).to_numpy(dtype=np.int64)
+
+
 def read_part(folder: Path, shard: int, pool: Pool) -> pa.Table:
     """Return one part of a finished model's predictions: the one that its record lists, of this model and pool."""
-    return _read_parts(folder, [shard], pool)[0]
+    return _read_part(folder, _record(folder), shard, pool)
 
 
-def _read_parts(folder: Path, shards: Sequence[int], pool: Pool) -> list[pa.Table]:
-    record = _record(folder)
-    of = subject(record["key"], pool.key)
-    return [
-        read_table(folder / part_name(n), of=of, seal=_listed_seal(folder, record, part_name(n)))
-        for n in shards
-    ]
+def _read_part(folder: Path, record: Mapping[str, Any], shard: int, pool: Pool) -> pa.Table:
+    path = folder / part_name(shard)
+    return read_table(path, of=subject(record["key"], pool.key), seal=_listed_seal(folder, record, path.name))
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -56,18 +57,23 @@ def _listed_seal(folder: Path, record: Mapping[str, Any], name: str) -> str:
 
 
 def read_logits(folder: Path, pool: Pool) -> np.ndarray:
-    """Return float32 "images classes"; parts that do not belong to the model and the pool are a DamagedError."""
-    tables = _read_parts(folder, range(pool.layout.num_shards), pool)
-    for shard, table in enumerate(tables):
-        lacking = {"image_id", "logits", "seconds"} - set(table.column_names)
-        if lacking or table["image_id"].to_pylist() != pool.shard_rows(shard)["image_id"].tolist():
-            raise DamagedError(
-                f"{folder / part_name(shard)} is damaged: it does not hold the images of its shard. "
-                "Delete it and run again: only its images are predicted anew."
-            )
-    table = pa.concat_tables(tables)
-    width = table["logits"].type.list_size
-    return table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    """Return float32 "images classes"; parts that do not belong to the model and the pool are a DamagedError.
+
+    What most ask of logits stands in the answers: see `read_answers`.
+    """
+    record, shards = _record(folder), range(pool.layout.num_shards)
+    return np.concatenate([_logits_of(_read_part(folder, record, n, pool), folder, n, pool) for n in shards])
+
+
+def _logits_of(part: pa.Table, folder: Path, shard: int, pool: Pool) -> np.ndarray:
+    lacking = {"image_id", "logits", "seconds"} - set(part.column_names)
+    if lacking or part["image_id"].to_pylist() != pool.shard_rows(shard)["image_id"].tolist():
+        raise DamagedError(
+            f"{folder / part_name(shard)} is damaged: it does not hold the images of its shard. "
+            "Delete it and run again: only its images are predicted anew."
+        )
+    width = part["logits"].type.list_size
+    return part["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
 def unsound_parts(folder: Path, num_shards: int, *, of: str) -> dict[int, str]:
@@ -85,26 +91,78 @@ def unsound_parts(folder: Path, num_shards: int, *, of: str) -> dict[int, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class PartTotals:
-    """What all parts of a model's predictions add up to."""
+def scoring_of(space: LabelSpace, pool: Pool) -> Scoring:
+    """Return how the logits of a model of this label space are read over a pool."""
+    return Scoring.of(space, pool.table, lenient=load_near_synonyms())
 
+
+@dataclass(frozen=True, slots=True)
+class ReadThrough:
+    """What one reading of all parts of a model's predictions gives."""
+
+    answers: Answers
     seconds: float
     """Time that the model took."""
     num_tied: int
     """Images whose largest logit several classes have; the first of them counts as the answer, everywhere."""
+    seals: dict[str, str]
+    """Of every part."""
 
 
-def read_totals(folder: Path, num_shards: int, *, of: str) -> PartTotals:
-    """Return time and ties of the stored predictions of a model; every part must be about `of`."""
-    seconds, num_tied = 0.0, 0
-    for shard in range(num_shards):
-        table = read_table(folder / part_name(shard), of=of)
-        seconds += sum(table["seconds"].to_pylist())
-        width = table["logits"].type.list_size
-        flat = table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        num_tied += count_ties(flat.reshape(-1, width))
-    return PartTotals(float(seconds), num_tied)
+def read_through(
+    folder: Path, pool: Pool, scoring: Scoring, *, model_key: str, listed: Mapping[str, str] | None = None
+) -> ReadThrough:
+    """Read the logits of a model, one part after the other, each of them once.
+
+    Args:
+        folder: Of its predictions, finished or not.
+        pool: The images that they are about.
+        scoring: From `scoring_of`.
+        model_key: Of the predictions.
+        listed: Part -> the seal that its record lists; None: they are not finished.
+    """
+    rows, seconds, num_tied, seals = [], 0.0, 0, {}
+    for shard in range(pool.layout.num_shards):
+        name = part_name(shard)
+        part, seals[name] = read_table_and_seal(
+            folder / name, of=subject(model_key, pool.key), seal=None if listed is None else listed[name]
+        )
+        logits = _logits_of(part, folder, shard, pool)
+        try:
+            rows.append(answer_rows(logits, pool.shard_rows(shard), scoring))
+        except ValueError as error:
+            raise ModelError(f"{folder}: {error} Delete this folder and run again.") from error
+        seconds += sum(part["seconds"].to_pylist())
+        num_tied += count_ties(logits)
+    return ReadThrough(Answers(scoring, pa.concat_tables(rows)), float(seconds), num_tied, seals)
+
+
+def about_answers(scoring: Scoring, pool: Pool, *, model_key: str, seals: Mapping[str, str]) -> str:
+    """Return what a table of answers is about: a model, a pool, these very logits, and how they were read."""
+    names = [part_name(shard) for shard in range(pool.layout.num_shards)]
+    logits = fast_hash(*(seals[name].encode() for name in names))
+    images = fast_hash("\n".join(pool.table["image_id"]).encode())
+    return f"answers by {scoring.key} from {logits} to {images}: {subject(model_key, pool.key)}"
+
+
+def listed_parts(folder: Path, pool: Pool) -> dict[str, str]:
+    """Return the seal of every part that the record of finished predictions lists."""
+    record, names = _record(folder), [part_name(shard) for shard in range(pool.layout.num_shards)]
+    return {name: _listed_seal(folder, record, name) for name in names}
+
+
+def read_answers(folder: Path, pool: Pool, space: LabelSpace) -> Answers:
+    """Return the answers of a finished model; no logits are read where `predict` has left a table of them.
+
+    Predictions of an older version have no such table, and those of a run with other classes one of other answers:
+    here they are read from the logits, and `predict` writes them.
+    """
+    record, scoring, seals = _record(folder), scoring_of(space, pool), listed_parts(folder, pool)
+    of = about_answers(scoring, pool, model_key=record["key"], seals=seals)
+    if record.get("answers") == of:
+        seal = _listed_seal(folder, record, ANSWERS_FILE)
+        return Answers(scoring, read_table(folder / ANSWERS_FILE, of=of, seal=seal))
+    return read_through(folder, pool, scoring, model_key=record["key"], listed=seals).answers
 
 
 def count_ties(logits: Float[np.ndarray, "images classes"]) -> int:
@@ -116,46 +174,3 @@ def count_ties(logits: Float[np.ndarray, "images classes"]) -> int:
     if logits.shape[1] < 2 or not len(logits):
         return 0
     return int(((logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What most statistics need of the logits."""
-
-    predicted: np.ndarray
-    """Int32 "images": the best class; of equal logits the first."""
-    confidence: np.ndarray
-    """Float32 "images": softmax probability of the best class."""
-
-
-def read_answers(folder: Path, pool: Pool) -> Answers:
-    """Return the best class of every image; the logits are read once, the answers are kept in `answers.parquet`.
-
-    The file names the seal of every part that it was made from, so that answers to other logits are never used; a
-    damaged one is made anew.
-    """
-    path, record = folder / ANSWERS_FILE, _record(folder)
-    names = [part_name(shard) for shard in range(pool.layout.num_shards)]
-    of = f"{subject(record['key'], pool.key)}: {fast_hash(*(_listed_seal(folder, record, n).encode() for n in names))}"
-    if path.is_file():
-        with contextlib.suppress(DamagedError):  # it holds nothing that the logits do not say
-            table = read_table(path, of=of)
-            return Answers(table["predicted"].to_numpy(), table["confidence"].to_numpy())
-    answers = _answers(folder, read_logits(folder, pool))
-    table = pa.table({"predicted": answers.predicted, "confidence": answers.confidence})
-    write_table_atomic(path, table, of=of)
-    return answers
-
-
-def _answers(folder: Path, logits: np.ndarray) -> Answers:
-    num_images = len(logits)
-    predicted, confidence = np.zeros(num_images, np.int32), np.zeros(num_images, np.float32)
-    for first in range(0, num_images, ROWS_AT_A_TIME):
-        rows = logits[first : first + ROWS_AT_A_TIME]
-        if not np.isfinite(rows).all():
-            raise StoreError(f"{folder} holds logits that are not finite. Delete this folder and run again.")
-        best = rows.argmax(axis=1)
-        predicted[first : first + len(rows)] = best
-        top = rows[np.arange(len(rows)), best]
-        confidence[first : first + len(rows)] = 1 / np.exp(rows - top[:, None]).sum(axis=1)
-    return Answers(predicted, confidence)

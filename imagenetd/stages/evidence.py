@@ -11,9 +11,7 @@ from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.images.pool import Pool
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.scoring.correctness import labels
 from imagenetd.scoring.image_record import class_titles
-from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.store.csv_files import from_csv_frame
 from imagenetd.store.folders import STAGE_FILE, file_seal, is_sealed, read_stage_file
@@ -45,10 +43,9 @@ def gather_evidence(
     baseline: Path | None,
 ) -> Evidence:
     """Read the answers of all models."""
-    categories, label = labels(pool)
     return Evidence(
         images=pool.table[[*COLUMNS]],
-        models=tuple(_model(model, pool, categories, label) for model in models),
+        models=tuple(_model(model, pool) for model in models),
         sets=dict(sets),
         min_failures=min_failures,
         baseline=None if baseline is None else read_baseline(baseline),
@@ -56,9 +53,9 @@ def gather_evidence(
     )
 
 
-def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.ndarray) -> ModelEvidence:
-    answers = read_answers(model.folder, pool)
+def _model(model: StoredModel, pool: Pool) -> ModelEvidence:
     space = model.space
+    answers = read_answers(model.folder, pool, space)
     return ModelEvidence(
         name=model.name,
         role=model.role,
@@ -67,7 +64,7 @@ def _model(model: StoredModel, pool: Pool, categories: Sequence[str], label: np.
         chance=space.chance,
         class_names=class_titles(space),
         predicted=answers.predicted,
-        correct=accepted_classes(space, categories)[label, answers.predicted],
+        correct=answers.correct,
         confidence=answers.confidence,
         training_data=model.training_data,
     )

@@ -12,9 +12,6 @@ from imagenetd.records import Kind, StageResult
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.reports.exports.benchmark import COLUMNS, Benchmark, Provenance, file_name
 from imagenetd.reports.exports.export import Export, build_exports
-from imagenetd.scoring.correctness import labels
-from imagenetd.scoring.mining import accepted_classes
-from imagenetd.scoring.predictions import read_logits
 from imagenetd.stages.evaluate import read_scores
 from imagenetd.stages.export import write_exports
 from imagenetd.stages.mine import read_mining
@@ -120,15 +117,10 @@ def _images(job: Job) -> pd.DataFrame:
 def _best_two(job: Job, name: str, positions: np.ndarray) -> tuple[list[str], list[str]]:
     """Return a model's best and second best category for some images, by its best accepted class of each."""
     (model,) = [model for model in job.plan.models if model.name == name]
-    logits = read_logits(job.plan.folders[name].path, job.pool)[positions]
-    categories, _ = labels(job.pool)
-    accepted = accepted_classes(job.space(model), categories)
-    by_category = np.stack([logits[:, row].max(axis=1) for row in accepted], axis=1)
-    order = np.argsort(-by_category, axis=1, kind="stable")
-    shown = {category.name: category.display for category in job.plan.categories}
-    names = np.array([shown[name] for name in categories])
-    second = order[:, 1] if len(categories) > 1 else order[:, 0]
-    return names[order[:, 0]].tolist(), names[second].tolist()
+    answers, shown = job.answers(model), {category.name: category.display for category in job.plan.categories}
+    names = np.array([shown[name] for name in answers.scoring.categories])
+    best, second = (names[answers.column(f"{rank}_category")[positions]] for rank in ("best", "second"))
+    return best.tolist(), second.tolist()
 
 
 def _provenance(job: Job) -> Provenance:

@@ -11,7 +11,6 @@ import numpy as np
 from imagenetd.config.qc import PEOPLE, QcMethod
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
-from imagenetd.qc.gate import confidence_of
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import missing_responses
@@ -19,10 +18,7 @@ from imagenetd.qc.sampling import arms_of, sample, sampling_of
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc.votes_folder import read_responses
 from imagenetd.records import Kind
-from imagenetd.scoring.correctness import labels
-from imagenetd.scoring.mining import accepted_classes
-from imagenetd.scoring.predictions import read_logits
-from imagenetd.stages.keys import PlannedModel
+from imagenetd.scoring.predictions import labels
 from imagenetd.stages.plan_votes import rules_of
 from imagenetd.stages.qc import read_gold
 from imagenetd.stages.run import Job
@@ -54,27 +50,15 @@ def known_truth(job: Job) -> Truth | None:
         oracles = job.plan.of_role("oracle")
         if not oracles:
             return None
-        category = _predicted(job, oracles[0], categories)
+        category = job.answers(oracles[0]).column("category").astype(np.int64)
         source = f"oracle: what the independent model {oracles[0].name} sees"
     return Truth(category, category == label, source)
-
-
-def _predicted(job: Job, model: PlannedModel, categories: list[str]) -> np.ndarray:
-    """Return int "images": the category that a model names, -1 for a class that belongs to none."""
-    best = read_logits(job.plan.folders[model.name].path, job.pool).argmax(axis=1)
-    accepted = accepted_classes(job.space(model), categories)
-    owner = np.where(accepted.any(axis=0), accepted.argmax(axis=0), NO_CATEGORY)
-    return owner[best]
 
 
 def gate_confidence(job: Job) -> np.ndarray | None:
     """Return float "images": the gate's probability of the prompted category; None without a gate."""
     gates = job.plan.of_role("gate")
-    if not gates:
-        return None
-    categories, label = labels(job.pool)
-    logits = read_logits(job.plan.folders[gates[0].name].path, job.pool)
-    return confidence_of(logits, accepted_classes(job.space(gates[0]), categories), label)
+    return job.answers(gates[0]).column("label_probability") if gates else None
 
 
 def people_ballot(job: Job) -> Ballot:
@@ -168,7 +152,7 @@ def _design(job: Job, judged: np.ndarray, others: np.ndarray) -> Design:
         image_ids=image_ids,
         categories=categories,
         label=label,
-        predicted=np.stack([_predicted(job, model, categories) for model in surrogates]),
+        predicted=np.stack([job.answers(model).column("category") for model in surrogates]),
         correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
         gold=gold,
     )

@@ -1,6 +1,6 @@
 """The record of an evaluation on disk: Parquet beside the scores, plain files in the run folder."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from imagenetd.scoring.image_record import REGIME_COLUMNS, ScoredModel, model_record, regime_rows, with_ends
+from imagenetd.scoring.answer_table import Answers
+from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, regime_rows, with_ends
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
-from imagenetd.words.near_synonyms import load_near_synonyms
 
 RECORD_FILE, REGIMES_FILE = "per_image.parquet", "regimes.parquet"
 PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"
 
 
-def write_record(folder: Path, images: pd.DataFrame, models: Iterable[Callable[[], ScoredModel]]) -> None:
-    """Write the record of all models; they are read one after the other, since logits are large."""
+def write_record(folder: Path, images: pd.DataFrame, models: Iterable[tuple[str, str, Answers]]) -> None:
+    """Write the record of all models, each given by its name, role and answers."""
     frames, rows = [], []
-    for read in models:
-        frame, regimes = model_record(read(), images, lenient=load_near_synonyms())
+    for name, role, answers in models:
+        frame, regimes = model_record(name, role, answers, images)
         frames.append(frame)
         rows.append(regime_rows(frame, regimes))
     record = pd.concat(frames, ignore_index=True)

@@ -17,9 +17,9 @@ from imagenetd.models.relations import Origin, relation
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.reports.trackers.run_report import FailureCard
-from imagenetd.scoring.correctness import correct_matrix, counted_matrix, predicted_names
-from imagenetd.scoring.image_record import ScoredModel
-from imagenetd.scoring.predictions import read_logits
+from imagenetd.scoring.answer_table import Answers
+from imagenetd.scoring.image_record import class_titles
+from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.confirm import require_twins
 from imagenetd.stages.evaluate import ScoredImages
 from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
@@ -88,22 +88,18 @@ class Job:
         """Return what a model tells apart."""
         return self._cached(f"space {model.name}", lambda: model.classifier.label_space(self.plan.categories))
 
+    def answers(self, model: PlannedModel) -> Answers:
+        """Return a model's answers to the pool, read once."""
+        folder, space = self.plan.folders[model.name].path, self.space(model)
+        return self._cached(f"answers {model.name}", lambda: read_answers(folder, self.pool, space))
+
     def correct(self, models: Sequence[PlannedModel]) -> np.ndarray:
         """Return bool "models images"."""
-        return correct_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
+        return np.stack([self.answers(model).correct for model in models])
 
     def counted(self, models: Sequence[PlannedModel]) -> np.ndarray:
         """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
-        return counted_matrix(self.pool, [(self.plan.folders[m.name], self.space(m)) for m in models])
-
-    def scored_models(self, models: Sequence[PlannedModel]) -> list[Callable[[], ScoredModel]]:
-        """Return, for each model, how to read its logits: one after the other, since they are large."""
-
-        def reader(model: PlannedModel) -> Callable[[], ScoredModel]:
-            folder, space = self.plan.folders[model.name].path, self.space(model)
-            return lambda: ScoredModel(model.name, model.role, space, read_logits(folder, self.pool))
-
-        return [reader(model) for model in models]
+        return np.stack([self.answers(model).counted for model in models])
 
     def left_out(self) -> pd.DataFrame | None:
         """Return the files of a dataset that are not evaluated, with the reason; None for a pool of our own."""
@@ -162,10 +158,11 @@ class Job:
         size = 0 if twins is None else twins.layout.num_images
         correct, counted = np.zeros((2, len(models), size), dtype=bool)
         saw = [row for row, model in enumerate(models) if model.role in ("surrogate", "target")]
-        if twins is not None and saw:
-            stored = [(prediction_folder(config, twins.key, models[r]), self.space(models[r])) for r in saw]
-            correct[saw] = correct_matrix(twins, stored)
-            counted[saw] = counted_matrix(twins, stored) & ~twins.is_flagged
+        if twins is not None:
+            for row in saw:
+                folder = prediction_folder(config, twins.key, models[row]).path
+                answers = read_answers(folder, twins, self.space(models[row]))
+                correct[row], counted[row] = answers.correct, answers.counted & ~twins.is_flagged
         return correct, counted
 
     def scored(self, models: Sequence[PlannedModel]) -> ScoredImages:
@@ -255,10 +252,9 @@ class Job:
             indices = np.flatnonzero(~self.correct(self.plan.of_role("target")).all(axis=0))
         if len(indices) > NUM_FAILURE_CARDS:
             indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
-        answers = {
-            model.name: predicted_names(self.pool, self.plan.folders[model.name], self.space(model))
-            for model in self.plan.of_role("surrogate", "target")
-        }
+        shown = self.plan.of_role("surrogate", "target")
+        titles = {model.name: class_titles(self.space(model)) for model in shown}
+        named = {model.name: self.answers(model).predicted[indices].tolist() for model in shown}
         table = self.pool.table
         return [
             FailureCard(
@@ -268,7 +264,7 @@ class Job:
                 category=table["category"].iloc[index],
                 kind=table["kind"].iloc[index],
                 nuisance=table["nuisance"].iloc[index],
-                predictions={name: classes[index] for name, classes in answers.items()},
+                predictions={name: titles[name][classes[number]] for name, classes in named.items()},
             )
-            for index in indices.tolist()
+            for number, index in enumerate(indices.tolist())
         ]

@@ -69,7 +69,14 @@ def read_table(
         seal: The seal that a record lists for it; None: whatever it carries.
         is_older: It may have no seal, as files had none before: who asks for this checks the content otherwise.
     """
-    data = _read(path)
+    return read_table_and_seal(path, of=of, seal=seal, is_older=is_older)[0]
+
+
+def read_table_and_seal(
+    path: Path, *, of: str | None = None, seal: str | None = None, is_older: bool = False
+) -> tuple[pa.Table, str]:
+    """Return what `read_table` does, and the seal that the file carries; empty for an older one."""
+    data, found = _read(path), ""
     try:
         found = check_parquet(data)
         if seal is not None and found != seal:
@@ -97,7 +104,7 @@ def read_table(
             f"{path} is of another model, pool or stage ({known or 'not said'} instead of {of}). Delete it and run "
             "again: it is made anew."
         )
-    return table
+    return table, found
 
 
 def _read(path: Path) -> bytes:
@@ -321,7 +328,12 @@ class StageFolder:
             return False
 
     def finish(
-        self, record: Mapping[str, Any], files: Iterable[str] = (), *, only_sizes: Iterable[str] = ()
+        self,
+        record: Mapping[str, Any],
+        files: Iterable[str] = (),
+        *,
+        only_sizes: Iterable[str] = (),
+        sealed: Mapping[str, str] | None = None,
     ) -> None:
         """Mark the stage as done.
 
@@ -329,9 +341,11 @@ class StageFolder:
             record: What a later run wants to know.
             files: Names below the folder of what later stages read: listed with size and seal.
             only_sizes: Likewise, where nothing reads them back, or where they are checked otherwise.
+            sealed: Likewise, with the seals of files that the stage has just read itself.
         """
         listed = {name: [size_of(self.path / name), file_seal(self.path / name)] for name in files}
         listed |= {name: [size_of(self.path / name), ""] for name in only_sizes}
+        listed |= {name: [size_of(self.path / name), seal] for name, seal in (sealed or {}).items()}
         write_record(
             self.path / STAGE_FILE, {"stage": self.stage, "key": self.key, **record, "files": listed}
         )

@@ -112,7 +112,7 @@ def _predictions(folder: Path, models: Sequence[str], *, is_all: bool) -> list[A
     for path in sorted(folder.glob("*/stage.json")):
         name = path.parent.name.rpartition("-")[0]
         if name in models:
-            files = {"stage.json": path} | (_below(path.parent, "part-*.parquet") if is_all else {})
+            files = {"stage.json": path} | (_below(path.parent, "*.parquet") if is_all else {})
             made.append(_artifact(f"predictions-{name}", path.parent.name[-8:], files, {"pool": folder.name}))
     return made
 
