@@ -48,7 +48,7 @@ REWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"
 """Of the libraries that were read before pytest began."""
 EQUAL_OPERATORS = ("core/ReplaceComparisonOperator_Eq_Is", "core/ReplaceComparisonOperator_NotEq_IsNot")
 
-QC = ("qc_boundaries", "qc_counting", "qc_design", "qc_sentinels", "qc_stopping")
+QC = ("qc_boundaries", "qc_counting", "qc_design", "qc_gold", "qc_sentinels", "qc_stopping")
 STATISTICS = ("statistics_values", "intervals", "statistics")
 STORE = ("store_boundaries", "store", "seals", "file_systems")
 

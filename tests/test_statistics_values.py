@@ -753,6 +753,13 @@ def test_variance_shares_with_their_intervals() -> None:
     )
 
 
+def test_a_category_without_images_says_nothing_of_the_shares() -> None:
+    nothing = np.zeros((1, CELLS.shape[1]))
+    found = variance_shares(np.vstack([RIGHT, nothing]), np.vstack([CELLS, nothing]))
+    for name, alone in variance_shares(RIGHT, CELLS).items():
+        assert same(numbers(found[name]), numbers(alone)), name
+
+
 def test_variance_shares_of_one_category_have_intervals_of_everything() -> None:
     found = variance_shares(RIGHT[:1], CELLS[:1])
     for name in NAMES:
