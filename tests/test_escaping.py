@@ -138,6 +138,14 @@ def test_a_name_is_no_tag_and_ends_no_script() -> None:
     assert json.loads(text) == {"</script>": "<!--\\u2028"}
 
 
+def test_a_page_keeps_lines_lists_and_numbers_and_knows_no_nan() -> None:
+    data = {"names": ["a\nb", ("\x1b", None)], "shares": [0.5, float("nan"), float("inf"), 3, True]}
+    assert json.loads(json_for_script(data)) == {
+        "names": ["a\nb", ["\\x1b", None]],
+        "shares": [0.5, None, None, 3, True],
+    }
+
+
 def rendered(thing: object, screen: type[Console]) -> str:
     console = screen(width=200, file=io.StringIO(), force_terminal=False)
     console.print(thing)

@@ -1,9 +1,12 @@
 """What fails a sentinel, and how often workers of known habits do: by hand, exactly, and by simulation."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from imagenetd.config.qc import Repeats, SentinelRule
+from imagenetd.qc import odds
 from imagenetd.qc.answers import answer_table, item_votes
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
 from imagenetd.qc.sentinels import sentinel_failures
@@ -161,3 +164,43 @@ def test_the_calculator_speaks_plainly() -> None:
         "a coin-flipper passes with 0.391% (1 in 256); somebody who always says yes passes never"
     )
     assert "26.1% when a slip spoils both questions, 45.4% when it spoils one" in lines[2]
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["odds", *words])
+    odds.main()
+
+
+def test_the_calculator_takes_its_plan_from_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(monkeypatch, "--positive", "2", "--hard-negative", "1", "--accuracy", "0.9")
+    lines = capsys.readouterr().out.splitlines()
+    # Three sentinels, two of them again, one hard: six times both answers.
+    assert lines[0].startswith(
+        "sentinels: 2 positive, 1 negative, 2 consistency, 1 hard negative, binding both"
+    )
+    assert "1 in 4,096" in lines[1]
+    assert "rejected with 46.9%" in lines[2] and "71.8%" in lines[2]
+    asked(monkeypatch, "--negative", "0", "--consistency", "0")
+    assert "always says yes passes always" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--positive", "-1"], ["--hard-positive", "101"], ["--accuracy", "1.1"]])
+def test_the_calculator_refuses_what_no_plan_can_have(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        asked(monkeypatch, *words)
+    assert ended.value.code == 2
+    assert f"{words[1]} is not between 0 and" in capsys.readouterr().err
+
+
+def test_no_more_sentinels_come_twice_than_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        asked(monkeypatch, "--consistency", "3")
+    assert "--consistency is above --positive + --negative" in capsys.readouterr().err
+    asked(monkeypatch, "--consistency", "2")
+    asked(monkeypatch, "--consistency", "3", "--repeats", "items")
