@@ -9,7 +9,6 @@ from typing import Any
 
 from imagenetd.config.schema import Config, StageName, build
 from imagenetd.errors import ConfigError
-from imagenetd.images.adopt import write_manifest
 from imagenetd.images.pool import read_prompts
 from imagenetd.records import StageResult
 from imagenetd.reports.coverage import with_coverage
@@ -73,13 +72,13 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
 
 def _stages(job: Job) -> list[StageName]:
     """Return the stages that this plan has; a dataset needs no prompts, and takes the place of the pool."""
-    return [stage for stage in StageName if job.plan.adopted is None or stage is not StageName.prompts]
+    return [stage for stage in StageName if job.plan.images.is_drawn or stage is not StageName.prompts]
 
 
 def _is_asked(job: Job, stage: StageName) -> bool:
     """Tell whether a stage is to be done; a dataset is listed in any case, and `mining.confirm` goes with mine."""
     plan = job.plan
-    if stage is StageName.generate and plan.adopted is not None:
+    if stage is StageName.generate and not plan.images.is_drawn:
         return True
     asked = set(plan.config.stages)
     return stage in asked or (stage is StageName.confirm and plan.confirms and StageName.mine in asked)
@@ -144,11 +143,12 @@ def _prompts(job: Job) -> StageResult:
 
 def _generate(job: Job) -> StageResult:
     config = job.plan.config
-    if job.plan.adopted is not None:
-        return write_manifest(job.plan.folders["generate"], job.plan.adopted)
+    listed = job.plan.images.listed()
+    if listed is not None:
+        return listed
     assert job.plan.generator is not None
     return generate_pool(
-        job.plan.folders["generate"],
+        job.plan.images.folder,
         read_prompts(job.plan.folders["prompts"].path / "prompts.parquet"),
         job.plan.generator,
         generator_identity=job.plan.generator_identity,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from imagenetd.images.pool import Pool, read_layout, read_pool
+from imagenetd.images.source import drawn_images
 from imagenetd.records import StageResult
 from imagenetd.stages.confirm import TWINS_FILE, twin_prompts, write_twins
 from imagenetd.stages.generate import generate_pool
 from imagenetd.stages.keys import prediction_folder
-from imagenetd.stages.planning import generated_folders
 from imagenetd.stages.predict import predict_pool
 from imagenetd.stages.prompts import write_prompts
 from imagenetd.stages.run import Job
@@ -49,14 +49,15 @@ def _draw(job: Job, mined: pd.DataFrame) -> tuple[Pool | None, bool]:
     config, generator = job.plan.config, job.plan.generator
     assert generator is not None, "the plan refuses images that cannot be drawn again"
     rows = twin_prompts(mined, num_images_per_cell=config.num_images_per_cell)
-    folders = generated_folders(Path(config.paths.output_dir), rows, job.plan.generator_identity)
-    written = write_prompts(folders["prompts"], rows)
-    pool = folders["generate"]
+    root, identity = Path(config.paths.output_dir), job.plan.generator_identity
+    drawn = drawn_images(root, generator, rows, identity=identity, categories=job.plan.categories)
+    written = write_prompts(drawn.prompts_folder, rows)
+    pool = drawn.folder
     made = generate_pool(
         pool,
         rows,
         generator,
-        generator_identity=job.plan.generator_identity,
+        generator_identity=identity,
         store=config.store,
         trainer=config.trainer,
     )

@@ -6,24 +6,26 @@ from imagenetd.errors import MissingFilesError
 from imagenetd.images.generators.generator import Generator
 from imagenetd.models.classifier import Classifier
 from imagenetd.records import MissingFile
+from imagenetd.stages.choices import ModelSpec
 
 
-def require_files(generator: Generator | None, classifiers: Sequence[tuple[Classifier, str]]) -> None:
+def require_files(generator: Generator | None, models: Sequence[tuple[ModelSpec, Classifier]]) -> None:
     """Raise MissingFilesError with every weight file that is neither here nor within reach.
 
     A library that takes long to read is asked only when all that is known without it is there.
 
     Args:
         generator: None for a dataset.
-        classifiers: Each with its place in the config.
+        models: With their places in the config.
     """
-    slow = {option: library for model, option in classifiers if (library := model.library_asked())}
+    slow = {spec.option: library for spec, model in models if (library := model.library_asked())}
     missing = list(generator.missing_files("generator")) if generator else []
-    for model, option in classifiers:
-        if option not in slow:
-            missing += model.missing_files(option)
+    for spec, model in models:
+        if spec.option not in slow:
+            missing += model.missing_files(spec.option)
     _refuse(missing, unseen=slow)
-    _refuse([file for model, option in classifiers if option in slow for file in model.missing_files(option)])
+    asked = [model.missing_files(spec.option) for spec, model in models if spec.option in slow]
+    _refuse([file for files in asked for file in files])
 
 
 def _refuse(found: Sequence[MissingFile], unseen: dict[str, str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,25 +36,6 @@ class VotesPlan:
     folder: Path
     names: tuple[str, ...]
     """Files of the responses that count; later ones count in the next run."""
-
-
-def refuse_families(models: Iterable[tuple[str, str, str, str]]) -> None:
-    """Raise ConfigError when a gate or oracle is of the family of a surrogate or target: it would share their mistakes.
-
-    Args:
-        models: Name, role, option and family of each.
-    """
-    everyone = list(models)
-    for name, role, option, family in everyone:
-        if role not in ("gate", "oracle"):
-            continue
-        for other, other_role, other_option, other_family in everyone:
-            if family == other_family and other_option != option:
-                raise ConfigError(
-                    f"{option} ({name}) and {other_option} ({other}) are both of the family {family!r}: the {role} "
-                    f"would share the mistakes of a {other_role}. Choose a {role} of another family with "
-                    f"target@{option}=NAME."
-                )
 
 
 def rules_of(config: QcConfig) -> Rules:

@@ -8,11 +8,12 @@ from typing import Any
 
 from imagenetd.config.schema import Config, StageName, build
 from imagenetd.errors import ConfigError
-from imagenetd.images.adopt import Adopted, adopt
 from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
+from imagenetd.images.source import DrawnImages, ImageSource, ListedImages, drawn_images, listed_images
 from imagenetd.models.classifier import Classifier
 from imagenetd.stages.choices import (
+    ModelSpec,
     check_choices,
     chosen_nuisances,
     confirms,
@@ -22,45 +23,58 @@ from imagenetd.stages.choices import (
     model_specs,
     needs_models,
 )
+from imagenetd.stages.keys import Keyed, model_folders
 from imagenetd.stages.keys import PlannedModel as PlannedModel
-from imagenetd.stages.keys import model_folders
 from imagenetd.stages.missing_files import require_files
-from imagenetd.stages.plan_votes import VotesPlan, refuse_families
+from imagenetd.stages.plan_votes import VotesPlan
 from imagenetd.stages.references import bind_references
-from imagenetd.store.folders import StageFolder, content_key, content_key_of_rows
+from imagenetd.store.folders import StageFolder, content_key
 from imagenetd.words.prompt_table import PromptTable
 from imagenetd.words.prompts import build_prompts
-from imagenetd.words.vocabulary import VOCABULARY_VERSION, Category, choose_categories
+from imagenetd.words.vocabulary import Category, choose_categories
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A checked config: every object built, every key known, no work done."""
 
     config: Config
-    categories: tuple[Category, ...]
-    rows: PromptTable | None
-    """None when the images are those of a dataset."""
-    generator: Generator | None
-    """None when the images are those of a dataset."""
-    generator_identity: dict[str, Any]
+    images: ImageSource
     models: tuple[PlannedModel, ...]
     min_failures: int
+    """So many surrogates fail on a mined image; 0: none is mined."""
     folders: dict[str, StageFolder]
-    """Stage -> its folder; predictions under the names of the models. A dataset's is under `generate`."""
-    adopted: Adopted | None = None
-    """The dataset; None when the run generates its images."""
-    votes: VotesPlan | None = None
+    """Stage -> its folder; predictions under the names of the models. That of the images is `images.folder`."""
+    votes: VotesPlan | None
     """Where people's answers lie, when quality control asks people."""
-    calibration: tuple[Path, ...] = ()
+    calibration: tuple[Path, ...]
     """Folders of the human votes that calibrate the gate."""
 
     def with_present_votes(self) -> "Plan":
         """Return the plan with the keys that follow from the votes that have come in until now."""
-        pool = self.folders["generate"].key
-        keyed = model_folders(self.config, pool, self.models, self.min_failures)
+        keyed = model_folders(self.config, self.images.key, self.models, self.min_failures)
         folders = self.folders | keyed.folders
         return dataclasses.replace(self, folders=folders, votes=keyed.votes, calibration=keyed.calibration)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes of the benchmark."""
+        return self.images.categories
+
+    @property
+    def generator(self) -> Generator | None:
+        """What draws the images; None where they exist already."""
+        return self.images.generator
+
+    @property
+    def rows(self) -> PromptTable | None:
+        """What the images are drawn from, one row each."""
+        return self.images.rows
+
+    @property
+    def generator_identity(self) -> dict[str, Any]:
+        """All that changes a drawn image."""
+        return self.images.identity
 
     @property
     def mines(self) -> bool:
@@ -85,58 +99,54 @@ class Plan:
 def make_plan(config: Config) -> Plan:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
     check_choices(config)
-    categories = choose_categories(config.categories.names)
-    adopted = _adopted_data(config, categories)
-    categories = adopted.categories if adopted else categories
-    generator: Generator | None = None if adopted else build(config.generator, option="generator")
+    generator: Generator | None = None if has_dataset(config) else build(config.generator, option="generator")
     knows_truth = generator is not None and generator.shown_category([]) is not None
     specs = model_specs(config, knows_truth=knows_truth) if needs_models(config) else []
-    built = [(one.name, one.role, one.option, _classifier(one.spec, one.option)) for one in specs]
-    min_failures = mined_from(config, specs)
-    if min_failures and confirms(config, min_failures):
-        _refuse_unrepeatable(generator)
-    needs_images = needs_models(config) or StageName.generate in config.stages
+    built = [(spec, _classifier(spec)) for spec in specs]
+    needs_images = bool(specs) or StageName.generate in config.stages
     if needs_images:
-        require_files(generator, [(classifier, option) for _, _, option, classifier in built])
-    bind_references(built, categories)
-    models = tuple(PlannedModel(*part, part[3].identity(categories)) for part in built)
-    _refuse_double_roles(models)
-    refuse_families((m.name, m.role, m.option, m.classifier.family) for m in models)
-    rows: PromptTable | None = None
-    if generator is not None:
-        rows = generator.prompts() or _rows(config, categories)
-        choose_categories(rows.distinct("category"))
-        if needs_images:
-            generator.refuse_unknown(rows.one_of_each_cell())
-    for model in models:
-        model.classifier.label_space(
-            categories
-        )  # a category that a model does not know is told now, not after hours
-    identity = generator.identity() if generator and needs_images else {}
-    folders = _image_folders(config, rows, identity, adopted)
-    plan = Plan(config, categories, rows, generator, identity, models, min_failures, folders, adopted)
-    return plan.with_present_votes() if models else plan
+        require_files(generator, built)
+    images = _drawn(config, generator, needs_images=needs_images) if generator else _listed(config)
+    min_failures = mined_from(config, specs)
+    if confirms(config, min_failures) and not images.can_repeat:
+        raise ConfigError(
+            "mining.confirm draws another seed of every mined prompt, and these images were made elsewhere. "
+            "Set mining.confirm=false, or choose a generator that draws."
+        )
+    models = _planned(built, images.categories)
+    keyed = model_folders(config, images.key, models, min_failures) if models else Keyed({}, None, ())
+    return Plan(
+        config=config,
+        images=images,
+        models=models,
+        min_failures=min_failures,
+        folders=images.folders | keyed.folders,
+        votes=keyed.votes,
+        calibration=keyed.calibration,
+    )
 
 
-def _adopted_data(config: Config, chosen: Sequence[Category]) -> Adopted | None:
-    """Return the dataset that a config names, listed and hashed; None when the run generates its images."""
-    if not has_dataset(config):
-        return None
+def _drawn(config: Config, generator: Generator, *, needs_images: bool) -> DrawnImages:
+    """Return the images that a generator makes, of the words of the config or of prompts that it brings."""
+    categories = choose_categories(config.categories.names)
+    rows = generator.prompts() or _rows(config, categories)
+    choose_categories(rows.distinct("category"))
+    if needs_images:
+        generator.refuse_unknown(rows.one_of_each_cell())
+    identity = generator.identity() if needs_images else {}
+    root = Path(config.paths.output_dir)
+    return drawn_images(root, generator, rows, identity=identity, categories=categories)
+
+
+def _listed(config: Config) -> ListedImages:
+    """Return the images of the dataset that a config names, listed and hashed."""
     dataset = build(config.data, option="data")
     if not isinstance(dataset, Dataset):
         raise ConfigError(
             f"data._target_={config.data['_target_']} gives a {type(dataset).__name__}, not a Dataset."
         )
-    return adopt(dataset, chosen, Path(config.paths.output_dir))
-
-
-def _refuse_unrepeatable(generator: Generator | None) -> None:
-    """Raise ConfigError where no second image of a prompt can be drawn."""
-    if generator is None or generator.prompts() is not None:
-        raise ConfigError(
-            "mining.confirm draws another seed of every mined prompt, and these images were made elsewhere. "
-            "Set mining.confirm=false, or choose a generator that draws."
-        )
+    chosen = choose_categories(config.categories.names)
+    return listed_images(Path(config.paths.output_dir), dataset, chosen)
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
@@ -150,14 +160,31 @@ def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
     )
 
 
-def _classifier(spec: Any, option: str) -> Classifier:
-    classifier = build(spec, option=option)
+def _classifier(model: ModelSpec) -> Classifier:
+    classifier = build(model.spec, option=model.option)
     if not isinstance(classifier, Classifier):
+        place = model.spec["_target_"]
         raise ConfigError(
-            f"{option}._target_={spec['_target_']} gives a {type(classifier).__name__}, not a Classifier. "
-            f"Use target=custom and {option}.module={spec['_target_']} for a model of your own."
+            f"{model.option}._target_={place} gives a {type(classifier).__name__}, not a Classifier. "
+            f"Use target=custom and {model.option}.module={place} for a model of your own."
         )
     return classifier
+
+
+def _planned(
+    built: Sequence[tuple[ModelSpec, Classifier]], categories: Sequence[Category]
+) -> tuple[PlannedModel, ...]:
+    """Return the models with their identities; refuse what contradicts the part that one plays."""
+    bind_references(built, categories)
+    models = tuple(
+        PlannedModel(spec.name, spec.role, spec.option, classifier, classifier.identity(categories))
+        for spec, classifier in built
+    )
+    _refuse_double_roles(models)
+    _refuse_families(models)
+    for model in models:  # a category that a model does not know is told now, not after hours
+        model.classifier.label_space(categories)
+    return models
 
 
 def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
@@ -182,28 +209,15 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
             )
 
 
-def _image_folders(
-    config: Config, rows: PromptTable | None, identity: dict[str, Any], adopted: Adopted | None
-) -> dict[str, StageFolder]:
-    """Return the folders of the images: prompts and pool, or the dataset in place of the pool."""
-    root = Path(config.paths.output_dir)
-    if adopted is not None:
-        return {"generate": StageFolder(root / "datasets" / adopted.key, "data", adopted.key)}
-    assert rows is not None
-    return generated_folders(root, rows, identity)
-
-
-def generated_folders(root: Path, rows: PromptTable, identity: dict[str, Any]) -> dict[str, StageFolder]:
-    """Return the folders of prompts and of the pool that a generator makes of them.
-
-    Args:
-        root: `paths.output_dir`.
-        rows: One for each image.
-        identity: Of the generator.
-    """
-    prompts = content_key_of_rows({"stage": "prompts", "vocabulary": VOCABULARY_VERSION}, rows.as_json())
-    pool = content_key({"stage": "generate", "prompts": prompts, "generator": identity})
-    return {
-        "prompts": StageFolder(root / "prompts" / prompts, "prompts", prompts),
-        "generate": StageFolder(root / "pools" / pool, "generate", pool),
-    }
+def _refuse_families(models: Sequence[PlannedModel]) -> None:
+    """Raise ConfigError for a gate or oracle of the family of another model: it would share the mistakes."""
+    for judge in models:
+        if judge.role not in ("gate", "oracle"):
+            continue
+        for other in models:
+            if other is not judge and other.classifier.family == judge.classifier.family:
+                raise ConfigError(
+                    f"{judge.option} ({judge.name}) and {other.option} ({other.name}) are both of the family "
+                    f"{judge.classifier.family!r}: the {judge.role} would share the mistakes of a {other.role}. "
+                    f"Choose a {judge.role} of another family with target@{judge.option}=NAME."
+                )

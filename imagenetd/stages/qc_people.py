@@ -40,8 +40,7 @@ class Truth:
 def known_truth(job: Job) -> Truth | None:
     """Return the truth of a pool whose generator knows it, or as the oracle sees it; None for real images."""
     categories, label = labels(job.pool)
-    generator, rows = job.plan.generator, job.plan.rows
-    shown = generator.shown_category(rows) if generator is not None and rows is not None else None
+    shown = job.plan.images.shown_categories()
     if shown is not None:
         position = {name: number for number, name in enumerate(categories)}
         category = np.array([position.get(name, NO_CATEGORY) for name in shown], dtype=np.int64)

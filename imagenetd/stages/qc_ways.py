@@ -34,7 +34,7 @@ def run_quality_control(job: Job) -> StageResult:
         lambda: cast_ballot(job),
         lambda accepted: valid_shares(job, accepted),
         judges_pool=method is QcMethod.auto,
-        facts={"method": method.value, "pool": job.plan.folders["generate"].key},
+        facts={"method": method.value, "pool": job.plan.images.key},
     )
     if result.counts.get("waiting") and job.plan.votes is not None:
         line = f"          to do: {to_do(method, job.plan.votes.folder)}"

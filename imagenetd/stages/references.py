@@ -5,35 +5,34 @@ from collections.abc import Mapping, Sequence
 from imagenetd.errors import ConfigError
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
+from imagenetd.stages.choices import ModelSpec
 from imagenetd.words.vocabulary import Category
 
 PREFERRED_REFERENCE = "clip_vit_l_14"
 """Whose favourite wrong category the paper offers beside the right one (section 4.1)."""
 
 
-def bind_references(
-    models: Sequence[tuple[str, str, str, Classifier]], categories: Sequence[Category]
-) -> None:
+def bind_references(models: Sequence[tuple[ModelSpec, Classifier]], categories: Sequence[Category]) -> None:
     """Tell every two-choice model of a run which other model's predictions give its wrong options.
 
     Args:
-        models: Name, role, option and classifier of each model of the run.
+        models: Of the run.
         categories: Of the run.
 
     Raises:
         ConfigError: When the run holds no such model.
     """
-    others = {name: (role, model) for name, role, _, model in models if not isinstance(model, Interviewer)}
-    for name, _, option, model in models:
+    others = {spec.name: (spec.role, model) for spec, model in models if not isinstance(model, Interviewer)}
+    for spec, model in models:
         if not isinstance(model, Interviewer) or not model.needs_rivals:
             continue
         if len(categories) < 2:
             raise ConfigError(
-                f"{name} is asked to choose between two categories, but categories.names holds one. Name another."
+                f"{spec.name} is asked to choose between two categories, but categories.names holds one. Name another."
             )
         if model.questions is not None:
             continue
-        model.reference = _reference_of(model, others, option)
+        model.reference = _reference_of(model, others, spec.option)
         model.reference_identity = others[model.reference][1].identity(categories)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.errors import DataError
-from imagenetd.images.adopt import left_out, open_images
+from imagenetd.images.adopt import left_out
 from imagenetd.images.datasets.dataset import STOP, UNREADABLE
 from imagenetd.images.image_set import ImageSet
 from imagenetd.images.pool import Pool, read_layout, read_pool
+from imagenetd.images.source import ListedImages
 from imagenetd.models.relations import Origin, relation
 from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
@@ -52,12 +53,7 @@ class Job:
     @property
     def all_images(self) -> Pool:
         """The finished pool, or the dataset in its place: what the models are shown."""
-        folder, adopted = self.plan.folders["generate"], self.plan.adopted
-        if adopted is not None:
-            return self._cached("all images", lambda: open_images(folder, adopted))
-        return self._cached(
-            "all images", lambda: read_pool(folder.path, folder.key, read_layout(folder.path))
-        )
+        return self._cached("all images", self.plan.images.open)
 
     @property
     def pool(self) -> Pool:
@@ -108,18 +104,19 @@ class Job:
 
     def data_facts(self) -> dict[str, Any]:
         """Return what `summary.json` says of a dataset; nothing for a pool of our own."""
-        adopted = self.plan.adopted
-        if adopted is None:
+        images = self.plan.images
+        if not isinstance(images, ListedImages):
             return {}
-        return data_summary(self.left_out(), sorted(adopted.listing.ignored.items()), adopted.dataset.root)
+        ignored = sorted(images.adopted.listing.ignored.items())
+        return data_summary(self.left_out(), ignored, images.adopted.dataset.root)
 
     def findings(self) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the tables and numbers that a dataset itself defines, e.g. mCE, and remarks on the models."""
-        adopted, remarks = self.plan.adopted, self.remarks()
-        if adopted is None:
+        images, remarks = self.plan.images, self.remarks()
+        if not isinstance(images, ListedImages):
             return {}, remarks
         regimes = {model.name: self.space(model).regime for model in self.plan.of_role("target")}
-        tables, found = adopted.dataset.findings(
+        tables, found = images.adopted.dataset.findings(
             judged(read_record(self.plan.folders["evaluate"].path), regimes)
         )
         return tables, [*found, *remarks]
