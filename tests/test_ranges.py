@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
+from imagenetd.config import ranges
 from imagenetd.config.ranges import Range, check_value, unbounded
 from imagenetd.config.schema import CONF_DIR, Config, build
 from imagenetd.errors import ConfigError
@@ -128,3 +129,31 @@ def test_a_plug_in_is_told_which_number_cannot_be_meant() -> None:
 )
 def test_a_message_says_the_end_that_was_missed(number: float, message: str) -> None:
     assert Range(0, 1, open_low=True, open_high=True).wanted(number) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Seed", Range(0, 2**63 - 1)),
+        ("Count", Range(1, 10**9)),
+        ("AnyCount", Range(0, 10**9)),
+        ("Batch", Range(1, 65_536)),
+        ("Draws", Range(1, 10**6)),
+        ("Pixels", Range(1, 16_384)),
+        ("Share", Range(0, 1)),
+        ("OpenShare", Range(0, 1, open_low=True, open_high=True)),
+        ("Accuracy", Range(0.5, 1, open_low=True, open_high=True)),
+        ("Megabytes", Range(0, 10**7)),
+        ("Days", Range(0, 3650, open_low=True)),
+    ],
+)
+def test_the_ranges_that_have_a_name(name: str, expected: Range) -> None:
+    assert next(ranges_in(getattr(ranges, name))) == expected
+
+
+def test_a_long_number_is_cut_behind_forty_digits() -> None:
+    for digits in (39, 40, 41):
+        with pytest.raises(ConfigError) as caught:
+            check_value(int("7" * digits), ranges.Seed, "seed")
+        shown = "7" * min(digits, 40) + ("..." if digits > 40 else "")
+        assert str(caught.value).startswith(f"seed={shown} must be")

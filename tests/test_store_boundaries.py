@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import socket
 import struct
@@ -43,7 +44,7 @@ from imagenetd.store.folders import (
 )
 from imagenetd.store.hashes import content_key, content_key_of_rows, file_sha256, folder_sha256
 from imagenetd.store.locks import lock
-from imagenetd.store.numerals import p_value, significant
+from imagenetd.store.numerals import counted, p_value, percent_interval, significant
 from imagenetd.store.seals import (
     BrokenSealError,
     UnsealedError,
@@ -580,3 +581,28 @@ def test_a_number_has_its_significant_digits(value: float | None, digits: int, t
 
 def test_p_values_are_given_down_to_one_in_ten_thousand() -> None:
     assert [p_value(p) for p in (0.00009999, 0.0001, 0.05)] == ["p < 0.0001", "p = 0.0001", "p = 0.05"]
+
+
+def test_an_interval_in_percent_has_a_width_a_sign_where_asked_and_no_end_that_is_unknown() -> None:
+    assert percent_interval(0.09, 0.10, digits=1) == "[9.0, 10.0]"
+    assert percent_interval(0.50001, 0.5004) == "[50, 50.04]"  # never [50, 50]
+    assert percent_interval(0.5, 0.5) == "[50, 50]"  # no digit helps
+    assert percent_interval(-0.073, 0.02, digits=1, signed=True) == "[-7.3, +2.0]"
+    assert percent_interval(-0.073, 0.02, between=" to ") == "[-7 to 2]"
+    for unknown in (math.nan, math.inf):
+        assert percent_interval(unknown, 0.5) == percent_interval(0.5, unknown) == "[-]"
+
+
+def test_one_is_singular_and_every_other_count_plural() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2, 1200)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "1,200 images",
+    ]
+    assert counted(2, "category", "categories") == "2 categories"
+
+
+def test_a_file_is_written_with_all_folders_above_it(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "a" / "b" / "c.txt", "text")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "text"
