@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from imagenetd.models.classifier import Classifier
-from imagenetd.models.interviewer import Interviewer
+from imagenetd.models.interviewer import Asking, Interviewer
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.words.vocabulary import Category
 
@@ -81,11 +81,16 @@ class ScriptedInterviewer(Interviewer):
         questions: str | None = None,
         log: str | None = None,
     ) -> None:
-        self.name, self.script, self.question, self.scoring = name, script, question, scoring
-        self.reference, self.questions, self.log = reference, questions, log
-        self.template, self.option_order, self.seed = "Which? {options}.", "seeded", 0
+        self.name, self.script, self.log = name, script, log
+        self.asking = Asking(
+            question=question,
+            template="Which? {options}.",
+            scoring=scoring,
+            reference=reference,
+            questions=questions,
+        )
+        self.reference = reference
         self.batch_size, self.family = 5, "fake"
-        self.check_options()
 
     def missing_files(self, option: str) -> list[MissingFile]:
         return []

@@ -6,19 +6,17 @@ from typing import Annotated, Any
 
 import pytest
 
-from imagenetd.config.groups import takes_options
-from imagenetd.config.ranges import Count, Range, check_fields
+from imagenetd.config.groups import Options, takes_options
+from imagenetd.config.ranges import Count, Range
 from imagenetd.config.schema import build
 from imagenetd.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class Size(Options):
+    prefix = "size."
     height_px: Count
     width_px: Count = 8
-
-    def __post_init__(self) -> None:
-        check_fields(self, "size.")
 
 
 @dataclass(frozen=True, kw_only=True)

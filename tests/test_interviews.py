@@ -125,9 +125,9 @@ def test_a_question_of_one_category_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_way_of_asking_is_refused() -> None:
-    with pytest.raises(ConfigError, match="question=two is none of two-choice, full-list"):
+    with pytest.raises(ConfigError, match="question=two must be one of two-choice, full-list"):
         VqaClassifier(model="a/b", question="two")
-    with pytest.raises(ConfigError, match="no {options}"):
+    with pytest.raises(ConfigError, match="template=What is this\\? must be a text with {options} in it"):
         VqaClassifier(model="a/b", template="What is this?")
     with pytest.raises(ConfigError, match="dtype=int8"):
         VqaClassifier(model="a/b", dtype="int8")

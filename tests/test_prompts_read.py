@@ -134,7 +134,7 @@ def test_two_categories_of_one_name_are_refused_or_told(tmp_path: Path) -> None:
     again.cache_dir = tmp_path
     with pytest.raises(ModelError, match="cannot tell c0 = c2"):
         again.load(cranes, CPU)
-    with pytest.raises(ConfigError, match="same_prompts=never is none of refuse, list"):
+    with pytest.raises(ConfigError, match="same_prompts=never must be one of refuse, list"):
         OpenClipClassifier(**TINY, same_prompts="never")
 
 

@@ -117,8 +117,8 @@ def test_a_file_that_torch_did_not_write_is_told(content: bytes, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"interpolation": "cubic"}, "interpolation=cubic is none of"),
-        ({"crop_pct": 87.5}, "crop_pct=87.5 is no share"),
+        ({"interpolation": "cubic"}, "interpolation=cubic must be one of nearest, bilinear"),
+        ({"crop_pct": 87.5}, "crop_pct=87.5 must be 2 or less"),
         ({"mean": [0.5]}, r"mean=\[0.5\] must be three numbers"),
         ({"std": [1.0, 0.0, 1.0]}, "must be above 0"),
         ({"input_size_px": 0}, "input_size_px=0 must be 1 or more"),

@@ -98,10 +98,10 @@ def network_on_meta(model: Any) -> torch.nn.Module:
         if isinstance(model, TimmClassifier):
             import timm
 
-            return timm.create_model(model.architecture, num_classes=1000)
+            return timm.create_model(model.source.architecture, num_classes=1000)
         import open_clip
 
-        config = model.weights.model_config()
+        config = model.source.model_config()
         is_custom = config.pop("custom_text", False)
         return (open_clip.CustomTextCLIP if is_custom else open_clip.CLIP)(**config)
 
@@ -111,7 +111,7 @@ def test_a_network_of_the_zoo_exists_and_has_the_declared_size(choice: str, tmp_
     model: Any = built(tmp_path, choice)
     tensors = network_on_meta(model).state_dict().values()
     size_mb = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
-    assert model.size_mb == pytest.approx(size_mb, rel=0.02, abs=1)
+    assert model.source.size_mb == pytest.approx(size_mb, rel=0.02, abs=1)
     assert json.dumps(model.identity(choose_categories(["mug"])))
 
 
@@ -151,7 +151,7 @@ def chat_network(choice: str) -> torch.nn.Module:
 def test_a_chat_model_has_the_declared_size_at_two_bytes_a_weight(choice: str, tmp_path: Path) -> None:
     model: Any = built(tmp_path, choice)
     size_mb = 2 * sum(weight.numel() for weight in chat_network(choice).parameters()) / 1e6
-    assert model.size_mb == pytest.approx(size_mb, rel=0.01)
+    assert model.source.size_mb == pytest.approx(size_mb, rel=0.01)
 
 
 @pytest.mark.parametrize("choice", CHATS)
@@ -187,9 +187,9 @@ def test_openai_weights_run_with_quick_gelu(choice: str, tmp_path: Path) -> None
         factory(**spec),
         factory(**spec | {"architecture": spec["architecture"].removesuffix("-quickgelu")}),
     )
-    assert model.weights.model_config()["quick_gelu"] is True
-    assert not plain.weights.model_config().get("quick_gelu")
-    assert plain.weights.needs_quick_gelu()  # the tag settles it, whatever the name of the architecture
+    assert model.source.model_config()["quick_gelu"] is True
+    assert not plain.source.model_config().get("quick_gelu")
+    assert plain.source.needs_quick_gelu()  # the tag settles it, whatever the name of the architecture
 
 
 def test_quick_gelu_reaches_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,20 @@ import inspect
 import typing
 from collections.abc import Callable
 from inspect import Parameter
-from typing import Any
+from typing import Any, ClassVar
 
-from imagenetd.config.ranges import check_value
+from imagenetd.config.ranges import check_fields, check_value
+
+
+class Options:
+    """A group of options; a subclass is a frozen dataclass, whose values are checked when it is made."""
+
+    prefix: ClassVar[str] = ""
+    """Before the names in messages, e.g. `generator.`."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that is out of the range beside its field."""
+        check_fields(self, self.prefix)
 
 
 def takes_options(constructor: Callable[..., None]) -> Callable[..., None]:

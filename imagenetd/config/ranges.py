@@ -74,6 +74,21 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True)
+class With:
+    """Beside a text with a place for something, such as `{options}`; null can be meant, too."""
+
+    place: str
+
+    def holds(self, value: str | None) -> bool:
+        """Tell whether a text has the place."""
+        return value is None or self.place in value
+
+    def wanted(self, value: str | None) -> str:
+        """Return what the text should have been."""
+        return f"a text with {self.place} in it"
+
+
+@dataclass(frozen=True, slots=True)
 class MayBeEmpty:
     """Beside a text or list that says something by being empty; elsewhere it is a mistake, e.g. an empty path."""
 
@@ -131,7 +146,7 @@ def bounded(value: Any, annotation: Any) -> Iterator[tuple[Any, Any]]:
         yield from (
             (value, bounds)
             for bounds in annotation.__metadata__
-            if isinstance(bounds, Range | OneOf | Channels)
+            if isinstance(bounds, Range | OneOf | Channels | With)
         )
         yield from bounded(value, inner[0])
     elif origin in (typing.Union, types.UnionType):

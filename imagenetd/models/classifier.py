@@ -3,11 +3,16 @@
 import abc
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagenetd.config.groups import Options
+from imagenetd.config.ranges import Batch
 from imagenetd.errors import ModelError
+from imagenetd.models.relations import data_names
 from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
@@ -16,6 +21,18 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class About(Options):
+    """What the tables must know about a model besides its logits."""
+
+    family: str
+    """Models of one family make similar mistakes."""
+    training_data: list[str] | str | None = None
+    """Names of the data sets that the weights have seen; null: unknown."""
+    batch_size: Batch = 64
+    """Images of one step."""
 
 
 class Classifier(abc.ABC):
@@ -34,6 +51,11 @@ class Classifier(abc.ABC):
     """Images of one step; it changes no more than rounding."""
     cache_dir: Path | None = None
     """Folder for what a model needs to compute only once, e.g. zero-shot heads; set by who runs it."""
+
+    def describe(self, name: str, about: About) -> None:
+        """Take over name, family, training data and batch size."""
+        self.name, self.family, self.batch_size = name, about.family, about.batch_size
+        self.training_data = data_names(about.training_data)
 
     @abc.abstractmethod
     def missing_files(self, option: str) -> list[MissingFile]:
@@ -90,6 +112,12 @@ class Classifier(abc.ABC):
     def columns(self) -> dict[str, list[Any]]:
         """Return what is kept beside the logits, for all rows since the last call; nothing, for most models."""
         return {}
+
+
+def imagenet_label_space(categories: Sequence[Category]) -> LabelSpace:
+    """Return the 1,000 classes of ImageNet, any ImageNet id of a category being right."""
+    accepted = {category.name: category.imagenet_ids for category in categories}
+    return LabelSpace("imagenet-1k", "any-of-ids", NUM_CLASSES, accepted)
 
 
 def closed_label_space(name: str, keys: Sequence[str], categories: Sequence[Category]) -> LabelSpace:

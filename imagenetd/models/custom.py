@@ -3,24 +3,19 @@
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
-from imagenetd.config.ranges import Batch, Pixels, Range
+from imagenetd.config.groups import takes_options
 from imagenetd.errors import ConfigError, ModelError
+from imagenetd.models.checkpoint import Checkpoint
 from imagenetd.models.class_order import IMAGENET, read_class_order
-from imagenetd.models.classifier import closed_label_space
-from imagenetd.models.network import (
-    Checkpoint,
-    NetworkClassifier,
-    Preprocessing,
-    check_label_offset,
-    resized_and_cropped,
-)
-from imagenetd.models.relations import data_names
-from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.models.classifier import About
+from imagenetd.models.network import LabelOffset, NetworkClassifier
+from imagenetd.models.preprocessing import REFERENCE, Preprocessing, resized_and_cropped, steps
+from imagenetd.models.weights import first_line
 from imagenetd.store.folders import file_sha256
-from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
@@ -28,7 +23,54 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCode(Checkpoint):
+    """Code of the user that makes a network, and the state dict that fills it."""
+
+    module: str
+    """Dotted path of a class or function, e.g. `mypackage.MyModel`; what it returns maps "images 3 h w" to "images
+    classes": a torch module, or any callable."""
+    kwargs: dict[str, Any] | None = None
+    """Arguments of `module`."""
+    transform: str | None = None
+    """Dotted path of a function from a PIL image to a tensor "3 h w"; null: the preprocessing of the config."""
+    loads_own_weights: bool = False
+    """True: `module` returns a trained model, and no checkpoint is needed."""
+    version: str | None = None
+    """Change it when the model changes and neither its source file, kwargs nor checkpoint does."""
+
+    @property
+    def network(self) -> str:
+        """The dotted path."""
+        return self.module
+
+    def lacks_weights(self) -> str | None:
+        """Return why the network would be random; None for code that brings its weights."""
+        if self.loads_own_weights:
+            return None
+        return (
+            "no checkpoint: the network would be random. Set checkpoint=PATH, or loads_own_weights=true when "
+            f"{self.module} returns a trained model."
+        )
+
+    def loaded(self, path: Path | None) -> dict[str, Any]:
+        """Return file and hash of the weights, or else of the code."""
+        if path is not None:
+            return super().loaded(path)
+        return {"file": self.module, "sha256": _source_sha256(self.found(self.module))}
+
+    def found(self, dotted: str) -> Callable[..., Any]:
+        """Return what a dotted path names."""
+        from hydra.utils import get_object
+
+        try:
+            return get_object(dotted)
+        except Exception as error:  # hydra wraps whatever the import raises
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(
+                f"{self.called}: {dotted} cannot be imported ({reason}). Install it, or put its folder on PYTHONPATH."
+            ) from error
 
 
 @final
@@ -36,130 +78,102 @@ class CustomClassifier(NetworkClassifier):
     """Whatever `module` makes, called on batches of preprocessed images.
 
     Args:
-        module: Dotted path of a class or function, e.g. `mypackage.MyModel`; what it returns maps "images 3 h w" to
-            "images classes": a torch module, or any callable.
-        kwargs: Arguments of `module`.
-        checkpoint: State dict for the torch module (safetensors, or a torch file of plain tensors).
-        checkpoint_entry: Which part of a checkpoint to read, e.g. `state_dict`; null: averaged weights first.
-        label_offset: 1 for outputs with a background class before the first, as TensorFlow's; it is cut off.
-        loads_own_weights: True: `module` returns a trained model, and no checkpoint is needed.
-        version: Change it when the model changes and neither its source file, kwargs nor checkpoint does.
+        source: Code and weights.
+        preprocessing: Where `transform` is null: what differs from torchvision's first weights of ImageNet-1k.
         classes: `imagenet` (1,000 outputs, WordNet ids sorted), a file that names the 1,000 outputs one a line (WordNet
             id or number), or a list of category keys (a closed set).
-        transform: Dotted path of a function from a PIL image to a tensor "3 h w"; null: as below.
-        input_size_px: Side of the square that the network sees.
-        crop_pct: Part of the resized image that is kept.
-        interpolation: `bilinear`, `bicubic`, `nearest`.
-        mean: Subtracted from each channel, in 0..1.
-        std: Divides each channel.
-        batch_size: Images of one step.
-        family: Models of one family make similar mistakes.
-        training_data: Names of the data sets that the weights have seen; null: unknown.
-        name: In messages; null: the module.
+        label_offset: 1 for outputs with a background class before the first, as TensorFlow's; it is cut off.
+        about: Family, training data, batch size.
     """
 
+    adapter, library = "custom", "torch"
+
+    @takes_options
     def __init__(
         self,
         *,
-        module: str,
-        kwargs: dict[str, Any] | None = None,
-        checkpoint: str | None = None,
-        checkpoint_entry: str | None = None,
-        label_offset: Annotated[int, Range(0, 1)] = 0,
-        loads_own_weights: bool = False,
-        version: str | None = None,
+        source: OwnCode,
+        preprocessing: Preprocessing,
         classes: str | list[str] = IMAGENET,
-        transform: str | None = None,
-        input_size_px: Pixels = 224,
-        crop_pct: Annotated[float, Range(0, 2, open_low=True)] = 0.875,
-        interpolation: str = "bilinear",
-        mean: list[Annotated[float, Range(-1000, 1000)]] | None = None,
-        std: list[Annotated[float, Range(0, 1000, open_low=True)]] | None = None,
-        batch_size: Batch = 64,
-        family: str = "custom",
-        training_data: list[str] | str | None = None,
-        name: str | None = None,
+        label_offset: LabelOffset = 0,
+        about: About = About(family="custom"),  # noqa: B008 - it is frozen
     ) -> None:
-        self.name = name or module
-        self.module, self.kwargs = module, dict(kwargs or {})
-        self.checkpoint = Checkpoint(checkpoint, checkpoint_entry, self.name)
-        self.label_offset = check_label_offset(label_offset, name=self.name)
-        self.loads_own_weights, self.version, self.classes = loads_own_weights, version, classes
-        self.transform_path, self.batch_size, self.family = transform, batch_size, family
-        self.training_data = data_names(training_data)
-        self._preprocessing: dict[str, Any] = {
-            "input_size_px": input_size_px,
-            "resize_px": int(input_size_px / crop_pct) if crop_pct > 0 else 0,
-            "interpolation": interpolation,
-            "mean": list(mean or MEAN),
-            "std": list(std or STD),
-        }
-        Preprocessing(input_size_px, crop_pct, interpolation, mean, std).asked(name=self.name)
+        super().__init__(source, about, label_offset=label_offset)
+        self.classes, self._steps = classes, steps(preprocessing.over(REFERENCE))
         self._order: Tensor | None = None
 
-    def missing_files(self, option: str) -> list[MissingFile]:
-        """Return nothing: the code and the weights are local, and `identity` refuses a model without them."""
-        return []
+    def class_keys(self) -> Sequence[str] | None:
+        """Return the category keys of a closed set."""
+        return None if isinstance(self.classes, str) else self.classes
 
-    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
-        """Return the path and source of the code, its arguments, weights, preprocessing and meaning of the outputs."""
-        path = self._path()
+    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return the path and source of the code, its arguments, and the meaning of the outputs."""
+        self.source.path()
         order = read_class_order(self.classes, name=self.name)
+        source = self.source
         return {
-            "adapter": "custom",
-            "module": [self.module, self.kwargs, _source_sha256(self._found(self.module))],
-            **self.checkpoint.identity(path, otherwise="its own"),
-            "version": self.version,
+            "module": [source.module, dict(source.kwargs or {}), _source_sha256(source.found(source.module))],
+            "version": source.version,
             "classes": list(order) if order else self.classes,
-            "preprocessing": self._described(),
-        } | ({"label_offset": self.label_offset} if self.label_offset else {})
+        }
 
-    def label_space(self, categories: Sequence[Category]) -> LabelSpace:
-        """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
-        if not isinstance(self.classes, str):
-            return closed_label_space(self.name, self.classes, categories)
-        accepted = {category.name: category.imagenet_ids for category in categories}
-        return LabelSpace("imagenet-1k", "any-of-ids", NUM_CLASSES, accepted)
+    def preprocessing(self) -> dict[str, Any]:
+        """Return the steps, or path and source of the user's transform."""
+        path = self.source.transform
+        if path is None:
+            return self._steps
+        return {"transform": path, "source": _source_sha256(self.source.found(path))}
 
-    def load(self, categories: Sequence[Category], device: "torch.device") -> None:
-        """Make the model, and read its weights where a checkpoint is given."""
+    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the user's transform, or else the steps of the config."""
+        path = self.source.transform
+        made = resized_and_cropped(**self._steps) if path is None else self.source.found(path)
+        return made, self.preprocessing()
+
+    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+        """Return what the user's code makes, its weights read where a checkpoint is given."""
         import torch
 
-        path = self._path()
+        module, kwargs = self.source.module, self.source.kwargs or {}
         try:
-            model = self._found(self.module)(**self.kwargs)
+            model = self.source.found(module)(**kwargs)
         except Exception as error:  # code of the user
-            self._refuse(error, f"{self.module}({self.kwargs}) cannot be made")
-        order = read_class_order(self.classes, name=self.name)
-        self._order = torch.tensor(order, device=device).argsort() if order else None
-        self._transform = self._make_transform()
+            self._refuse(error, f"{module}({kwargs}) cannot be made")
         read: dict[str, Any] = {"label_offset": self.label_offset} if self.label_offset else {}
         if isinstance(model, torch.nn.Module):
-            if path is not None:
-                read |= self.fill(path, model, architecture=self.module).told()
-            self.settle(model, device, place=f"{self.name}: {path or self.module}")
-            self.try_out(device, place=f"{self.name}: {path or self.module}")
-        elif path is not None or not callable(model):
+            return model, read | (self.fill(path, model).told() if path is not None else {})
+        if path is not None or not callable(model):
             what = f"a {type(model).__name__}, which is no torch module"
-            raise ModelError(f"{self.name}: {self.module} gives {what}. Return one, or leave checkpoint out.")
+            raise ModelError(f"{self.name}: {module} gives {what}. Return one, or leave checkpoint out.")
+        return model, read
+
+    def settle(self, network: Any, device: "torch.device", *, place: str) -> None:
+        """Take a torch module into use once its weights are sound; another callable as it is."""
+        import torch
+
+        if isinstance(network, torch.nn.Module):
+            super().settle(network, device, place=place)
         else:
-            self._model, self._tail = model, None
-        self._provenance = {
-            "file": str(path) if path else self.module,
-            "sha256": file_sha256(path) if path else _source_sha256(self._found(self.module)),
-            **read,
-            "preprocessing": self._described(),
-            "library": f"torch {torch.__version__}",
-        }
+            self._model, self._tail = network, None
+
+    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> dict[str, Any]:
+        """Read the order of the outputs."""
+        import torch
+
+        order = read_class_order(self.classes, name=self.name)
+        self._order = torch.tensor(order, device=device).argsort() if order else None
+        return {}
 
     def try_out(self, device: "torch.device", *, place: str) -> None:
         """Show the network a few pictures; what the user's code ends with is one line."""
+        if self._tail is None:
+            return
         try:
             super().try_out(device, place=place)
         except ModelError:
             raise
         except Exception as error:  # code of the user
-            self._refuse(error, f"{self.module} fails on images of its own transform")
+            self._refuse(error, f"{self.source.module} fails on images of its own transform")
 
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return the outputs in the order of the label space."""
@@ -169,7 +183,7 @@ class CustomClassifier(NetworkClassifier):
             with torch.inference_mode():
                 output = self._model(batch) if self._tail is None else self._tail.run(batch)
         except Exception as error:  # code of the user
-            self._refuse(error, f"{self.module} fails on images of shape {list(batch.shape)}")
+            self._refuse(error, f"{self.source.module} fails on images of shape {list(batch.shape)}")
         return self.as_logits(output, len(batch))
 
     def as_logits(self, output: Any, num_images: int) -> 'Float[Tensor, "images classes"]':
@@ -181,46 +195,19 @@ class CustomClassifier(NetworkClassifier):
             found = (
                 f"shape {list(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
             )
-            raise ModelError(f"{self.name}: {self.module} gives {found} where images x classes is needed.")
+            raise ModelError(
+                f"{self.name}: {self.source.module} gives {found} where images x classes is needed."
+            )
         output = output[:, self.label_offset :]
         if self._order is not None and output.shape[1] == len(self._order):
             output = output[:, self._order]
         return output.float()
 
-    def _described(self) -> dict[str, Any]:
-        if self.transform_path is None:
-            return self._preprocessing
-        return {"transform": self.transform_path, "source": _source_sha256(self._found(self.transform_path))}
-
-    def _make_transform(self) -> Any:
-        if self.transform_path is not None:
-            return self._found(self.transform_path)
-        return resized_and_cropped(**self._preprocessing)
-
-    def _path(self) -> Path | None:
-        path = self.checkpoint.path()
-        if path is None and not self.loads_own_weights:
-            raise ModelError(
-                f"{self.name}: no checkpoint: the network would be random. Set checkpoint=PATH, or "
-                f"loads_own_weights=true when {self.module} returns a trained model."
-            )
-        return path
-
-    def _found(self, dotted: str) -> Callable[..., Any]:
-        from hydra.utils import get_object
-
-        try:
-            return get_object(dotted)
-        except Exception as error:  # hydra wraps whatever the import raises
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(
-                f"{self.name}: {dotted} cannot be imported ({reason}). Install it, or put its folder on PYTHONPATH."
-            ) from error
-
     def _refuse(self, error: Exception, what: str) -> NoReturn:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"{self.name}: {what}: {reason} ({place.filename}:{place.lineno})") from error
+        raise ModelError(
+            f"{self.name}: {what}: {first_line(error)} ({place.filename}:{place.lineno})"
+        ) from error
 
 
 def _source_sha256(thing: Any) -> str | None:

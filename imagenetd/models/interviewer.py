@@ -2,9 +2,12 @@
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from imagenetd.errors import ConfigError, ModelError
+from imagenetd.config.groups import Options
+from imagenetd.config.ranges import OneOf, Seed, With
+from imagenetd.errors import ModelError
 from imagenetd.models.answers import ALIASES_VERSION, answer_space, parse_answer, parse_as_reference
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.questions import ordered_options
@@ -21,13 +24,31 @@ if TYPE_CHECKING:
 TWO_CHOICE, FULL_LIST = "two-choice", "full-list"
 WHOLE_PHRASE, COMPAT = "whole-phrase", "compat"
 SEEDED, CATEGORY_FIRST = "seeded", "category_first"
-CHOICES = {
-    "question": (TWO_CHOICE, FULL_LIST),
-    "scoring": (WHOLE_PHRASE, COMPAT),
-    "option_order": (SEEDED, CATEGORY_FIRST),
-}
+REFERENCE_QUESTION = "What is the main object in this image? Choose from the following list: {options}."
+"""As ImageNet-D's public evaluation asks."""
 LOGIT = 30.0
 """Of the class that was named; the others have 0, so that a softmax gives the answer all but 1e-10."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Options):
+    """The question about an image, and how the answer is read."""
+
+    question: Annotated[str, OneOf((TWO_CHOICE, FULL_LIST))] = TWO_CHOICE
+    """`two-choice`: the right category and a wrong one. `full-list`: all categories of the run."""
+    template: Annotated[str, With("{options}")] = REFERENCE_QUESTION
+    """With `{options}`."""
+    option_order: Annotated[str, OneOf((SEEDED, CATEGORY_FIRST))] = SEEDED
+    """`seeded`: by the hash of image and seed, whichever is right. `category_first`: as in the reference."""
+    seed: Seed = 0
+    """Of the option order, and of sampling."""
+    reference: str | None = None
+    """Model of the same run whose favourite wrong category is the wrong option; null: clip_vit_l_14 if it is there,
+    else the first surrogate or target."""
+    questions: str | None = None
+    """File or folder with the wrong options, in place of the reference's predictions: a released `questions/`."""
+    scoring: Annotated[str, OneOf((WHOLE_PHRASE, COMPAT))] = WHOLE_PHRASE
+    """`whole-phrase`, or `compat`: substrings, and unclear answers left out of the denominator."""
 
 
 class Interviewer(Classifier):
@@ -36,41 +57,19 @@ class Interviewer(Classifier):
     Whoever runs it first sets `rivals`, when `needs_rivals` says so.
     """
 
-    question: str
-    """`two-choice`: the right category and a wrong one. `full-list`: all categories of the run."""
-    template: str
-    """With `{options}`."""
-    scoring: str
-    """`whole-phrase`, or `compat`: substrings, and unclear answers do not count at all."""
-    option_order: str
-    """`seeded`: by the hash of image and seed. `category_first`: as in the reference."""
-    seed: int
-    """Of the option order."""
-    reference: str | None
-    """Model of the same run whose favourite wrong category is the wrong option."""
-    questions: str | None
-    """File or folder with the wrong options, in place of the reference's predictions."""
-
+    asking: Asking
+    reference: str | None = None
+    """The model that `asking.reference` means; set when the run is planned."""
+    reference_identity: Mapping[str, Any] | None = None
+    """Of that model; set with it."""
     rivals: Mapping[str, str] = {}
     """Image id -> the wrong option's category."""
-    reference_identity: Mapping[str, Any] | None = None
-    """Of the reference; set when the run is planned."""
     _said: Sequence[Answer] = ()
 
     @property
     def needs_rivals(self) -> bool:
         """True when a wrong option must be known for every image."""
-        return self.question == TWO_CHOICE
-
-    def check_options(self) -> None:
-        """Raise ConfigError for a choice that does not exist or a template without options."""
-        for option, known in CHOICES.items():
-            if getattr(self, option) not in known:
-                raise ConfigError(
-                    f"{self.name}: {option}={getattr(self, option)} is none of {', '.join(known)}."
-                )
-        if "{options}" not in self.template:
-            raise ConfigError(f"{self.name}: the template {self.template!r} has no {{options}} in it.")
+        return self.asking.question == TWO_CHOICE
 
     @abc.abstractmethod
     def say(
@@ -86,23 +85,25 @@ class Interviewer(Classifier):
 
     def asking_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
         """Return what changes the questions, as plain values."""
-        if self.needs_rivals and self.questions is None and self.reference_identity is None:
+        if self.needs_rivals and self.asking.questions is None and self.reference_identity is None:
             raise ModelError(f"{self.name}: the wrong options are not known: no reference model was bound.")
         return {
-            "question": self.question,
-            "template": self.template,
-            "option_order": [self.option_order, self.seed],
+            "question": self.asking.question,
+            "template": self.asking.template,
+            "option_order": [self.asking.option_order, self.asking.seed],
             "options": [category.name for category in categories],
             "reference": dict(self.reference_identity) if self.reference_identity else None,
         }
 
     def scoring_identity(self) -> dict[str, Any]:
         """Return what changes the reading of the answers, which never needs the model again."""
-        return {"rule": self.scoring, "aliases": ALIASES_VERSION}
+        return {"rule": self.asking.scoring, "aliases": ALIASES_VERSION}
 
     def label_space(self, categories: Sequence[Category]) -> LabelSpace:
         """Return the categories, and after them the outcomes that are no category."""
-        return answer_space(categories, question=self.question, leaves_out=self.scoring == COMPAT)
+        return answer_space(
+            categories, question=self.asking.question, leaves_out=self.asking.scoring == COMPAT
+        )
 
     def transform(self, image: "Image.Image") -> 'UInt8[Tensor, "3 h w"]':
         """Return the pixels as they are: the model's own processor resizes them."""
@@ -144,7 +145,7 @@ class Interviewer(Classifier):
 
         asked = [self.options(*pair) for pair in zip(image_ids, categories, strict=True)]
         questions = [self.ask(options) for options in asked]
-        seeds = [int.from_bytes(image_id.encode()[-7:], "big") ^ self.seed for image_id in image_ids]
+        seeds = [int.from_bytes(image_id.encode()[-7:], "big") ^ self.asking.seed for image_id in image_ids]
         texts = self.say([to_pil_image(pixels) for pixels in batch], questions, seeds)
         return [
             Answer(question, tuple(options), text, self.read(text, options))
@@ -153,23 +154,25 @@ class Interviewer(Classifier):
 
     def options(self, image_id: str, category: str) -> list[str]:
         """Return the category keys that are offered for an image, in order."""
-        if self.question == TWO_CHOICE:
+        if self.asking.question == TWO_CHOICE:
             offered = [category, self.rivals[image_id]]
         else:
             offered = [name for name in self._names if name != category]
             offered.insert(0, category)
-        if self.option_order == CATEGORY_FIRST:
+        if self.asking.option_order == CATEGORY_FIRST:
             return offered
-        return ordered_options(offered, image_id=image_id, seed=self.seed)
+        return ordered_options(offered, image_id=image_id, seed=self.asking.seed)
 
     def ask(self, options: Sequence[str]) -> str:
         """Return the question in words."""
         known = load_categories()
-        return self.template.replace("{options}", ", ".join(clip_name(known[option]) for option in options))
+        return self.asking.template.replace(
+            "{options}", ", ".join(clip_name(known[option]) for option in options)
+        )
 
     def read(self, text: str, options: Sequence[str]) -> str:
         """Return what an answer means under the chosen scoring."""
-        return (parse_as_reference if self.scoring == COMPAT else parse_answer)(text, options)
+        return (parse_as_reference if self.asking.scoring == COMPAT else parse_answer)(text, options)
 
     def begin(self, categories: Sequence[Category]) -> None:
         """Remember the categories of the run; part of every `load`."""

@@ -1,19 +1,21 @@
-"""What every adapter of a torch network does the same way: its preprocessing, its checkpoint, its identity."""
+"""What every adapter of a torch network does the same way: identity, loading, preprocessing, logits."""
 
+import abc
+import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from imagenetd.errors import ConfigError, ModelError
-from imagenetd.models.classifier import Classifier
-from imagenetd.models.preprocessing import check_preprocessing
+from imagenetd.config.ranges import Range
+from imagenetd.errors import ModelError
+from imagenetd.models.checkpoint import Checkpoint
+from imagenetd.models.classifier import About, Classifier, closed_label_space, imagenet_label_space
 from imagenetd.models.state_dicts import StateDict, choose_weights, prefixes_of
 from imagenetd.models.weight_files import open_weights
-from imagenetd.models.weights import find_weights, load_error
-from imagenetd.store.folders import file_sha256
-from imagenetd.store.hub import resolve_local
+from imagenetd.models.weights import load_error
+from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.store.tensors import check_effect, check_kinds, check_numbers
+from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
     import torch
@@ -21,94 +23,98 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-READER = 2
-"""Of torch files; 2 reads averaged weights first wherever they lie. Safetensors hold one set of weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """What a config says about an image's way into the network; None: as the weights say themselves."""
-
-    input_size_px: int | None = None
-    crop_pct: float | None = None
-    interpolation: str | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
-
-    def asked(self, *, name: str) -> dict[str, Any]:
-        """Return what is not None under timm's names, checked; input_size is "3 h w"."""
-        size = None if self.input_size_px is None else [3, self.input_size_px, self.input_size_px]
-        values = {
-            "input_size": size,
-            "crop_pct": self.crop_pct,
-            "interpolation": self.interpolation,
-            "mean": self.mean and list(self.mean),
-            "std": self.std and list(self.std),
-        }
-        found = {key: value for key, value in values.items() if value is not None}
-        check_preprocessing(found, name=name)
-        return found
-
-
-def resized_and_cropped(
-    *, input_size_px: int, resize_px: int, interpolation: str, mean: Sequence[float], std: Sequence[float]
-) -> Any:
-    """Return the function that resizes the shorter side, crops the centre and normalises, as torchvision does it."""
-    from torchvision import transforms
-
-    return transforms.Compose(
-        [
-            transforms.Resize(resize_px, transforms.InterpolationMode(interpolation), antialias=True),
-            transforms.CenterCrop(input_size_px),
-            transforms.ToTensor(),
-            transforms.Normalize(mean, std),
-        ]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The place of a network's weights in the config."""
-
-    spec: str | None
-    """A file, a folder, `package:...`; None: the config names none."""
-    entry: str | None
-    """Which part of the file to read; None: averaged weights first, else the only ones that fit."""
-    name: str
-    """Of the model, in messages."""
-    preferred: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
-    """File names to take when a folder holds several, best first."""
-
-    def path(self) -> Path | None:
-        """Return the file, None when the config names none; ModelError when it is not there."""
-        if self.spec is None:
-            return None
-        path = resolve_local(self.spec)
-        if path is None:
-            raise ModelError(f"{self.name}: checkpoint={self.spec} does not exist (read from {Path.cwd()}).")
-        return find_weights(path, preferred=self.preferred, name=self.name)
-
-    def identity(self, path: Path | None, *, otherwise: str) -> dict[str, Any]:
-        """Return the weights in plain values: the hash of a file, else what names them."""
-        found: dict[str, Any] = {"weights": f"sha256:{file_sha256(path)}" if path else otherwise}
-        if path is not None and path.suffix != ".safetensors":
-            found["reader"] = READER
-        if self.entry is not None:
-            found["checkpoint_entry"] = self.entry
-        return found
+LabelOffset = Annotated[int, Range(0, 1)]
+"""Outputs before the first class: 1 for the background class of TensorFlow's networks; they are cut off."""
 
 
 class NetworkClassifier(Classifier):
-    """A torch network whose weights come from one file: what timm, torchvision, open_clip and custom ones share."""
+    """A torch network whose weights come from one file: what timm, torchvision, open_clip and custom ones share.
 
-    checkpoint: Checkpoint
-    label_offset: int = 0
-    """Outputs before the first class, e.g. 1 for the background of TensorFlow's networks; they are cut off."""
+    An adapter says what its library calls things: `own_identity`, `preprocessing`, `build`, `make_transform`.
 
-    _model: Any = None
-    _transform: Any = None
-    _tail: Any = None
-    _provenance: Mapping[str, Any] = {}
+    Args:
+        source: Network and weights.
+        about: Family, training data, batch size.
+        label_offset: See LabelOffset.
+    """
+
+    adapter: ClassVar[str]
+    """Part of the identity."""
+    library: ClassVar[str]
+    """Whose version stands in the provenance."""
+
+    def __init__(self, source: Checkpoint, about: About, *, label_offset: int = 0) -> None:
+        self.describe(source.called, about)
+        self.source: Any = source
+        self.label_offset = label_offset
+        self._model: Any = None
+        self._transform: Any = None
+        self._tail: Any = None
+        self._provenance: Mapping[str, Any] = {}
+
+    @abc.abstractmethod
+    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return what changes the logits besides weights and preprocessing; refuses what cannot be built."""
+
+    @abc.abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """Return an image's way into the network, in plain values."""
+
+    @abc.abstractmethod
+    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+        """Return the network with all weights from the file, and what was read; or raise ModelError."""
+
+    @abc.abstractmethod
+    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the function from a PIL image to "3 h w", and what it does in plain values."""
+
+    def class_keys(self) -> Sequence[str] | None:
+        """Return the category keys of the outputs, in order; None for the 1,000 classes of ImageNet."""
+        return None
+
+    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> dict[str, Any]:
+        """Make what the logits need besides the network, and return what the provenance should say of it."""
+        return {}
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return what `load` would look for in vain."""
+        return self.source.missing_files(option)
+
+    def library_asked(self) -> str:
+        """Return the library without which `missing_files` has no answer, and which takes long to read; empty: none."""
+        return self.source.library_asked()
+
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        """Return network, weights, preprocessing, and what else changes the logits."""
+        own = self.own_identity(categories)
+        offset = {"label_offset": self.label_offset} if self.label_offset else {}
+        preprocessing = {"preprocessing": self.preprocessing()}
+        return {"adapter": self.adapter, **self.source.identity(), **own, **preprocessing, **offset}
+
+    def label_space(self, categories: Sequence[Category]) -> LabelSpace:
+        """Return 1,000 classes, any ImageNet id of a category being right, or the model's own categories."""
+        keys = self.class_keys()
+        if keys is None:
+            return imagenet_label_space(categories)
+        return closed_label_space(self.name, keys, categories)
+
+    def load(self, categories: Sequence[Category], device: "torch.device") -> None:
+        """Read the weights into a float32 network, and try it on a few pictures."""
+        self.label_space(categories)  # refuses unknown categories before the weights are read
+        path = self.source.fetched()
+        network, read = self.build(path)
+        self._transform, preprocessing = self.make_transform(network)
+        place = f"{self.name}: {path or self.source.network}"
+        self.settle(network, device, place=place)
+        told = self.prepare(categories, device, path)
+        self.try_out(device, place=place)
+        self._provenance = {
+            **self.source.loaded(path),
+            **read,
+            "preprocessing": preprocessing,
+            "library": f"{self.library} {importlib.import_module(self.library).__version__}",
+            **told,
+        }
 
     def provenance(self) -> dict[str, Any]:
         """Return what was loaded."""
@@ -133,37 +139,41 @@ class NetworkClassifier(Classifier):
         """Return the loaded network itself, for training it further."""
         return self._model
 
-    def read(self, path: Path, network: "torch.nn.Module", *, architecture: str) -> StateDict:
+    def read(self, path: Path, network: "torch.nn.Module") -> StateDict:
         """Return the weights in a file that a network has the places for, checked; it is not filled yet."""
         place = f"{self.name}: {path}"
         own = network.state_dict()
         try:
             shapes = {name: tuple(value.shape) for name, value in own.items()}
-            found = choose_weights(open_weights(path), path, shapes=shapes, entry=self.checkpoint.entry)
+            found = choose_weights(
+                open_weights(path), path, shapes=shapes, entry=self.source.checkpoint_entry
+            )
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
         except OSError as error:
-            raise load_error(error, name=self.name, path=path, architecture=architecture) from error
+            raise load_error(error, name=self.name, path=path, architecture=self.source.network) from error
         check_kinds(found.tensors, own, place=place)
         return found
 
-    def fill(self, path: Path, network: "torch.nn.Module", *, architecture: str) -> StateDict:
+    def fill(self, path: Path, network: "torch.nn.Module") -> StateDict:
         """Read a file into a network, every weight of it, or raise ModelError."""
-        found = self.read(path, network, architecture=architecture)
-        self.put(found, network, path, architecture=architecture)
+        found = self.read(path, network)
+        self.put(found, network, path)
         return found
 
-    def put(self, found: StateDict, network: "torch.nn.Module", path: Path, *, architecture: str) -> None:
+    def put(self, found: StateDict, network: "torch.nn.Module", path: Path) -> None:
         """Give a network the weights; ModelError unless each has its place and each place its weights."""
         try:
             network.load_state_dict(found.tensors)
         except Exception as error:  # each format has its own errors
-            raise self.misfit(error, found, path, architecture=architecture) from error
+            raise self.misfit(error, found, path) from error
 
-    def misfit(self, error: Exception, found: StateDict, path: Path, *, architecture: str) -> ModelError:
+    def misfit(self, error: Exception, found: StateDict, path: Path) -> ModelError:
         """Return the line that says why weights do not fit, with the prefixes of their names."""
         prefixes = prefixes_of(list(found.tensors))
-        return load_error(error, name=self.name, path=path, architecture=architecture, prefixes=prefixes)
+        return load_error(
+            error, name=self.name, path=path, architecture=self.source.network, prefixes=prefixes
+        )
 
     def settle(self, network: "torch.nn.Module", device: "torch.device", *, place: str) -> None:
         """Take a filled network into use, once its weights are finite and have an effect."""
@@ -196,12 +206,3 @@ def patches() -> "list[Image.Image]":
 
     drawn = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     return [Image.fromarray(pixels).resize((256, 256), Image.Resampling.NEAREST) for pixels in drawn]
-
-
-def check_label_offset(label_offset: int, *, name: str) -> int:
-    """Return the number of outputs before the first class; ConfigError for one that cannot be meant."""
-    if not 0 <= label_offset <= 1:
-        raise ConfigError(
-            f"{name}: label_offset={label_offset} must be 0, or 1 where a background class comes first."
-        )
-    return label_offset

@@ -1,49 +1,84 @@
 """Where the weights of an open_clip dual encoder come from, and what open_clip says about them."""
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from imagenetd.errors import ModelError
 from imagenetd.models import repositories
-from imagenetd.models.network import Checkpoint
-from imagenetd.models.weights import plain, read_json
-from imagenetd.store.hub import HubFile, resolve_local
+from imagenetd.models.checkpoint import HubCheckpoint
+from imagenetd.models.weights import nearest, plain, read_json
+from imagenetd.records import MissingFile
+from imagenetd.store.hub import HubFile, missing_file, refuse_remote_code, resolve_local
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip calls the weights of a repository, best first."""
 CONFIG_FILE = "open_clip_config.json"
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-_PREFERRED = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenClipWeights:
-    """A local checkpoint, or else the weights that open_clip's table has under a tag."""
+@dataclass(frozen=True, kw_only=True)
+class OpenClipWeights(HubCheckpoint):
+    """A dual encoder with a local checkpoint, or else with the weights that open_clip's table has under a tag."""
 
     architecture: str | None
-    tag: str | None
-    checkpoint: str | None
-    revision: str | None
-    name: str
-    """Of the model, in messages."""
+    """Name in open_clip, e.g. `ViT-L-14-quickgelu`; null: as the checkpoint folder says."""
+    weights: str | None = None
+    """Tag in open_clip's table, e.g. `openai`; it also settles preprocessing and quick-GELU."""
+    tokenizer: str | None = None
+    """Folder of a tokenizer; null: the architecture's own, or the one beside the weights."""
+    force_quick_gelu: bool = False
+    """For a checkpoint that was trained with it; a tag knows by itself."""
 
-    def local_path(self) -> Path | None:
-        """Return the file of the checkpoint, None for the hub's weights; ModelError without weights."""
-        if self.checkpoint is None:
-            if self.tag:
-                return None
-            raise ModelError(
-                f"{self.name}: weights=null and no checkpoint: the network would be random. "
-                "Set weights=TAG (open_clip.list_pretrained() has the tags) or checkpoint=PATH."
-            )
-        return Checkpoint(self.checkpoint, None, self.name, _PREFERRED).path()
+    preferred: ClassVar[tuple[str, ...]] = (
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.safetensors",
+        "open_clip_pytorch_model.bin",
+    )
+
+    @property
+    def network(self) -> str:
+        """The architecture, or the folder that says which."""
+        return self.architecture or str(self.folder())
+
+    @property
+    def called(self) -> str:
+        """The model's name in messages."""
+        return (
+            self.name or self.architecture or (Path(self.checkpoint).name if self.checkpoint else "open_clip")
+        )
+
+    def lacks_weights(self) -> str | None:
+        """Return why the network would be random; None for weights with a tag."""
+        if self.weights:
+            return None
+        return (
+            "weights=null and no checkpoint: the network would be random. "
+            "Set weights=TAG (open_clip.list_pretrained() has the tags) or checkpoint=PATH."
+        )
+
+    def missing_files(self, option: str) -> list[MissingFile]:
+        """Return weights and tokenizer if neither a local path, nor the cache, nor the hub has them."""
+        found = super().missing_files(option)
+        if self.tokenizer is None and self.architecture is not None:
+            repo = self.tokenizer_repository()
+            words = HubFile(repo, ("tokenizer.json",)) if repo else None
+            missing = words and missing_file(words, size_mb=None, option=f"{option}.tokenizer=PATH")
+            return [*found, missing] if missing else found
+        return found
+
+    def tokenizer_repository(self) -> str | None:
+        """Return the repository of the network's tokenizer on the hub; nothing where open_clip brings its own."""
+        known = repositories.tokenizer(f"{self.architecture}", f"{self.weights}")
+        return self.model_config()["text_cfg"].get("hf_tokenizer_name") if known is None else known
+
+    def library_asked(self) -> str:
+        """Return open_clip where only open_clip can tell which repositories hold weights and tokenizer."""
+        tagged = f"{self.architecture} {self.weights}"
+        if self.architecture is None or repositories.repository("open_clip", tagged):
+            return ""
+        return "" if self.checkpoint and self.tokenizer else "open_clip"
 
     def folder(self) -> Path | None:
         """Return the checkpoint's folder when it also says which network it holds."""
@@ -58,29 +93,30 @@ class OpenClipWeights:
 
         config = open_clip.get_model_config(self.architecture)
         if config is None:
-            close = difflib.get_close_matches(self.architecture, open_clip.list_models(), n=1)
-            hint = f"did you mean {close[0]}?" if close else "open_clip.list_models() has the names."
+            hint = nearest(self.architecture, open_clip.list_models(), listing="open_clip.list_models()")
             raise ModelError(f"architecture={self.architecture} is no model of open_clip: {hint}")
         return config
 
     def tag_config(self) -> dict[str, Any]:
         """Return open_clip's entry for the tag: repository, preprocessing, quick-GELU; {} without a tag."""
-        if self.tag is None or self.architecture is None:
+        if self.weights is None or self.architecture is None:
             return {}
         from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
-        config = get_pretrained_cfg(self.architecture, self.tag)
+        config = get_pretrained_cfg(self.architecture, self.weights)
         if not config:
             self.model_config()  # first of all the architecture must exist
             tags = ", ".join(list_pretrained_tags_by_model(self.architecture)) or "none"
             raise ModelError(
-                f"{self.name}: open_clip has no weights={self.tag} for {self.architecture}; it has: {tags}."
+                f"{self.called}: open_clip has no weights={self.weights} for {self.architecture}; it has: {tags}."
             )
         return config
 
     def needs_quick_gelu(self) -> bool:
         """Tell whether network or weights want quick-GELU; the OpenAI weights do, with whatever name."""
-        return bool(self.model_config().get("quick_gelu") or self.tag_config().get("quick_gelu"))
+        return self.force_quick_gelu or bool(
+            self.model_config().get("quick_gelu") or self.tag_config().get("quick_gelu")
+        )
 
     def preprocessing(self) -> dict[str, Any]:
         """Return size and normalisation as open_clip's own factory would choose them."""
@@ -94,13 +130,13 @@ class OpenClipWeights:
 
     def hub_file(self) -> HubFile:
         """Return the file on the hub, resolved as `open_clip.download_pretrained` does."""
-        place = repositories.repository("open_clip", f"{self.architecture} {self.tag}")
+        place = repositories.repository("open_clip", f"{self.architecture} {self.weights}")
         if place is None:
             place = self.tag_config().get("hf_hub", "")
         repo, file = os.path.split(place)
         if not repo:
             raise ModelError(
-                f"{self.name}: weights={self.tag} are not on the Hugging Face hub. "
+                f"{self.called}: weights={self.weights} are not on the Hugging Face hub. "
                 f"Download {self.tag_config().get('url', 'them')} and name the file with checkpoint=PATH."
             )
         if not file:
@@ -109,21 +145,59 @@ class OpenClipWeights:
         names = (f"{stem}.safetensors", file) if suffix in (".bin", ".pth") else (file,)
         return HubFile(repo, names, self.revision)
 
-    def tokenizer_repository(self) -> str | None:
-        """Return the repository of the network's tokenizer on the hub; nothing where open_clip brings its own."""
-        known = repositories.tokenizer(f"{self.architecture}", f"{self.tag}")
-        return self.model_config()["text_cfg"].get("hf_tokenizer_name") if known is None else known
+    def read_tokenizer(self, context_length: int) -> Any:
+        """Return the tokenizer of a folder, or the architecture's own."""
+        import open_clip
+        from open_clip.tokenizer import HFTokenizer
+
+        refuse_remote_code()
+        folder = self.tokenizer_folder()
+        text_cfg = self.model_config()["text_cfg"]
+        options = dict(text_cfg.get("tokenizer_kwargs", {}))  # SigLIP's strips punctuation
+        if options.get("trust_remote_code"):
+            raise ModelError(
+                f"{self.called}: its tokenizer wants to run code of its own (trust_remote_code), which is never done."
+            )
+        try:
+            if folder is None:
+                return open_clip.get_tokenizer(self.architecture)
+            return HFTokenizer(
+                str(folder),
+                context_length=context_length,
+                tokenizer_mode=text_cfg.get("tokenizer_mode"),
+                **options | {"trust_remote_code": False},
+            )
+        except Exception as error:  # each tokenizer has its own errors
+            reason = " ".join(str(error).split())[:200]
+            if "custom code" in reason or "trust_remote_code" in reason:
+                reason = "it wants to run code of its own, which is never done"
+            raise ModelError(
+                f"{self.called}: the tokenizer {folder or self.architecture} cannot be read: {reason}. Name its "
+                "folder with tokenizer=PATH."
+            ) from error
+
+    def tokenizer_folder(self) -> Path | None:
+        """Return the folder of a tokenizer of its own, None for the architecture's."""
+        if self.tokenizer is None and self.architecture is not None:
+            return None
+        folder = resolve_local(self.tokenizer) if self.tokenizer else self.folder()
+        if folder is None or not (folder / "tokenizer.json").is_file():
+            raise ModelError(
+                f"{self.called}: {self.tokenizer or folder} holds no tokenizer.json. "
+                "Name the tokenizer's folder with tokenizer=PATH."
+            )
+        return folder
 
     def _folder_config(self) -> dict[str, Any]:
         folder = self.folder()
         if folder is None:
             raise ModelError(
-                f"{self.name}: architecture=null needs a checkpoint folder with {CONFIG_FILE}, which "
+                f"{self.called}: architecture=null needs a checkpoint folder with {CONFIG_FILE}, which "
                 f"checkpoint={self.checkpoint} is not. Set architecture=NAME."
             )
-        config = read_json(folder / CONFIG_FILE, name=self.name)
+        config = read_json(folder / CONFIG_FILE, name=self.called)
         if "model_cfg" not in config:
             raise ModelError(
-                f"{self.name}: {folder / CONFIG_FILE} has no `model_cfg`. Save it as open_clip does."
+                f"{self.called}: {folder / CONFIG_FILE} has no `model_cfg`. Save it as open_clip does."
             )
         return config

@@ -1,30 +1,74 @@
-"""Checks of the preprocessing that a user gives by hand."""
+"""An image's way into a network: what the config says of it, in the place of what the weights say."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from imagenetd.errors import ConfigError
+from imagenetd.config.groups import Options
+from imagenetd.config.ranges import Channels, OneOf, Pixels, Range
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
+REFERENCE = {
+    "input_size": [3, 224, 224],
+    "crop_pct": 0.875,
+    "interpolation": "bilinear",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
+"""What torchvision's first weights of ImageNet-1k were trained and tested with, under timm's names."""
 
-def check_preprocessing(options: Mapping[str, Any], *, name: str) -> None:
-    """Raise ConfigError for a value that no image can be preprocessed with.
 
-    Args:
-        options: Some of interpolation, crop_pct, mean, std, input_size ("3 h w").
-        name: Of the model, for messages.
-    """
-    interpolation = options.get("interpolation", "bilinear")
-    if interpolation not in INTERPOLATIONS:
-        raise ConfigError(f"{name}: interpolation={interpolation} is none of {', '.join(INTERPOLATIONS)}.")
-    if not 0 < options.get("crop_pct", 1.0) <= 2:
-        raise ConfigError(f"{name}: crop_pct={options['crop_pct']} is no share of an image, e.g. 0.875.")
-    for key in ("mean", "std"):
-        values = options.get(key, [1.0] * 3)
-        if len(values) != 3 or not all(isinstance(value, int | float) for value in values):
-            raise ConfigError(f"{name}: {key}={list(values)} must be three numbers, one for each channel.")
-    if min(options.get("std", [1.0])) <= 0:
-        raise ConfigError(f"{name}: std={list(options['std'])} must be above 0.")
-    if min(options.get("input_size", [1])) < 1:
-        raise ConfigError(f"{name}: input_size_px={options['input_size'][-1]} must be 1 or more.")
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing(Options):
+    """What a config says about an image's way into the network; null: as the weights say themselves."""
+
+    input_size_px: Pixels | None = None
+    """Side of the square that the network sees."""
+    crop_pct: Annotated[float, Range(0, 2, open_low=True)] | None = None
+    """Part of the resized image that is kept: the shorter side is resized to input_size_px / crop_pct."""
+    interpolation: Annotated[str | None, OneOf((*INTERPOLATIONS, None))] = None
+    """`bilinear`, `bicubic`, ..., with antialiasing as Pillow does it."""
+    mean: Annotated[list[Annotated[float, Range(-1000, 1000)]] | None, Channels()] = None
+    """Subtracted from each channel, in 0..1."""
+    std: Annotated[list[Annotated[float, Range(0, 1000, open_low=True)]] | None, Channels()] = None
+    """Divides each channel."""
+
+    def over(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known of the weights, and in its place what the config says; timm's names and plain values."""
+        size = None if self.input_size_px is None else [3, self.input_size_px, self.input_size_px]
+        asked = {
+            "input_size": size,
+            "crop_pct": self.crop_pct,
+            "interpolation": self.interpolation,
+            "mean": self.mean and list(self.mean),
+            "std": self.std and list(self.std),
+        }
+        found = {**known, **{key: value for key, value in asked.items() if value is not None}}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
+def steps(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `resized_and_cropped` for what `over` gave."""
+    size = options["input_size"][-1]
+    return {
+        "input_size_px": size,
+        "resize_px": int(size / options["crop_pct"]),
+        **{key: options[key] for key in ("interpolation", "mean", "std")},
+    }
+
+
+def resized_and_cropped(
+    *, input_size_px: int, resize_px: int, interpolation: str, mean: list[float], std: list[float]
+) -> Any:
+    """Return the function that resizes the shorter side, crops the centre and normalises, as torchvision does it."""
+    from torchvision import transforms
+
+    return transforms.Compose(
+        [
+            transforms.Resize(resize_px, transforms.InterpolationMode(interpolation), antialias=True),
+            transforms.CenterCrop(input_size_px),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from imagenetd.config.ranges import Batch
+from imagenetd.config.groups import takes_options
 from imagenetd.images.tiny_world import CATEGORIES
-from imagenetd.models.classifier import Classifier, closed_label_space
-from imagenetd.models.relations import data_names
+from imagenetd.models.classifier import About, Classifier, closed_label_space
 from imagenetd.models.weights import find_weights
 from imagenetd.records import LabelSpace, MissingFile
 from imagenetd.store.folders import file_sha256
@@ -30,23 +29,20 @@ class TinyJudge(Classifier):
 
     Args:
         checkpoint: Folder with its config.json and weights, `package:...` for the shipped one.
-        batch_size: Images of one step.
-        family: Models of one family make similar mistakes.
-        training_data: Names of the data sets that the weights have seen; null: unknown.
         name: In messages.
+        about: Family, training data, batch size.
     """
 
+    @takes_options
     def __init__(
         self,
         *,
         checkpoint: str,
-        batch_size: Batch = 64,
-        family: str = "judge",
-        training_data: list[str] | str | None = None,
         name: str = "tiny_judge",
+        about: About = About(family="judge"),  # noqa: B008 - it is frozen
     ) -> None:
-        self.training_data = data_names(training_data)
-        self.name, self.family, self.batch_size, self.checkpoint = name, family, batch_size, checkpoint
+        self.describe(name, about)
+        self.checkpoint = checkpoint
         self._network: Any = None
 
     def missing_files(self, option: str) -> list[MissingFile]:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from imagenetd.config.groups import Options
+from imagenetd.config.ranges import Megabytes, OneOf
 from imagenetd.errors import ModelError
-from imagenetd.models.weights import read_json
+from imagenetd.models.weights import first_line, read_json
 from imagenetd.records import MissingFile
 from imagenetd.store.folders import folder_sha256
 from imagenetd.store.hub import HubFile, missing_file, refuse_remote_code, resolve_local
@@ -16,14 +18,25 @@ _ALL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _SUFFIXES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 
 
-@dataclass(frozen=True, slots=True)
-class VqaWeights:
-    """A folder as transformers saves it, or a repository on the hub."""
+@dataclass(frozen=True, kw_only=True)
+class VqaWeights(Options):
+    """A chat model in a folder as transformers saves it (safetensors and processor), or in a repository on the hub."""
 
+    name: str | None = None
+    """In messages; null: the model."""
     model: str
-    revision: str | None
-    name: str
-    """Of the model, in messages."""
+    """The folder, or the id of the repository."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; null: `main`."""
+    dtype: Annotated[str, OneOf(("auto", "float32", "bfloat16", "float16"))] = "auto"
+    """`auto`: of the checkpoint."""
+    size_mb: Megabytes | None = None
+    """Size of the download, for the message when the hub cannot be asked."""
+
+    @property
+    def called(self) -> str:
+        """The model's name in messages."""
+        return self.name or self.model
 
     def folder(self) -> Path | None:
         """Return the local folder, None for a repository on the hub."""
@@ -32,7 +45,7 @@ class VqaWeights:
             return None
         if not path.is_dir() or not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
             raise ModelError(
-                f"{self.name}: {path} is not a folder with config.json and *.safetensors. Save the model with "
+                f"{self.called}: {path} is not a folder with config.json and *.safetensors. Save the model with "
                 "transformers' save_pretrained, its processor beside it."
             )
         return path
@@ -42,11 +55,11 @@ class VqaWeights:
         folder = self.folder()
         return f"sha256:{folder_sha256(folder, suffixes=_SUFFIXES)}" if folder else self._hub_file().spelt()
 
-    def missing_files(self, option: str, *, size_mb: float | None) -> list[MissingFile]:
+    def missing_files(self, option: str) -> list[MissingFile]:
         """Return the weights when they are neither here nor within reach."""
         if self.folder() is not None:
             return []
-        missing = missing_file(self._hub_file(), size_mb=size_mb, option=f"{option}.model=FOLDER")
+        missing = missing_file(self._hub_file(), size_mb=self.size_mb, option=f"{option}.model=FOLDER")
         return [missing] if missing else []
 
     def fetched(self) -> Path:
@@ -60,11 +73,9 @@ class VqaWeights:
             return Path(
                 snapshot_download(self.model, revision=self.revision, allow_patterns=list(_ALL_FILES))
             )
-        except (
-            Exception
-        ) as error:  # connection, disk, rights, unknown repository: one family of classes for each
+        except Exception as error:  # connection, disk, rights, unknown repository: each has its own class
             raise ModelError(
-                f"{self.model} cannot be downloaded from the Hugging Face hub: {_first_line(error)} "
+                f"{self.model} cannot be downloaded from the Hugging Face hub: {first_line(error)} "
                 "Name a local copy with model=FOLDER."
             ) from error
 
@@ -123,9 +134,4 @@ def load_chat_model(folder: Path, *, name: str, dtype: str) -> Any:
 def _reason(error: Exception) -> str:
     if "trust_remote_code" in str(error) or "custom code" in str(error):
         return "it wants to run code of its own, which is never done. Choose a model that transformers itself has."
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return first_line(error)

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagenetd.errors import ModelError
 from imagenetd.images.decode import described
+from imagenetd.models.weights import first_line
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch began its files before version 1.6."""
@@ -105,7 +106,7 @@ def _open_safetensors(path: Path, *, header: int, size: int) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        reason = "it is cut off" if header + 8 > size or "incomplete" in str(error) else _first(error)
+        reason = "it is cut off" if header + 8 > size or "incomplete" in str(error) else first_line(error)
         raise ModelError(
             f"{path} cannot be read as weights: {reason} ({size:,} bytes). Get it again."
         ) from error
@@ -128,7 +129,7 @@ def _open_torch(path: Path) -> Any:
                 "Save its state dict as safetensors."
             ) from error
         raise ModelError(
-            f"{path} cannot be read as weights: it is damaged or cut off ({_first(error)}). Get it again."
+            f"{path} cannot be read as weights: it is damaged or cut off ({first_line(error)}). Get it again."
         ) from error
 
 
@@ -157,11 +158,6 @@ def _safe_globals() -> list[Any]:
         (_Ignored, "pytorch_lightning.utilities.parsing.AttributeDict"),
     ]
     return [argparse.Namespace, *numbers, (scalar, "numpy.core.multiarray.scalar"), *records]
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]
 
 
 def tensor_mappings(content: Any, *, label: str = "", depth: int = 0) -> dict[str, dict[str, Any]]:

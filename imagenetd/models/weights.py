@@ -1,5 +1,6 @@
 """Weights in local files: which file of a folder holds them, and why they do not fit, in one line."""
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def read_json(path: Path, *, name: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name}: {path} cannot be read as JSON: {_first_line(error)}") from error
+        raise ModelError(f"{name}: {path} cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{name}: {path} holds a {type(content).__name__}, not a mapping of options.")
     return content
@@ -85,7 +86,7 @@ def load_error(
             f"{name}: {path} is a pickle of more than tensors: it could run code and is not opened. "
             "Save its state dict as safetensors."
         )
-    return ModelError(f"{name}: {path} cannot be read as weights of {architecture}: {_first_line(error)}")
+    return ModelError(f"{name}: {path} cannot be read as weights of {architecture}: {first_line(error)}")
 
 
 def _mismatch(text: str) -> str:
@@ -112,6 +113,13 @@ def _begins(prefixes: Sequence[str]) -> str:
     return f"; its names begin with {', '.join(prefixes[:4])}{more}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what a library's error says, short enough for one line."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def nearest(name: str, known: Sequence[str], *, listing: str) -> str:
+    """Return which known name was perhaps meant, or else where they are listed."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"{listing} has the names."

@@ -41,8 +41,8 @@ def prepare_interviews(now: Models, models: Models, pool: Pool, categories: Sequ
     for model, _ in now.values():
         if not isinstance(model, Interviewer) or not model.needs_rivals:
             continue
-        if model.questions is not None:
-            model.rivals = released_rivals(model.questions, pool.table)
+        if model.asking.questions is not None:
+            model.rivals = released_rivals(model.asking.questions, pool.table)
         else:
             assert model.reference is not None
             model.rivals = _rivals(*models[model.reference], pool, categories)

@@ -30,7 +30,7 @@ def bind_references(models: Sequence[tuple[ModelSpec, Classifier]], categories: 
             raise ConfigError(
                 f"{spec.name} is asked to choose between two categories, but categories.names holds one. Name another."
             )
-        if model.questions is not None:
+        if model.asking.questions is not None:
             continue
         model.reference = _reference_of(model, others, spec.option)
         model.reference_identity = others[model.reference][1].identity(categories)
@@ -38,12 +38,12 @@ def bind_references(models: Sequence[tuple[ModelSpec, Classifier]], categories: 
 
 def _reference_of(model: Interviewer, others: Mapping[str, tuple[str, Classifier]], option: str) -> str:
     names = ", ".join(others) or "no other model"
-    if model.reference is not None:
-        if model.reference in others:
-            return model.reference
+    if model.asking.reference is not None:
+        if model.asking.reference in others:
+            return model.asking.reference
         raise ConfigError(
-            f"{option}.reference={model.reference} is no model of this run, which holds {names}. "
-            f"Choose one of them, or add it, e.g. +target@targets.{model.reference}={model.reference}."
+            f"{option}.reference={model.asking.reference} is no model of this run, which holds {names}. "
+            f"Choose one of them, or add it, e.g. +target@targets.{model.asking.reference}={model.asking.reference}."
         )
     ranked = [PREFERRED_REFERENCE] * (PREFERRED_REFERENCE in others)
     ranked += [

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from imagenetd.config.ranges import Batch, MayBeEmpty, Megabytes, OneOf, Pixels, Range, check_fields
+from imagenetd.config.groups import Options
+from imagenetd.config.ranges import Batch, MayBeEmpty, Megabytes, OneOf, Pixels, Range
 from imagenetd.errors import ConfigError
 from imagenetd.records import MissingFile
 from imagenetd.store.folders import file_sha256, folder_sha256
@@ -17,8 +18,12 @@ BUNDLED = "bundled"
 _HASHED = (".safetensors", ".json", ".txt", ".model")
 
 
+class _OfGenerator(Options):
+    prefix = "generator."
+
+
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(_OfGenerator):
     """Which pipeline is read, and how."""
 
     model: str
@@ -34,10 +39,6 @@ class Source:
     """Raw names of the only categories and nuisances that the model learned; null: no limit."""
     files_mb: dict[str, Megabytes]
     """File -> size in MB, of what has to be downloaded, for the message that lists it."""
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for a value that cannot be meant."""
-        check_fields(self, "generator.")
 
     def folder(self) -> Path | None:
         """Return the local folder, None for a repository on the hub."""
@@ -58,7 +59,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(_OfGenerator):
     """How noise becomes an image."""
 
     num_inference_steps: Annotated[int, Range(1, 10_000)]
@@ -80,7 +81,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that no pipeline takes, or that would be ignored in silence."""
-        check_fields(self, "generator.")
+        super().__post_init__()
         for name, value in (("height_px", self.height_px), ("width_px", self.width_px)):
             if value % PIXELS_PER_LATENT:
                 raise ConfigError(f"generator.{name}={value} is not a multiple of {PIXELS_PER_LATENT}.")
@@ -97,17 +98,13 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Additions:
+class Additions(_OfGenerator):
     """What is added to a model's weights, from files of the user's own."""
 
     textual_inversions: dict[str, str]
     """Token -> safetensors file: new words for prompts."""
     loras: dict[str, Annotated[float, Range(-100, 100)]]
     """Safetensors file -> weight."""
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for a value that cannot be meant."""
-        check_fields(self, "generator.")
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the files that are not there."""
@@ -129,7 +126,7 @@ class Additions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Safety:
+class Safety(_OfGenerator):
     """Who looks at the images, and what becomes of those that are flagged."""
 
     safety_checker: str | None
@@ -139,7 +136,7 @@ class Safety:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a policy without anybody who flags."""
-        check_fields(self, "generator.")
+        super().__post_init__()
         if self.nsfw_policy != "keep" and self.safety_checker is None:
             raise ConfigError(
                 f"generator.nsfw_policy={self.nsfw_policy} has no effect without a checker. Set "
@@ -153,7 +150,7 @@ class Safety:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Machine(_OfGenerator):
     """How a pipeline fits the machine; nothing here changes an image by more than rounding."""
 
     unit_size: Batch
@@ -172,7 +169,3 @@ class Machine:
     """Compile the network that runs at every step: its repeated blocks (quick to compile) or the whole."""
     images_per_s: Annotated[float, Range(0, 1_000_000, open_low=True)] | None
     """Measured speed of one process, for the estimate of the cost; null: unknown."""
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for a value that cannot be meant."""
-        check_fields(self, "generator.")
