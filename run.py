@@ -9,7 +9,7 @@ sys.excepthook = interrupts.end_quietly  # also while the libraries below are re
 import contextlib  # noqa: E402
 import os  # noqa: E402
 import traceback  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+from collections.abc import Iterator, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -81,7 +81,7 @@ def run(settings: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from imagenetd.store.console import complain, fail
+    from imagenetd.store.console import complain, fail, say
     from imagenetd.store.files import restrict_new_files
 
     restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
@@ -103,7 +103,14 @@ def run(settings: DictConfig) -> None:
         return
     try:
         _remember(folder, {**job, "error": "it ended without a word: killed, or out of memory"})
-        job |= _run_stages(settings, overrides)
+        from imagenetd.pipeline import run_pipeline
+
+        plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
+        config: Any = OmegaConf.to_object(settings)
+        with _led(config):
+            outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
+        say(str(outcome.folder))
+        job |= {"status": outcome.status, "folder": str(outcome.folder.absolute())}
     except UserError as error:
         job["error"] = str(error)
         if not is_sweep:
@@ -133,15 +140,13 @@ def _works_for_another(settings: DictConfig) -> bool:
     return True
 
 
-def _run_stages(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
-    """Return how the job ended."""
-    from imagenetd.pipeline import run_pipeline
+@contextlib.contextmanager
+def _led(config: Any) -> Iterator[None]:
+    """Lead the other processes of this launch, if there are any; an error of the output folder's disk is one line."""
     from imagenetd.stages.workers.team.place import num_tasks_beside
     from imagenetd.store.console import say
     from imagenetd.store.system_errors import explained_below
 
-    plain: Any = OmegaConf.to_container(settings, resolve=True, enum_to_str=True)
-    config: Any = OmegaConf.to_object(settings)
     if config.trainer.launcher.value != "local":
         from imagenetd.stages.workers.team.work import lead
 
@@ -151,9 +156,7 @@ def _run_stages(settings: DictConfig, overrides: list[str]) -> dict[str, Any]:
             f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
         )
     with explained_below(Path(config.paths.output_dir)):
-        outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
-    say(str(outcome.folder))
-    return {"status": outcome.status, "folder": str(outcome.folder.absolute())}
+        yield
 
 
 def _remember(folder: Path, job: dict[str, Any]) -> None:

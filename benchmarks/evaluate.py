@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
-from imagenetd.config.schema import LauncherName, TrainerConfig
-from imagenetd.images.adopt import adopt, open_images, write_manifest
-from imagenetd.images.datasets.folder import FolderDataset
-from imagenetd.models.timm import TimmClassifier
-from imagenetd.stages.predict import predict_pool
-from imagenetd.store.folders import StageFolder
+from imagenetd.config.schema import CONF_DIR, build, register
+from imagenetd.stages.generate import generate
+from imagenetd.stages.planning import make_plan
+from imagenetd.stages.predict import predict
+from imagenetd.stages.run import Run
 from imagenetd.words.vocabulary import choose_categories
 
 CATEGORIES = choose_categories("all")
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=3, help="models of one run (default: 3)")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repetitions (default: 3)")
     asked = parser.parse_args()
+    register()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -95,25 +97,27 @@ def photographs(root: Path, count: int) -> None:
         path.write_bytes(stream.getvalue())
 
 
-def random_model(folder: Path, architecture: str, seed: int) -> TimmClassifier:
-    """Return a classifier with random weights in a file: speed does not depend on what they are."""
+def random_model(folder: Path, architecture: str, seed: int) -> dict[str, Any]:
+    """Return the spec of a classifier with random weights in a file: speed does not depend on what they are."""
     import timm
     from safetensors.torch import save_file
 
     torch.manual_seed(seed)
     path = folder / f"{architecture}-{seed}.safetensors"
     save_file(timm.create_model(architecture, num_classes=1000).state_dict(), path)
-    return TimmClassifier(
-        architecture=architecture,
-        checkpoint=str(path),
-        name=f"{architecture}_{seed}",
-        batch_size=32,
-        input_size_px=224,
-    )
+    return {
+        "_target_": "imagenetd.models.timm.TimmClassifier",
+        "architecture": architecture,
+        "checkpoint": str(path),
+        "name": f"{architecture}_{seed}",
+        "batch_size": 32,
+        "input_size_px": 224,
+    }
 
 
-def forward_seconds(model: TimmClassifier, num_images: int) -> float:
+def forward_seconds(spec: dict[str, Any], num_images: int) -> float:
     """Return the time of the network alone, on tensors in memory and in batches of the same size."""
+    model = build(spec, option="target")
     model.load(CATEGORIES, torch.device("cpu"))
     batch = torch.randn(model.batch_size, 3, 224, 224)
     sizes = [min(model.batch_size, num_images - first) for first in range(0, num_images, model.batch_size)]
@@ -124,40 +128,32 @@ def forward_seconds(model: TimmClassifier, num_images: int) -> float:
     return time.perf_counter() - started
 
 
-def predict_seconds(root: Path, runs: Path, models: Sequence[TimmClassifier], workers: int) -> float:
+def predict_seconds(root: Path, runs: Path, models: Sequence[dict[str, Any]], workers: int) -> float:
     """Return the time of a whole prediction; weights are loaded and files are hashed before."""
-    adopted = adopt(FolderDataset(root=str(root)), CATEGORIES, runs)
-    data = StageFolder(runs / "data", "data", adopted.key)
-    write_manifest(data, adopted)
-    trainer = TrainerConfig(
-        launcher=LauncherName.local,
-        accelerator="cpu",
-        devices=1,
-        num_nodes=1,
-        strategy="auto",
-        precision=None,
-        channels_last=False,
-        compile=False,
-        num_threads=1,
-        num_workers=workers,
-        join_timeout_s=60,
-        timeout_s=3600,
-    )
-    folders = {model.name: StageFolder(runs / model.name, "predict", model.name) for model in models}
+    options = [
+        "data=folder",
+        f"data.root={root}",
+        "stages=[predict]",
+        "name=bench",
+        "logger=none",
+        f"paths.output_dir={runs}",
+    ]
+    options += ["trainer.devices=1", "trainer.num_threads=1", f"trainer.num_workers={workers}"]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config: Any = OmegaConf.to_object(compose("config", overrides=options))
+    config.surrogates, config.target = {}, None
+    config.targets = {model["name"]: model for model in models}
+    run = Run(make_plan(config))
+    generate(run)
     started = time.perf_counter()
-    predict_pool(
-        open_images(data, adopted),
-        {model.name: (model, folders[model.name]) for model in models},
-        CATEGORIES,
-        trainer=trainer,
-    )
+    predict(run)
     return time.perf_counter() - started - sum(loading_seconds(model) for model in models)
 
 
-def loading_seconds(model: TimmClassifier) -> float:
+def loading_seconds(spec: dict[str, Any]) -> float:
     """Return the time that reading the weights takes once, which every run pays whatever its images."""
     started = time.perf_counter()
-    model.load(CATEGORIES, torch.device("cpu"))
+    build(spec, option="target").load(CATEGORIES, torch.device("cpu"))
     return time.perf_counter() - started
 
 

@@ -8,6 +8,7 @@ that of the medians. The last line is one JSON object.
 """
 
 import argparse
+import dataclasses
 import json
 import resource
 import statistics
@@ -31,8 +32,10 @@ from imagenetd.images.pool import part_name, read_layout
 from imagenetd.images.shards import shard_name
 from imagenetd.pipeline import run_pipeline
 from imagenetd.records import Prompt
-from imagenetd.stages.generate import generate_pool
+from imagenetd.stages.generate import generate
 from imagenetd.stages.planning import make_plan
+from imagenetd.stages.prompts import prompts
+from imagenetd.stages.run import Run
 from imagenetd.store.folders import StageFolder, content_key
 
 DEVICE = "cpu"
@@ -124,6 +127,7 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     spec = {name: value for name, value in config.generator.items() if name != "_target_"}
     generator = Loaded(**spec)
     generator.load(DEVICE)
+    prompts(Run(plan))
     loop = plain_loop(plan.generator, list(plan.rows), key=content_key(plan.generator_identity))
     sides: dict[str, list[Round]] = {"one": [], "two": [], "plain": []}
     shares = []
@@ -156,14 +160,8 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
 
 def run(folder: StageFolder, plan: Any, generator: Generator, config: Any) -> None:
     """Run the generation stage into an empty folder."""
-    generate_pool(
-        folder,
-        plan.rows,
-        generator,
-        generator_identity=plan.generator_identity,
-        store=config.store,
-        trainer=config.trainer,
-    )
+    images = dataclasses.replace(plan.images, folder=folder, generator=generator)
+    generate(Run(dataclasses.replace(plan, config=config, images=images)))
 
 
 def plain_loop(generator: DiffusersGenerator, rows: list[Prompt], *, key: str) -> Callable[[int], None]:

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.pipeline import run_pipeline
 from imagenetd.stages.planning import Plan, make_plan
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
 
 ROOT = CONF_DIR.parent
 
@@ -59,9 +59,8 @@ def measure(folder: Path, num_images: int) -> dict[str, Any]:
     plan = make_plan(config)
     outcome = run_pipeline(config, plain_config={})
     seconds = {result.stage: result.seconds for result in outcome.results}
-    job = Job(plan, {}, ())
     generate = plain_generation(plan)
-    predict = plain_prediction(job, config)
+    predict = plain_prediction(Run(plan), config)
     command = [
         sys.executable,
         str(ROOT / "run.py"),
@@ -113,13 +112,13 @@ def plain_generation(plan: Plan) -> float:
     return timed(loop)
 
 
-def plain_prediction(job: Job, config: Any) -> float:
+def plain_prediction(made: Run, config: Any) -> float:
     """Return the seconds of a hand-written loop over the same models and images: decode, transform, forward."""
     specs = [*config.surrogates.values(), config.target, config.qc.gate]
     classifiers = [build(spec, option="model") for spec in specs]
     for classifier in classifiers:
-        classifier.load(job.plan.categories, torch.device("cpu"))
-    total = job.pool.layout.num_images
+        classifier.load(made.plan.categories, torch.device("cpu"))
+    total = made.pool.layout.num_images
 
     @torch.inference_mode()
     def loop() -> None:
@@ -127,7 +126,7 @@ def plain_prediction(job: Job, config: Any) -> float:
             for first in range(0, total, classifier.batch_size):
                 indices = range(first, min(first + classifier.batch_size, total))
                 classifier.logits(
-                    torch.stack([classifier.transform(job.pool.read_image(index)) for index in indices])
+                    torch.stack([classifier.transform(made.pool.read_image(index)) for index in indices])
                 )
 
     return timed(loop)

@@ -25,13 +25,13 @@ import yaml
 from imagenetd.config.schema import CONF_DIR
 from imagenetd.images.pool import Layout, Pool, part_name
 from imagenetd.records import LabelSpace
+from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import ReportSet, build_reports
+from imagenetd.reports.tables import write_csv
 from imagenetd.scoring.mining import shared_failures
-from imagenetd.scoring.predictions import read_through, scoring_of, subject
+from imagenetd.scoring.predictions import keep_answers, read_through, scoring_of, subject
 from imagenetd.scoring.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
 from imagenetd.stages.evidence import StoredModel, gather_evidence
-from imagenetd.stages.predict import keep_answers
-from imagenetd.stages.reporting import run_reports
 from imagenetd.store.folders import StageFolder, write_table_atomic
 from imagenetd.words.vocabulary import choose_nuisances, load_categories
 
@@ -66,7 +66,7 @@ def measure(folder: Path, num_images: int, num_models: int) -> dict[str, Any]:
     correct = np.stack([model.correct for model in gather({}).models])
     sets = sets_of(correct[:NUM_SURROGATES], images, random)
     chosen = standard_reports()
-    seconds, results = timed(lambda: run_reports(chosen.reports, lambda: gather(sets), folder / "tables"))
+    seconds, results = timed(lambda: run_reports(chosen, gather(sets), folder / "tables"))
     packed, pandas = mining_seconds(correct[:8], correct[8:12])
     return {
         f"seconds_{num_images}x{num_models}": round(seconds["wall"], 2),
@@ -81,6 +81,15 @@ def measure(folder: Path, num_images: int, num_models: int) -> dict[str, Any]:
         "packed_mining_seconds": round(packed, 3),
         "pandas_mining_seconds": round(pandas, 3),
     }
+
+
+def run_reports(chosen: ReportSet, evidence: Evidence, folder: Path) -> list[ReportResult]:
+    """Compute all reports and write their tables, as the stage does."""
+    results = [report.report(evidence) for report in chosen.reports.values()]
+    for result in results:
+        for name, table in result.tables.items():
+            write_csv(table, folder / result.name / f"{name}.csv")
+    return results
 
 
 def image_table(num_images: int) -> pd.DataFrame:

@@ -207,3 +207,5 @@ class StageResult:
     counts: dict[str, int] = field(default_factory=dict)
     details: tuple[str, ...] = ()
     """Further lines for people, shown below the closing line."""
+    last_word: str = ""
+    """A line for people, shown when the whole run has ended, e.g. how to upload an offline W&B run."""

@@ -14,11 +14,9 @@ from imagenetd.images.pool import part_name, read_layout, read_pool, read_prompt
 from imagenetd.images.writer import stored_rows
 from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, read_logits, subject
-from imagenetd.stages.evaluate import read_scores
-from imagenetd.stages.mine import read_mining
-from imagenetd.stages.qc import read_decisions, read_human_votes
 from imagenetd.stages.record import read_record, read_regimes
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
+from imagenetd.stages.stored import read_decisions, read_human_votes, read_mining, read_scores
 from imagenetd.store.folders import read_stage_file, read_table
 
 
@@ -32,23 +30,23 @@ class Kind:
     """Reads it as a later stage does."""
 
 
-def kinds(job: Job) -> list[Kind]:
+def kinds(run: Run) -> list[Kind]:
     """Return every kind of file that a later stage reads, each with its reader."""
-    folders, pool = job.plan.folders, job.pool
+    folders, pool = run.plan.folders, run.pool
     model, root = folders["s0"], folders["generate"].path
     images = range(3)
     rows = read_prompts(folders["prompts"].path / "prompts.parquet")[: len(pool.layout.images(0))]
     shard, answers = root / "shards" / "shard-000000.tar", model.path / ANSWERS_FILE
-    (space,) = (job.space(planned) for planned in job.plan.models if planned.name == "s0")
+    (space,) = (run.space(planned) for planned in run.plan.models if planned.name == "s0")
     found = [
         ("logits", model.path / part_name(0), lambda: read_logits(model.path, pool)),
         ("answers", answers, lambda: read_answers(model.path, pool, space).table.to_pandas()),
         ("unfinished logits", model.path / part_name(0), lambda: _part(model.path, model.key, pool.key)),
-        ("manifest", root / "manifest.parquet", lambda: read_pool(root, pool.key, pool.layout).table),
-        ("part of the manifest", root / "manifest" / part_name(0), lambda: _table(root / "manifest", job)),
+        ("manifest", root / "manifest.parquet", lambda: read_pool(root, pool.key).table),
+        ("part of the manifest", root / "manifest" / part_name(0), lambda: _table(root / "manifest", run)),
         ("prompts", folders["prompts"].path / "prompts.parquet", lambda: _prompts(folders["prompts"].path)),
         ("failures", folders["mine"].path / "failures.parquet", lambda: read_mining(folders["mine"].path, pool)),
-        ("decisions", folders["qc"].path / "decisions.parquet", lambda: _decisions(job)),
+        ("decisions", folders["qc"].path / "decisions.parquet", lambda: _decisions(run)),
         ("votes", folders["qc"].path / "votes.parquet", lambda: read_human_votes(folders["qc"].path)),
         ("scores", folders["evaluate"].path / "scores.parquet", lambda: str(read_scores(folders["evaluate"].path))),
         ("record", folders["evaluate"].path / "per_image.parquet", lambda: read_record(folders["evaluate"].path)),
@@ -76,16 +74,16 @@ def _part(folder: Path, model: str, pool: str) -> pd.DataFrame:
     return read_table(folder / part_name(0), of=subject(model, pool)).to_pandas()
 
 
-def _table(folder: Path, job: Job) -> pd.DataFrame:
-    return read_table(folder / part_name(0), of=_generator(job.pool.table)).to_pandas()
+def _table(folder: Path, run: Run) -> pd.DataFrame:
+    return read_table(folder / part_name(0), of=_generator(run.pool.table)).to_pandas()
 
 
 def _prompts(folder: Path) -> list[Any]:
     return list(read_prompts(folder / "prompts.parquet"))
 
 
-def _decisions(job: Job) -> list[Any]:
-    found = read_decisions(job.plan.folders["qc"], job.pool)
+def _decisions(run: Run) -> list[Any]:
+    found = read_decisions(run.plan.folders["qc"], run.pool)
     return [found.is_accepted, found.is_valid]
 
 

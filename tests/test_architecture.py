@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from imagenetd import pipeline
+from imagenetd.config.schema import StageName
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "imagenetd").rglob("*.py"))
 SOURCES = [*PACKAGE, ROOT / "run.py", *sorted((ROOT / "experiments").rglob("*.py"))]
@@ -83,6 +86,56 @@ def test_a_command_starts_without_heavy_imports() -> None:
     code = f"import {modules}, sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (found.returncode, found.stdout.split()) == (0, []), found.stderr[-500:]
+
+
+def test_each_stage_is_one_file_with_one_public_function_of_the_run() -> None:
+    found = {
+        stage.value: [
+            (node.name, [argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]])
+            for node in ast.parse((ROOT / "imagenetd" / "stages" / f"{stage.value}.py").read_text()).body
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        ]
+        for stage in StageName
+    }
+    assert found == {stage.value: [(stage.value, ["run"])] for stage in StageName}
+
+
+def test_the_pipeline_calls_the_stages_themselves() -> None:
+    own = {stage: (call.__module__, call.__name__) for stage, call in pipeline.STAGES.items()}
+    assert own == {stage: (f"imagenetd.stages.{stage.value}", stage.value) for stage in StageName}
+
+
+def test_a_run_stands_below_the_stages() -> None:
+    paths, seen = {name_of(path): path for path in PACKAGE}, set()
+    pending = ["imagenetd.stages.run"]
+    while pending:
+        name = pending.pop()
+        if name in paths and name not in seen:
+            seen.add(name)
+            pending += imports_of(paths[name])
+    assert seen & {f"imagenetd.stages.{stage.value}" for stage in StageName} == set()
+
+
+def test_no_callback_crosses_the_border_of_a_stage() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.name}({argument.arg})"
+        for path in (ROOT / "imagenetd" / "stages").glob("*.py")
+        for node in functions_of(path)
+        for argument in [*node.args.args, *node.args.kwonlyargs]
+        if argument.annotation is not None and "Callable" in ast.unparse(argument.annotation)
+    ]
+    assert wrong == []
+
+
+def test_nobody_is_handed_a_word_for_those_who_wait() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in PACKAGE
+        if "annotate" not in path.parts  # a server has clients that wait
+        for node in functions_of(path)
+        if "waiting" in {argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]}
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from imagenetd.errors import ConfigError, StoreError
+from imagenetd.images.pool import twin_prompts
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.confirmation import TOGETHER, ConfirmationReport
 from imagenetd.reports.evidence import Evidence, Twins
-from imagenetd.stages.confirm import TWINS_FILE, twin_prompts
+from imagenetd.stages.stored import TWINS_FILE
 from imagenetd.store.folders import write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.test_pipeline import config, run, summary

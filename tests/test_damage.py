@@ -11,13 +11,13 @@ import pytest
 
 from imagenetd.config.schema import StageName
 from imagenetd.errors import ConfigError, DamagedError, StoreError
-from imagenetd.images.pool import part_name, read_layout, read_pool
+from imagenetd.images.pool import part_name, read_pool
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import read_logits
 from imagenetd.stages.evidence import BASELINE_TABLE, read_baseline
 from imagenetd.stages.planning import make_plan
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
 from tests.damaged import kinds, unseen_flips
 from tests.test_pipeline import config, run, summary
 
@@ -35,8 +35,8 @@ def runs(straight: tuple[Path, Outcome], tmp_path: Path) -> Path:
     return Path(shutil.copytree(straight[0], tmp_path / "runs"))
 
 
-def job_of(runs: Path) -> Job:
-    return Job(make_plan(config(runs)), {}, ())
+def job_of(runs: Path) -> Run:
+    return Run(make_plan(config(runs)))
 
 
 def flip(path: Path, place: int = -1, *, bit: int = 0) -> None:
@@ -141,7 +141,7 @@ def test_a_pool_from_before_checksums_is_compared_and_sealed(
     paths = (*pool.glob("**/*.parquet"), pool / "stage.json", pool / "layout.json")
     for path in paths:
         without_seal(path)
-    assert len(read_pool(pool, pool.name, read_layout(pool)).table) == 72  # readable as it is
+    assert len(read_pool(pool, pool.name).table) == 72  # readable as it is
     outcome = run(config(runs))
     assert "made before checksums: 72 images compared with their hashes" in outcome.results[1].note
     assert numbers(outcome) == numbers(straight[1])

@@ -25,7 +25,7 @@ from imagenetd.reports.exports.benchmark import COLUMNS
 from imagenetd.reports.exports.export import Export
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.planning import Plan, make_plan
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
 from tests.test_pipeline import FAKE, config, run
 
 FORMATS = sorted(path.stem for path in (CONF_DIR / "export").glob("*.yaml"))
@@ -50,7 +50,7 @@ class Exported:
         self.config = made
         self.outcome = run(made)
         self.plan: Plan = make_plan(made)
-        self.job = Job(self.plan, {}, ())
+        self.job = Run(self.plan)
         self.accepted = np.flatnonzero(self.job.sets["accepted"])
 
     def of(self, name: str) -> Path:
@@ -143,7 +143,7 @@ def test_import_back_of_the_folder_gives_the_same_answer_on_every_image(
     }
     run_pipeline(made, plain_config={})
     plan = make_plan(made)
-    again = Job(plan, {}, ())
+    again = Run(plan)
     assert again.pool.table["category"].tolist() == exported.table["category"].tolist()
     assert again.pool.table["nuisance"].tolist() == exported.table["nuisance"].tolist()
     for model in plan.models:
@@ -184,7 +184,7 @@ def test_the_folder_read_as_the_release_gives_the_same_answer_and_the_nuisance_o
     root = exported.of("folder")
     outcome = run(read_as_the_release(root, tmp_path))
     assert correctness(outcome) == original_correctness(exported)
-    images = Job(make_plan(read_as_the_release(root, tmp_path)), {}, ()).pool.table.set_index("sha256")
+    images = Run(make_plan(read_as_the_release(root, tmp_path))).pool.table.set_index("sha256")
     told = images.loc[exported.table["sha256"], ["kind", "nuisance", "text"]].to_numpy().tolist()
     assert told == exported.table[["kind", "nuisance", "text"]].to_numpy().tolist()
     table = pd.read_csv(outcome.folder / "tables" / "per_nuisance.csv")

@@ -21,11 +21,11 @@ from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
+from imagenetd.reports.summary import report_summaries
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.scoring.predictions import read_answers, read_logits
 from imagenetd.stages.planning import make_plan
-from imagenetd.stages.reporting import report_summaries
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
 from imagenetd.store.folders import OF, write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.test_pipeline import FAKE, config, run, summary
@@ -123,7 +123,7 @@ def test_a_run_writes_the_tables_and_the_findings_of_every_report(finished: tupl
 
 def test_evidence_is_what_the_logits_say(finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
-    job = Job(make_plan(config(folder)), {}, ())
+    job = Run(make_plan(config(folder)))
     given = job.evidence()
     (target,) = given.of_role("target")
     logits = read_logits(job.plan.folders["t"].path, job.pool).astype(np.float64)
@@ -140,7 +140,7 @@ def test_all_models_of_the_pool_can_be_asked_for(finished: tuple[Path, Outcome])
     other = config(folder)
     other.target = {"_target_": FAKE, "name": "t2", "seed": 98}
     run(other)
-    job = Job(make_plan(config(folder)), {}, ())
+    job = Run(make_plan(config(folder)))
     everyone = job.evidence(models="all")
     assert [(model.name, model.role, model.family) for model in everyone.models[3:]] == [
         ("t", "target", "fake"),
@@ -152,7 +152,7 @@ def test_a_table_of_answers_that_its_stage_did_not_write_is_refused(
     finished: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     runs = Path(shutil.copytree(finished[0], tmp_path / "runs"))
-    job = Job(make_plan(config(runs)), {}, ())
+    job = Run(make_plan(config(runs)))
     (target,) = job.plan.of_role("target")
     path = job.plan.folders["t"].path / "answers.parquet"
     table = pq.read_table(path)
@@ -164,7 +164,7 @@ def test_a_table_of_answers_that_its_stage_did_not_write_is_refused(
 
 def test_answers_in_another_label_space_are_not_taken_for_this_runs(finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
-    job = Job(make_plan(config(folder)), {}, ())
+    job = Run(make_plan(config(folder)))
     (target,) = job.plan.of_role("target")
     space = job.space(target)
     turned = replace(space, accepted=dict(zip(space.accepted, [(1,), (2,), (0,)], strict=True)))
@@ -177,7 +177,7 @@ def test_answers_in_another_label_space_are_not_taken_for_this_runs(finished: tu
 
 def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> None:
     folder, outcome = finished
-    job = Job(make_plan(config(folder)), {}, ())
+    job = Run(make_plan(config(folder)))
     baseline = job.evidence(baseline=outcome.folder).baseline
     assert baseline is not None
     assert list(baseline.columns) == [
@@ -192,7 +192,7 @@ def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> 
 
 
 def test_a_folder_without_a_baseline_is_told(finished: tuple[Path, Outcome], tmp_path: Path) -> None:
-    job = Job(make_plan(config(finished[0])), {}, ())
+    job = Run(make_plan(config(finished[0])))
     with pytest.raises(ConfigError, match="report.baseline=.* holds no"):
         job.evidence(baseline=tmp_path)
     path = tmp_path / "tables" / "accuracy" / "per_category.csv"

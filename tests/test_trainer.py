@@ -14,7 +14,7 @@ from imagenetd.config.schema import LauncherName, TrainerConfig, check_trainer
 from imagenetd.errors import ConfigError, WorkerError
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.workers.predicting import speed_up
-from imagenetd.stages.workers.prediction import predict
+from imagenetd.stages.workers.trainer import errors_in_one_line
 from tests.fakes import ColourClassifier
 from tests.test_pipeline import config
 
@@ -64,13 +64,6 @@ def test_numbers_and_names_that_cannot_be_meant_are_told_before_any_work(
 
 
 def test_ctrl_c_in_the_loop_is_an_interruption_and_the_writer_is_stopped() -> None:
-    class Interrupted:
-        def predict(self, module: object, return_predictions: bool) -> None:
-            try:
-                raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                sys.exit(1)  # as Lightning does
-
     class Module:
         is_stopped = False
 
@@ -78,20 +71,19 @@ def test_ctrl_c_in_the_loop_is_an_interruption_and_the_writer_is_stopped() -> No
             self.is_stopped = True
 
     module: Any = Module()
-    trainer: Any = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        predict(trainer, module)
+    with pytest.raises(KeyboardInterrupt), errors_in_one_line(module):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning does
     assert module.is_stopped
 
 
 def test_a_process_that_was_killed_is_told_in_one_line() -> None:
-    class Killed:
-        def predict(self, module: object, return_predictions: bool) -> None:
-            raise ProcessExitedException("", error_index=1, error_pid=7, exit_code=-9, signal_name="SIGKILL")
-
-    trainer: Any = Killed()
-    with pytest.raises(WorkerError, match=r"Process 1 of this run was ended by SIGKILL .* goes on from here"):
-        predict(trainer, torch.nn.Module())  # type: ignore[arg-type]
+    module: Any = torch.nn.Module()
+    told = r"Process 1 of this run was ended by SIGKILL .* goes on from here"
+    with pytest.raises(WorkerError, match=told), errors_in_one_line(module):
+        raise ProcessExitedException("", error_index=1, error_pid=7, exit_code=-9, signal_name="SIGKILL")
 
 
 def test_a_team_without_its_launcher_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from imagenetd.images.generators.planted import PlantedGenerator
 from imagenetd.pipeline import run_pipeline
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.qc_people import known_truth
-from imagenetd.stages.run import Job
+from imagenetd.stages.run import Run
 from imagenetd.store.folders import read_stage_file, write_json_atomic, write_text_atomic
 
 HERE = Path(__file__).parent
@@ -76,7 +76,7 @@ def qc_summary(output_dir: str, overrides: list[str]) -> dict[str, Any]:
 
 def judge_check(output_dir: str) -> dict[str, float | int]:
     """Return how often the oracle calls exactly those images invalid that were planted."""
-    job = Job(make_plan(study_config(output_dir, [])), {}, ())
+    job = Run(make_plan(study_config(output_dir, [])))
     generator, rows, truth = job.plan.generator, job.plan.rows, known_truth(job)
     assert isinstance(generator, PlantedGenerator) and rows is not None and truth is not None
     planted = np.array([generator.planted(row).category != row.category for row in rows])

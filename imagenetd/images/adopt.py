@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from imagenetd.errors import DamagedError, DataError
 from imagenetd.images.datasets.dataset import Dataset, Entry, Listing
-from imagenetd.images.image_set import ImageSet, dataset_layout, entry_columns
+from imagenetd.images.image_set import PROBLEMS_FILE, ImageSet, dataset_layout, entry_columns
 from imagenetd.images.pool import MANIFEST_FILE
 from imagenetd.records import StageResult
 from imagenetd.store.folders import StageFolder, content_key, make_folder, read_table, write_table_atomic
@@ -130,7 +129,7 @@ def write_manifest(folder: StageFolder, adopted: Adopted) -> StageResult:
         problems = [dataclasses.asdict(problem) for problem in adopted.listing.problems]
         names = ("file", "category", "problem", "reason")
         schema = pa.schema([(name, pa.string()) for name in names])
-        write_table_atomic(folder.path / "problems.parquet", pa.Table.from_pylist(problems, schema=schema))
+        write_table_atomic(folder.path / PROBLEMS_FILE, pa.Table.from_pylist(problems, schema=schema))
         if record is None:
             table = pa.Table.from_pandas(adopted.table, preserve_index=False)
             write_table_atomic(folder.path / MANIFEST_FILE, table, of=folder.key)
@@ -164,11 +163,5 @@ def _note(listing: Listing) -> str:
 def open_images(folder: StageFolder, adopted: Adopted) -> ImageSet:
     """Return the images of an adopted dataset, unreadable ones included."""
     layout = dataset_layout(len(adopted.table))
-    return ImageSet(folder.path, folder.key, layout, adopted.table, adopted.dataset)
-
-
-def left_out(images: ImageSet) -> pd.DataFrame:
-    """Return every file that is not evaluated and why: columns file, category, problem, reason."""
-    listed: Any = read_table(images.folder / "problems.parquet").to_pandas()
-    undecoded = images.left_out()[list(listed.columns)]
-    return pd.concat([listed, undecoded], ignore_index=True).sort_values("file", ignore_index=True)
+    ignored = adopted.listing.ignored
+    return ImageSet(folder.path, folder.key, layout, adopted.table, adopted.dataset, ignored)

@@ -1,8 +1,8 @@
 """The images of a dataset with the face of a pool, so that every later stage works on either."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import pyarrow as pa
 from PIL import Image
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import UNREADABLE, Dataset
+from imagenetd.images.datasets.dataset import STOP, UNKNOWN_LABEL, UNREADABLE, Dataset
 from imagenetd.images.pool import Layout, Pool, make_layout, part_name
 from imagenetd.store.folders import read_table, write_table_atomic
 
 UNIT_SIZE = 64
 MAX_IMAGES_PER_SHARD = 512
+PROBLEMS_FILE = "problems.parquet"
+"""Lists the files that were left out before any image was decoded."""
 LEFT_OUT_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -60,6 +62,8 @@ class ImageSet(Pool):
     """
 
     dataset: Dataset
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """What else lies in the dataset's folder -> how many."""
 
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image; DataError when the file is gone or has changed since it was hashed."""
@@ -85,7 +89,31 @@ class ImageSet(Pool):
         """Return the file that lists the unreadable images of a shard."""
         return self.folder / "unreadable" / part_name(shard)
 
-    def leave_out(self, shard: int, reasons: dict[int, str]) -> None:
+    def require_readable(self) -> None:
+        """Raise DataError for unreadable images where the config stops at them, or where none is left."""
+        lost = self.left_out()
+        lost = lost[lost["problem"] == UNREADABLE]
+        root = f"data.root={self.dataset.root}"
+        if len(lost) and self.dataset.on_unreadable == STOP:
+            raise DataError(
+                f"{len(lost)} images of {root} cannot be read, e.g. {lost.iloc[0].file}: {lost.iloc[0].reason}. "
+                "Mend them, take them out, or go on without them with data.on_unreadable=list."
+            )
+        if not self.readable().layout.num_images:
+            raise DataError(
+                f"{root} holds no readable image: {len(lost)} cannot be read, e.g. {lost.iloc[0].file}: "
+                f"{lost.iloc[0].reason}."
+            )
+
+    def refuse_unreadable(self, index: int, reason: str) -> None:
+        """Raise DataError for an image that cannot be decoded where the config stops at it."""
+        if self.dataset.on_unreadable == STOP:
+            raise DataError(
+                f"{self.table['file'].iloc[index]} cannot be read: {reason}. Mend it or take it out of "
+                f"data.root={self.dataset.root}, or go on without such images with data.on_unreadable=list."
+            )
+
+    def leave_out(self, shard: int, reasons: Mapping[int, str]) -> None:
         """Record which images of a shard cannot be decoded; every model must agree on them.
 
         Args:
@@ -103,6 +131,26 @@ class ImageSet(Pool):
             write_table_atomic(path, table)
 
     def left_out(self) -> pd.DataFrame:
+        """Return every file that is not evaluated and why: columns file, category, problem, reason."""
+        listed: Any = read_table(self.folder / PROBLEMS_FILE).to_pandas()
+        undecoded = self.undecoded()[list(listed.columns)]
+        return pd.concat([listed, undecoded], ignore_index=True).sort_values("file", ignore_index=True)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the root, and how many of its files are not evaluated."""
+        counts = self.left_out()["problem"].value_counts()
+        return {
+            "root": self.dataset.root,
+            "unreadable": int(counts.get(UNREADABLE, 0)),
+            "unknown_label": int(counts.get(UNKNOWN_LABEL, 0)),
+            "ignored": dict(sorted(self.ignored.items())),
+        }
+
+    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+        """Return the tables and sentences that the dataset defines."""
+        return self.dataset.findings(record)
+
+    def undecoded(self) -> pd.DataFrame:
         """Return the images that could not be decoded; empty before the first prediction."""
         paths = [self.left_out_path(shard) for shard in range(self.layout.num_shards)]
         tables = [read_table(path) for path in paths if path.is_file()]
@@ -110,7 +158,7 @@ class ImageSet(Pool):
 
     def readable(self) -> "ImageSet":
         """Return the set without the images that could not be decoded; the shards keep their numbers."""
-        lost = set(self.left_out()["image_id"])
+        lost = set(self.undecoded()["image_id"])
         if not lost:
             return self
         kept = ~self.table["image_id"].isin(lost).to_numpy()
@@ -120,7 +168,7 @@ class ImageSet(Pool):
         return replace(self, layout=layout, table=self.table[kept].reset_index(drop=True))
 
 
-def left_out_table(images: ImageSet, reasons: dict[int, str]) -> pa.Table:
+def left_out_table(images: ImageSet, reasons: Mapping[int, str]) -> pa.Table:
     """Return what is known of the images that cannot be decoded.
 
     Args:

@@ -1,7 +1,7 @@
 """A pool of generated images: its layout in shards, its manifest, and reading images back."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,41 @@ class Pool:
             return np.zeros(len(self.table), dtype=bool)
         return self.table["is_flagged"].to_numpy(dtype=bool)
 
+    def readable(self) -> "Pool":
+        """Return the images that can be decoded: all of a pool, whose images were decoded when they were made."""
+        return self
+
+    def require_readable(self) -> None:
+        """Raise DataError where the user wants no image left out and some cannot be decoded, or where none can."""
+
+    def refuse_unreadable(self, index: int, reason: str) -> None:
+        """Raise DataError where the run shall stop at an image that cannot be decoded."""
+
+    def leave_out(self, shard: int, reasons: Mapping[int, str]) -> None:
+        """Record which images of a shard cannot be decoded.
+
+        Args:
+            shard: Its number.
+            reasons: Index of the image -> why.
+        """
+        assert not reasons, "an image of a pool that cannot be decoded is a StoreError"
+
+    def left_out(self) -> pd.DataFrame | None:
+        """Return the files that are not evaluated, with the reason; None where there can be none."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `summary.json` says of images that were not made here, and of what is left out of them."""
+        return {}
+
+    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+        """Return the tables and sentences that the images themselves define, e.g. mCE; a pool defines none.
+
+        Args:
+            record: One row for each target and image, with `correct`.
+        """
+        return {}, []
+
     def shard_rows(self, shard: int) -> pd.DataFrame:
         """Return the rows of one shard."""
         images = self.layout.images(shard)
@@ -160,9 +195,29 @@ class Pool:
             ) from error
 
 
-def read_pool(folder: Path, key: str, layout: Layout) -> Pool:
+def twin_prompts(mined: pd.DataFrame, *, num_images_per_cell: int) -> PromptTable:
+    """Return the prompt of each mined image again, with the seed index that a larger pool would give next.
+
+    A twin is the image `seed_index + num_images_per_cell` of its cell: none of the pool's, never twice the same, and
+    the one that a pool of twice as many images a cell holds there. Its text is that of the mined image, whatever
+    templates take turns.
+
+    Args:
+        mined: Rows of the pool's table.
+        num_images_per_cell: Of the pool.
+    """
+    rows = []
+    for index, row in enumerate(mined.to_dict("records")):
+        seed_index = int(row["seed_index"]) + num_images_per_cell
+        pair = f"{row['category']}/{row['seed']}/{seed_index}" if row["pair"] else ""
+        prompt = {field.name: row[field.name] for field in fields(Prompt)}
+        rows.append(Prompt(**(prompt | {"index": index, "seed_index": seed_index, "pair": pair})))
+    return PromptTable.of(rows)
+
+
+def read_pool(folder: Path, key: str) -> Pool:
     """Open a finished pool; what does not add up is a StoreError."""
-    path = folder / MANIFEST_FILE
+    path, layout = folder / MANIFEST_FILE, read_layout(folder)
     if is_sealed(folder / STAGE_FILE):
         stored = read_listed(folder, path.name, of=key)
     else:  # of a pool that was made before checksums, and has not been adopted since

@@ -9,7 +9,7 @@ from typing import Any
 from imagenetd.images.adopt import Adopted, adopt, open_images, write_manifest
 from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
-from imagenetd.images.pool import Pool, read_layout, read_pool
+from imagenetd.images.pool import Pool, read_pool
 from imagenetd.records import StageResult
 from imagenetd.store.folders import StageFolder, content_key, content_key_of_rows
 from imagenetd.words.prompt_table import PromptTable
@@ -86,7 +86,7 @@ class DrawnImages(ImageSource):
 
     def open(self) -> Pool:
         """Return the finished pool."""
-        return read_pool(self.folder.path, self.folder.key, read_layout(self.folder.path))
+        return read_pool(self.folder.path, self.folder.key)
 
 
 @dataclass(frozen=True, kw_only=True)

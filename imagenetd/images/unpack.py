@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from imagenetd.errors import ConfigError, StoreError
-from imagenetd.images.pool import Pool, read_layout, read_pool
+from imagenetd.images.pool import Pool, read_pool
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import (
     STAGE_FILE,
@@ -30,7 +30,7 @@ def open_pool(folder: Path) -> Pool:
             "command that began it."
         )
     require_fields(folder / STAGE_FILE, record, {"key": str})
-    return read_pool(folder, record["key"], read_layout(folder))
+    return read_pool(folder, record["key"])
 
 
 def choose_rows(table: pd.DataFrame, wanted: Mapping[str, str], *, limit: int | None) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from jaxtyping import Float
     from PIL import Image
@@ -91,17 +90,6 @@ class Classifier(abc.ABC):
     @abc.abstractmethod
     def logits(self, batch: 'Float[Tensor, "images 3 h w"]') -> 'Float[Tensor, "images classes"]':
         """Return float32 logits, without gradients (after `load`)."""
-
-    def logits_of(
-        self, batch: 'Float[Tensor, "images 3 h w"]', rows: "pd.DataFrame"
-    ) -> 'Float[Tensor, "images classes"]':
-        """Return the logits of some rows of the pool's table, for models that must know what they are asked about.
-
-        Args:
-            batch: The preprocessed images of the rows.
-            rows: Columns image_id, category, kind, nuisance, and more; the truth is in them.
-        """
-        return self.logits(batch)
 
     def preprocessing_key(self) -> str:
         """Return what `transform` depends on (after `load`): models with the same key share its tensors."""

@@ -1,7 +1,7 @@
 """The predictions of one model over one pool, read back in the order of the pool: its answers, and its logits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from imagenetd.errors import DamagedError, ModelError, StoreError
 from imagenetd.images.pool import Pool, part_name
 from imagenetd.records import LabelSpace
 from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
-from imagenetd.store.folders import STAGE_FILE, read_sealed_record, read_table, read_table_and_seal
+from imagenetd.store.folders import (
+    STAGE_FILE,
+    StageFolder,
+    read_sealed_record,
+    read_table,
+    read_table_and_seal,
+    write_table_atomic,
+)
 from imagenetd.store.seals import fast_hash
 from imagenetd.words.near_synonyms import load_near_synonyms
 
@@ -163,6 +170,15 @@ def read_answers(folder: Path, pool: Pool, space: LabelSpace) -> Answers:
         seal = _listed_seal(folder, record, ANSWERS_FILE)
         return Answers(scoring, read_table(folder / ANSWERS_FILE, of=of, seal=seal))
     return read_through(folder, pool, scoring, model_key=record["key"], listed=seals).answers
+
+
+def keep_answers(folder: StageFolder, record: Mapping[str, Any], found: ReadThrough, pool: Pool) -> None:
+    """Write `answers.parquet` beside the logits that it was read from, and mark the predictions as done."""
+    scoring = found.answers.scoring
+    of = about_answers(scoring, pool, model_key=folder.key, seals=found.seals)
+    write_table_atomic(folder.path / ANSWERS_FILE, found.answers.table, of=of)
+    told = {**record, "label_space": asdict(scoring.space), "answers": of}
+    folder.finish(told, [ANSWERS_FILE], sealed=found.seals)
 
 
 def count_ties(logits: Float[np.ndarray, "images classes"]) -> int:

@@ -1,7 +1,6 @@
 """Stage 8: one set of images in the formats that other tools read."""
 
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,16 @@ import pyarrow as pa
 from imagenetd.errors import ConfigError, DamagedError
 from imagenetd.records import StageResult
 from imagenetd.reports.exports.benchmark import Benchmark
-from imagenetd.reports.exports.export import Export
+from imagenetd.reports.exports.export import Export, build_exports
+from imagenetd.stages.benchmark import make_benchmark
+from imagenetd.stages.planning import Plan
+from imagenetd.stages.run import Run
+from imagenetd.store.console import say
 from imagenetd.store.folders import (
     LOCK_FILE,
     STAGE_FILE,
     StageFolder,
+    content_key,
     read_listed,
     require_space,
     size_of,
@@ -28,43 +32,51 @@ OVERHEAD = 1.2
 """Space that an export needs, in sizes of its images."""
 
 
-def write_exports(
-    exports: Mapping[str, tuple[Export, StageFolder]],
-    benchmark: Callable[[str], Benchmark],
-    *,
-    run_folder: Path,
-    key: str,
-    say: Callable[[str], None],
-) -> StageResult:
-    """Write every format that is not done, and say of each where it lies and how it is read.
+FORMAT_VERSION = 1
+"""Part of the key of every export: written another way, it is written again."""
 
-    Args:
-        exports: Name of the format -> the export and its folder.
-        benchmark: Gives a set of images by its name.
-        run_folder: Of the run, for the result.
-        key: Of all exports together.
-        say: Prints a line.
-    """
+
+def export(run: Run) -> StageResult:
+    """Write every format that the config names and that is not done, and say where it lies and how it is read."""
     total, seconds, skipped = 0, 0.0, True
-    for name, (export, folder) in exports.items():
+    made: dict[str, Benchmark] = {}
+    keys: dict[str, str] = {}
+    for name, wanted in build_exports(run.plan.config.export).items():
+        folder = _folder(run.plan, name, wanted)
         _refuse_foreign(folder.path, name)
         with folder.locked():
             record, remark = _done(folder)
             if record is None:
                 skipped = False
-                record = _write(export, benchmark(export.set), folder)
-        say(f"  {name:<10} {record['num_images']:,} {export.set} images -> {folder.path}{remark}")
+                if wanted.set not in made:
+                    made[wanted.set] = make_benchmark(run, wanted.set)
+                record = _write(wanted, made[wanted.set], folder)
+        say(f"  {name:<10} {record['num_images']:,} {wanted.set} images -> {folder.path}{remark}")
         say(f"  {'':<10} read it with {record['read']}")
-        total, seconds = total + record["num_images"], seconds + record["seconds"]
+        total, seconds, keys[name] = total + record["num_images"], seconds + record["seconds"], folder.key
     return StageResult(
         stage="export",
-        key=key,
-        folder=str(run_folder),
+        key=content_key({"stage": "export", "formats": keys}),
+        folder=str(run.plan.folders["report"].path),
         num_items=total,
         unit="exported images",
         seconds=seconds,
         is_skipped=skipped,
     )
+
+
+def _folder(plan: Plan, name: str, export: Export) -> StageFolder:
+    spec = {option: value for option, value in plan.config.export[name].items() if option != "to"}
+    identity = {
+        "stage": f"export {name}",
+        "evaluate": plan.folders["evaluate"].key,
+        "name": plan.config.name,
+        "spec": spec,
+        "version": FORMAT_VERSION,
+    }
+    key = content_key(identity)
+    home = plan.folders["report"].path / "exports" / f"{name}-{key[:8]}"
+    return StageFolder(Path(export.to) if export.to else home, f"export.{name}", key)
 
 
 def _done(folder: StageFolder) -> tuple[dict[str, Any] | None, str]:

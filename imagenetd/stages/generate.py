@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenetd.config.schema import StoreConfig, TrainerConfig
 from imagenetd.errors import DamagedError, StoreError
-from imagenetd.images.generators.generator import Generator
 from imagenetd.images.pool import (
     MANIFEST_FILE,
+    PROMPTS_FILE,
     Layout,
     checked,
     image_table,
@@ -22,10 +21,14 @@ from imagenetd.images.pool import (
     make_layout,
     missing_shards,
     part_name,
+    read_prompts,
 )
 from imagenetd.images.shards import shard_name
 from imagenetd.images.writer import stored_rows
 from imagenetd.records import ImageRow, Prompt, StageResult
+from imagenetd.stages.run import Run
+from imagenetd.stages.workers.prediction import trainer_of
+from imagenetd.stages.workers.trainer import LongStage
 from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
@@ -47,37 +50,57 @@ BYTES_PER_PIXEL = 2.5
 """Upper estimate for a lossless PNG of a photograph, for the check of free space."""
 
 
-def generate_pool(
-    folder: StageFolder,
-    rows: PromptTable,
-    generator: Generator,
-    *,
-    generator_identity: dict[str, Any],
-    store: StoreConfig,
-    trainer: TrainerConfig,
-) -> StageResult:
-    """Make the images that the pool still lacks and write its manifest.
+def generate(run: Run) -> StageResult:
+    """Make the images that the pool still lacks and write its manifest; or list and hash the dataset in its place.
 
     A unit of work is a fixed run of rows of the prompt table, whatever the number of processes, so an image has the
     same bytes whoever makes it and however often the run is interrupted.
     """
+    listed = run.plan.images.listed()
+    if listed is not None:
+        return listed
+    plan, folder, generator = run.plan, run.plan.images.folder, run.plan.generator
+    assert generator is not None, "images are drawn or listed"
+    rows = read_prompts(plan.folders["prompts"].path / PROMPTS_FILE)
     with folder.locked():
-        layout = _fixed_layout(folder.path, len(rows), generator.unit_size, store.images_per_shard)
+        layout = _fixed_layout(
+            folder.path, len(rows), generator.unit_size, plan.config.store.images_per_shard
+        )
         record, remark = folder.sound()
         if record is not None:
             return _result(folder, record, is_skipped=True)
         _forget_lost(folder, layout)
         folder.reopen()
-        key = content_key(generator_identity)
+        key = content_key(plan.generator_identity)
         pending, told = _parts_to_make(folder.path, rows, layout, key)
         remark = told or remark
         if pending:
-            _make(folder.path, rows, pending, layout, generator, generator_identity, trainer)
+            long = _long_stage(run, rows, layout, pending)
+            with trainer_of(long, pending) as trainer:
+                trainer.predict(long.module, return_predictions=False)
         record = _finish(folder, rows, layout, key)
         note = f"; {remark}" if remark else ""
         if layout.unit_size != generator.unit_size:
             note += f"; in units of {layout.unit_size} images, as it was begun"
         return _result(folder, record, is_skipped=False, note=note)
+
+
+def _long_stage(run: Run, rows: PromptTable, layout: Layout, pending: list[int]) -> LongStage:
+    """Return what every process needs to make the images of some shards."""
+    from imagenetd.stages.workers.generating import GenerateModule
+
+    plan, folder = run.plan, run.plan.images.folder.path
+    assert plan.generator is not None, "images are drawn or listed"
+    for name in ("shards", "manifest"):
+        make_folder(folder / name)
+    num_images = sum(len(layout.images(shard)) for shard in pending)
+    require_space(folder, int(num_images * plan.generator.num_pixels * BYTES_PER_PIXEL))
+    module = GenerateModule(
+        plan.generator, rows, folder=folder, layout=layout, pending=pending, identity=plan.generator_identity
+    )
+    return LongStage(
+        module=module, config=plan.config.trainer, stage="generate", num_items=num_images, folder=folder
+    )
 
 
 def _forget_lost(folder: StageFolder, layout: Layout) -> None:
@@ -144,26 +167,6 @@ def _adopt(folder: Path, rows: PromptTable, layout: Layout, shard: int, generato
         )
     write_table_atomic(part, found, of=generator_key)
     return len(images)
-
-
-def _make(
-    folder: Path,
-    rows: PromptTable,
-    pending: list[int],
-    layout: Layout,
-    generator: Generator,
-    identity: dict[str, Any],
-    trainer: TrainerConfig,
-) -> None:
-    from imagenetd.stages.workers.generating import GenerateModule
-    from imagenetd.stages.workers.prediction import run_prediction
-
-    for name in ("shards", "manifest"):
-        make_folder(folder / name)
-    num_images = sum(len(layout.images(shard)) for shard in pending)
-    require_space(folder, int(num_images * generator.num_pixels * BYTES_PER_PIXEL))
-    module = GenerateModule(generator, rows, folder=folder, layout=layout, pending=pending, identity=identity)
-    run_prediction(module, trainer, stage="generate", tasks=pending, num_items=num_images, folder=folder)
 
 
 def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shard: int) -> Layout:

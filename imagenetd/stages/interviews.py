@@ -1,58 +1,52 @@
 """What models that are asked questions need before they run, and reading their stored answers anew."""
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagenetd.images.pool import Pool, part_name
-from imagenetd.models.classifier import Classifier
+from imagenetd.images.pool import part_name
 from imagenetd.models.interviewer import Interviewer, answer_logits
 from imagenetd.models.questions import rival_categories
 from imagenetd.models.released_questions import released_rivals
+from imagenetd.records import LabelSpace
 from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import read_part, subject
+from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.run import Run
 from imagenetd.store.folders import (
     STAGE_FILE,
-    StageFolder,
     is_sealed,
     make_folder,
     read_stage_file,
     read_table,
     write_table_atomic,
 )
-from imagenetd.words.vocabulary import Category
-
-Models = Mapping[str, tuple[Classifier, StageFolder]]
 
 
-def prepare_interviews(now: Models, models: Models, pool: Pool, categories: Sequence[Category]) -> None:
+def prepare_interviews(run: Run, names: Collection[str]) -> None:
     """Give every two-choice model the wrong option of each image, from its reference's logits or the released files.
 
     Args:
-        now: Name -> classifier and folder of the models that run next.
-        models: All models of the run; the references among them have predicted already.
-        pool: The images.
-        categories: Of the run.
+        run: The references among its models have predicted already.
+        names: Of the models that run next.
     """
-    for model, _ in now.values():
-        if not isinstance(model, Interviewer) or not model.needs_rivals:
+    for planned in run.plan.models:
+        model = planned.classifier
+        if planned.name not in names or not isinstance(model, Interviewer) or not model.needs_rivals:
             continue
         if model.asking.questions is not None:
-            model.rivals = released_rivals(model.asking.questions, pool.table)
+            model.rivals = released_rivals(model.asking.questions, run.all_images.table)
         else:
-            assert model.reference is not None
-            model.rivals = _rivals(*models[model.reference], pool, categories)
+            (reference,) = [other for other in run.plan.models if other.name == model.reference]
+            model.rivals = _rivals(run, reference)
 
 
-def _rivals(
-    reference: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]
-) -> dict[str, str]:
-    names = [category.name for category in categories]
-    accepted = accepted_classes(reference.label_space(categories), names)
+def _rivals(run: Run, reference: PlannedModel) -> dict[str, str]:
+    pool, names = run.all_images, [category.name for category in run.plan.categories]
+    folder, accepted = run.plan.folders[reference.name], accepted_classes(run.space(reference), names)
     category_of = dict(zip(pool.table["image_id"], pool.table["category"], strict=True))
     rivals: dict[str, str] = {}
     for shard in range(pool.layout.num_shards):
@@ -64,20 +58,19 @@ def _rivals(
     return rivals
 
 
-def reread_answers(models: Models, pool: Pool, categories: Sequence[Category]) -> None:
+def reread_answers(run: Run) -> None:
     """Make the missing parts of models that were asked the same questions before from the answers of then.
 
     Another scoring or another list of aliases reads the same words: no model is run again.
     """
-    for model, folder in models.values():
-        if isinstance(model, Interviewer) and folder.done() is None:
-            _reread_from_siblings(model, folder, pool, categories)
+    for model in run.plan.models:
+        if isinstance(model.classifier, Interviewer) and run.plan.folders[model.name].done() is None:
+            _reread_from_siblings(run, model.classifier, model)
 
 
-def _reread_from_siblings(
-    model: Interviewer, folder: StageFolder, pool: Pool, categories: Sequence[Category]
-) -> None:
-    wanted = _without_scoring(model.identity(categories))
+def _reread_from_siblings(run: Run, interviewer: Interviewer, model: PlannedModel) -> None:
+    folder, space = run.plan.folders[model.name], run.space(model)
+    wanted = _without_scoring(model.identity)
     for path in sorted(folder.path.parent.glob(f"*/{STAGE_FILE}")):
         identity = (read_stage_file(path) or {}).get("identity")
         if path.parent == folder.path or not is_sealed(path) or not isinstance(identity, dict):
@@ -85,29 +78,22 @@ def _reread_from_siblings(
         if _without_scoring(identity) != wanted:
             continue
         make_folder(folder.path)
-        for shard in range(pool.layout.num_shards):
-            if not (folder.path / part_name(shard)).is_file():
-                _reread(model, path.parent, folder, shard=shard, pool=pool, categories=categories)
+        for shard in range(run.all_images.layout.num_shards):
+            part = folder.path / part_name(shard)
+            if not part.is_file():
+                table = _reread(interviewer, read_part(path.parent, shard, run.all_images), space)
+                write_table_atomic(part, table, of=subject(folder.key, run.all_images.key))
         return
 
 
-def _reread(
-    model: Interviewer,
-    source: Path,
-    target: StageFolder,
-    *,
-    shard: int,
-    pool: Pool,
-    categories: Sequence[Category],
-) -> None:
-    table = read_part(source, shard, pool)
+def _reread(model: Interviewer, table: pa.Table, space: LabelSpace) -> pa.Table:
+    """Return a part with the outcomes and logits that a model's scoring reads from the stored words."""
     pairs = zip(table["answer"].to_pylist(), table["options"].to_pylist(), strict=True)
     outcomes = [model.read(text, options) for text, options in pairs]
-    logits = answer_logits(outcomes, model.label_space(categories).class_names or ()).numpy()
+    logits = answer_logits(outcomes, space.class_names or ()).numpy()
     flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), logits.shape[1])
     table = table.set_column(table.column_names.index("logits"), "logits", flat)
-    table = table.set_column(table.column_names.index("outcome"), "outcome", pa.array(outcomes, pa.string()))
-    write_table_atomic(target.path / part_name(shard), table, of=subject(target.key, pool.key))
+    return table.set_column(table.column_names.index("outcome"), "outcome", pa.array(outcomes, pa.string()))
 
 
 def _without_scoring(identity: Mapping[str, Any]) -> dict[str, Any]:

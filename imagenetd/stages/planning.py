@@ -23,7 +23,7 @@ from imagenetd.stages.choices import (
     model_specs,
     needs_models,
 )
-from imagenetd.stages.keys import Keyed, model_folders
+from imagenetd.stages.keys import Keyed, model_folders, prediction_folder
 from imagenetd.stages.keys import PlannedModel as PlannedModel
 from imagenetd.stages.missing_files import require_files
 from imagenetd.stages.plan_votes import VotesPlan
@@ -55,6 +55,18 @@ class Plan:
         keyed = model_folders(self.config, self.images.key, self.models, self.min_failures)
         folders = self.folders | keyed.folders
         return dataclasses.replace(self, folders=folders, votes=keyed.votes, calibration=keyed.calibration)
+
+    def of_prompts(self, rows: PromptTable, models: Sequence[PlannedModel]) -> "Plan":
+        """Return the plan that makes other images with the same generator, and shows them to some of the models."""
+        assert self.generator is not None, "the plan refuses images that cannot be drawn again"
+        root = Path(self.config.paths.output_dir)
+        images = drawn_images(
+            root, self.generator, rows, identity=self.generator_identity, categories=self.categories
+        )
+        folders = {model.name: prediction_folder(self.config, images.key, model) for model in models}
+        return dataclasses.replace(
+            self, images=images, models=tuple(models), folders=images.folders | folders
+        )
 
     @property
     def categories(self) -> tuple[Category, ...]:

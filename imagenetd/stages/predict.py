@@ -1,19 +1,17 @@
 """Stage 3: the logits of every model over the pool, and its answers, which all later stages read instead of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
-from imagenetd.config.schema import TrainerConfig
-from imagenetd.images.image_set import ImageSet
+from imagenetd.config.schema import StageName
 from imagenetd.images.pool import Pool, part_name
-from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.records import StageResult
 from imagenetd.scoring.predictions import (
     ANSWERS_FILE,
-    ReadThrough,
     about_answers,
+    keep_answers,
     listed_parts,
     read_through,
     scoring_of,
@@ -21,58 +19,47 @@ from imagenetd.scoring.predictions import (
     unsound_parts,
 )
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
-from imagenetd.store.folders import (
-    StageFolder,
-    carried_seal,
-    make_folder,
-    read_stage_file,
-    write_table_atomic,
-)
+from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.run import Run
+from imagenetd.stages.workers.prediction import trainer_of
+from imagenetd.stages.workers.trainer import LongStage
+from imagenetd.store.folders import StageFolder, carried_seal, make_folder, read_stage_file
 from imagenetd.store.versions import library_versions
-from imagenetd.words.vocabulary import Category
 
 
-def predict_pool(
-    pool: Pool,
-    models: dict[str, tuple[Classifier, StageFolder]],
-    categories: Sequence[Category],
-    *,
-    trainer: TrainerConfig,
-    is_asked: bool = True,
-) -> StageResult:
+def predict(run: Run) -> StageResult:
     """Run each model over the images that it has not seen; a model runs once per pool, whatever the sweep.
 
-    For each model the folder gets `part-*.parquet` (logits) and, from one reading of them, `answers.parquet`.
-
-    Args:
-        pool: The images.
-        models: Name -> classifier and the folder of its predictions.
-        categories: The classes of zero-shot models.
-        trainer: Devices and threads.
-        is_asked: False where the stage only feeds later ones: these read the answers and check them, so that the
-            logits of finished models are not read through.
+    For each model the folder gets `part-*.parquet` (logits) and, from one reading of them, `answers.parquet`. Where the
+    stage only feeds later ones, these check the answers that they read: logits of finished models are not read through.
     """
-    lock = StageFolder(next(iter(models.values()))[1].path.parent, "predict", pool.key)
+    plan, pool, models = run.plan, run.all_images, run.plan.models
+    is_asked = bool({StageName.predict, StageName.confirm} & set(plan.config.stages))
+    lock = StageFolder(plan.folders[models[0].name].path.parent, "predict", pool.key)
     with lock.locked():
-        reread_answers(models, pool, categories)
-        checked = {name: _unseen(folder, pool, is_asked=is_asked) for name, (_, folder) in models.items()}
-        unseen = {name: shards for name, (shards, _) in checked.items()}
-        pending = [name for name, shards in unseen.items() if shards is not None]
+        reread_answers(run)
+        checked = {model.name: _unseen(plan.folders[model.name], pool, is_asked=is_asked) for model in models}
+        pending = [model for model in models if checked[model.name].shards is not None]
         for are_asked in (False, True):  # questions depend on other models' predictions
             now = {
-                name: models[name]
-                for name in pending
-                if unseen[name] and isinstance(models[name][0], Interviewer) == are_asked
+                model.name: shards
+                for model in pending
+                if (shards := checked[model.name].shards)
+                and isinstance(model.classifier, Interviewer) == are_asked
             }
             if now:
-                prepare_interviews(now, models, pool, categories)
-                _run(pool, now, unseen, categories, trainer)
-        images = pool.readable() if isinstance(pool, ImageSet) else pool
-        for name in pending:
-            _finish(name, *models[name], images, categories, precision=trainer.precision)
-        done = [name for name in models if name not in pending]
-        answered = [name for name in done if _answer_anew(*models[name], images, categories)]
-        records: dict[str, Any] = {name: folder.done() for name, (_, folder) in models.items()}
+                prepare_interviews(run, list(now))
+                long = _long_stage(run, now)
+                with trainer_of(long, sorted(frozenset().union(*now.values()))) as trainer:
+                    trainer.predict(long.module, return_predictions=False)
+        images = pool.readable()
+        for model in pending:
+            _finish(run, model, images)
+        answered = [
+            model.name for model in models if model not in pending and _answer_anew(run, model, images)
+        ]
+        records = {model.name: plan.folders[model.name].done() or {} for model in models}
+    pool.require_readable()
     return StageResult(
         stage="predict",
         key=pool.key,
@@ -81,145 +68,132 @@ def predict_pool(
         unit="predictions",
         seconds=sum(record["seconds"] for record in records.values()),
         is_skipped=not pending and not answered,
-        note=_note(pending, answered, checked, records),
+        note=_note(checked, answered, records),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Unseen:
+    shards: frozenset[int] | None
+    """Of the images that a model has not seen; None when it is done, empty when its record alone is missing."""
+    remark: str = ""
+    """What was wrong with stored parts."""
+
+
+def _unseen(folder: StageFolder, pool: Pool, *, is_asked: bool) -> _Unseen:
+    """Return what a model has not seen.
+
+    Every part is read through: a damaged one, and one of another model or pool, is made anew.
+    """
+    record, remark = folder.sound() if is_asked else (folder.done(), "")
+    if record is not None:
+        return _Unseen(None)
+    folder.reopen()
+    found = unsound_parts(folder.path, pool.layout.num_shards, of=subject(folder.key, pool.key))
+    bad = [part_name(shard) for shard, reason in found.items() if reason]
+    if not bad:
+        return _Unseen(frozenset(found), remark if remark.startswith(ANSWERS_FILE) else "")
+    if not any(carried_seal(folder.path / name) for name in bad):
+        return _Unseen(frozenset(found), "made before checksums, so predicted anew")
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return _Unseen(frozenset(found), f"{bad[0]}{more} damaged or of another model or pool, so predicted anew")
+
+
 def _note(
-    pending: Sequence[str],
-    answered: Sequence[str],
-    checked: Mapping[str, tuple[frozenset[int] | None, str]],
-    records: Mapping[str, Mapping[str, Any]],
+    checked: Mapping[str, _Unseen], answered: Sequence[str], records: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Return what was done for which model, and what is to be said of its predictions.
 
     Args:
-        pending: Models that were not done.
+        checked: Of every model.
         answered: Models whose answers alone were made.
-        checked: Model -> from `_unseen`.
         records: Model -> the record of its predictions now.
     """
-    made = [name for name in pending if checked[name][0] or not checked[name][1]]
+    pending = [name for name, found in checked.items() if found.shards is not None]
+    made = [name for name in pending if checked[name].shards or not checked[name].remark]
     parts = [f"{', '.join(made)} predicted now"] if made else []
     if answered:
         parts.append(f"answers read anew from the logits: {', '.join(answered)}")
     done = [name for name in records if name not in pending and name not in answered]
     if done and (pending or answered):
         parts.append(f"{', '.join(done)} already done")
-    for remark in dict.fromkeys(remark for _, remark in checked.values() if remark):
-        parts.append(f"{remark}: {', '.join(name for name, (_, told) in checked.items() if told == remark)}")
+    for remark in dict.fromkeys(found.remark for found in checked.values() if found.remark):
+        named = [name for name, found in checked.items() if found.remark == remark]
+        parts.append(f"{remark}: {', '.join(named)}")
     tied = [f"{record['num_tied']} {name}" for name, record in records.items() if record.get("num_tied")]
     if tied:
         parts.append(f"two best classes, the first counts: {', '.join(tied)}")
     return "; ".join(parts)
 
 
-def _unseen(folder: StageFolder, pool: Pool, *, is_asked: bool) -> tuple[frozenset[int] | None, str]:
-    """Return the shards that a model has not seen, None when it is done; and what was wrong with stored parts.
+def _long_stage(run: Run, unseen: Mapping[str, frozenset[int]]) -> LongStage:
+    """Return what every process needs to show images to models.
 
-    Every part is read through: a damaged one, and one of another model or pool, is made anew.
+    Args:
+        run: With the images.
+        unseen: Name of a model -> the shards that it has not seen.
     """
-    record, remark = folder.sound() if is_asked else (folder.done(), "")
-    if record is not None:
-        return None, ""
-    folder.reopen()
-    found = unsound_parts(folder.path, pool.layout.num_shards, of=subject(folder.key, pool.key))
-    bad = [part_name(shard) for shard, reason in found.items() if reason]
-    if not bad:
-        return frozenset(found), remark if remark.startswith(ANSWERS_FILE) else ""
-    if not any(carried_seal(folder.path / name) for name in bad):
-        return frozenset(found), "made before checksums, so predicted anew"
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return frozenset(found), f"{bad[0]}{more} damaged or of another model or pool, so predicted anew"
-
-
-def _run(
-    pool: Pool,
-    models: dict[str, tuple[Classifier, StageFolder]],
-    unseen: dict[str, frozenset[int] | None],
-    categories: Sequence[Category],
-    trainer: TrainerConfig,
-) -> None:
     from imagenetd.stages.workers.predicting import PendingModel, PredictModule
-    from imagenetd.stages.workers.prediction import run_prediction
 
+    plan, pool, trainer = run.plan, run.all_images, run.plan.config.trainer
     pending = []
-    for name, (classifier, folder) in models.items():
-        make_folder(folder.path)
-        classifier.cache_dir = folder.path.parents[1] / "heads"
-        pending.append(PendingModel(name, classifier, folder.path, unseen[name] or frozenset(), folder.key))
-    shards = frozenset[int]().union(*(model.shards for model in pending))
-    num_items = sum(len(pool.layout.images(shard)) for shard in shards)
+    for model in plan.models:
+        if model.name in unseen:
+            folder = plan.folders[model.name]
+            make_folder(folder.path)
+            model.classifier.cache_dir = folder.path.parents[1] / "heads"
+            shards = unseen[model.name]
+            pending.append(PendingModel(model.name, model.classifier, folder.path, shards, folder.key))
     module = PredictModule(
         pool,
         pending,
-        categories,
+        plan.categories,
         channels_last=trainer.channels_last,
         compiles=trainer.compile,
         num_workers=trainer.num_workers,
     )
-    run_prediction(
-        module,
-        trainer,
+    return LongStage(
+        module=module,
+        config=trainer,
         stage="predict",
-        tasks=sorted(shards),
-        num_items=num_items,
-        folder=next(iter(models.values()))[1].path.parent,
+        num_items=sum(len(pool.layout.images(shard)) for shard in frozenset().union(*unseen.values())),
+        folder=pending[0].folder.parent,
         precision=trainer.precision,
     )
 
 
-def _finish(
-    name: str,
-    classifier: Classifier,
-    folder: StageFolder,
-    pool: Pool,
-    categories: Sequence[Category],
-    *,
-    precision: str | None,
-) -> None:
-    space = classifier.label_space(categories)
-    found = read_through(folder.path, pool, scoring_of(space, pool), model_key=folder.key)
+def _finish(run: Run, model: PlannedModel, images: Pool) -> None:
+    folder, precision = run.plan.folders[model.name], run.plan.config.trainer.precision
+    found = read_through(folder.path, images, scoring_of(run.space(model), images), model_key=folder.key)
     provenance = read_stage_file(folder.path / "provenance.json") or {}
     remarks = list(provenance.get("remarks", []))
     if found.num_tied:
         remarks.append(
-            f"{name} gives its largest logit to several classes on {found.num_tied} of {pool.layout.num_images} "
-            "images: the first of them counts."
+            f"{model.name} gives its largest logit to several classes on {found.num_tied} of "
+            f"{images.layout.num_images} images: the first of them counts."
         )
     half = {"precision": f"{precision} up to the last features, then float32"} if precision else {}
     record = {
-        "num_images": pool.layout.num_images,
+        "num_images": images.layout.num_images,
         "num_tied": found.num_tied,
         "seconds": found.seconds,
-        "identity": classifier.identity(categories) | half,
-        "family": classifier.family,
-        "training_data": list(classifier.training_data),
+        "identity": model.identity | half,
+        "family": model.classifier.family,
+        "training_data": list(model.classifier.training_data),
         "computed": provenance.get("computed"),
         "remarks": remarks,
         "provenance": provenance,
         "versions": library_versions(),
     }
-    keep_answers(folder, record, found, pool)
+    keep_answers(folder, record, found, images)
 
 
-def _answer_anew(
-    classifier: Classifier, folder: StageFolder, pool: Pool, categories: Sequence[Category]
-) -> bool:
+def _answer_anew(run: Run, model: PlannedModel, images: Pool) -> bool:
     """Read the answers of finished predictions anew where they have none, or answers in another label space."""
-    record, scoring = folder.done() or {}, scoring_of(classifier.label_space(categories), pool)
-    listed = listed_parts(folder.path, pool)
-    if record.get("answers") == about_answers(scoring, pool, model_key=folder.key, seals=listed):
+    folder, scoring = run.plan.folders[model.name], scoring_of(run.space(model), images)
+    record, listed = folder.done() or {}, listed_parts(folder.path, images)
+    if record.get("answers") == about_answers(scoring, images, model_key=folder.key, seals=listed):
         return False
-    found = read_through(folder.path, pool, scoring, model_key=folder.key, listed=listed)
-    keep_answers(folder, record, found, pool)
+    found = read_through(folder.path, images, scoring, model_key=folder.key, listed=listed)
+    keep_answers(folder, record, found, images)
     return True
-
-
-def keep_answers(folder: StageFolder, record: Mapping[str, Any], found: ReadThrough, pool: Pool) -> None:
-    """Write `answers.parquet` beside the logits that it was read from, and mark the predictions as done."""
-    scoring = found.answers.scoring
-    of = about_answers(scoring, pool, model_key=folder.key, seals=found.seals)
-    write_table_atomic(folder.path / ANSWERS_FILE, found.answers.table, of=of)
-    told = {**record, "label_space": asdict(scoring.space), "answers": of}
-    folder.finish(told, [ANSWERS_FILE], sealed=found.seals)

@@ -2,19 +2,25 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from imagenetd.config.schema import Config
-from imagenetd.images.generators.generator import Generator
+from imagenetd.config.schema import StageName
 from imagenetd.images.pool import PROMPTS_FILE, read_prompts
 from imagenetd.records import Prompt, StageResult
 from imagenetd.stages.estimate import cost_lines, known_speed
-from imagenetd.store.folders import STAGE_FILE, StageFolder, content_key, read_stage_file, write_table_atomic
+from imagenetd.stages.run import Run
+from imagenetd.store.folders import STAGE_FILE, content_key, read_stage_file, write_table_atomic
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 
-def write_prompts(folder: StageFolder, rows: PromptTable) -> StageResult:
-    """Write `prompts.parquet`, one row for each image to be made, unless it is there."""
+def prompts(run: Run) -> StageResult:
+    """Write `prompts.parquet`, one row for each image to be made, unless it is there.
+
+    Where nothing else is asked for, the result also says what the images will cost.
+    """
+    folder, rows = run.plan.folders["prompts"], run.plan.rows
+    assert rows is not None, "a dataset has no prompts"
     with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
@@ -26,6 +32,8 @@ def write_prompts(folder: StageFolder, rows: PromptTable) -> StageResult:
             record = {"num_prompts": len(rows), "seconds": time.perf_counter() - started}
             folder.finish(record, [PROMPTS_FILE])
         stored = read_prompts(folder.path / PROMPTS_FILE)
+    counts = stored.counts("kind")
+    asks_for_cost = run.plan.config.stages == [StageName.prompts]
     return StageResult(
         stage="prompts",
         key=folder.key,
@@ -35,21 +43,18 @@ def write_prompts(folder: StageFolder, rows: PromptTable) -> StageResult:
         seconds=record["seconds"],
         is_skipped=skipped,
         note=remark,
-        counts=stored.counts("kind"),
+        counts=counts,
+        details=_cost(run, stored, counts) if asks_for_cost else (),
     )
 
 
-def estimate_cost(result: StageResult, generator: Generator, config: Config) -> tuple[str, ...]:
-    """Return lines that say what the images of a prompt table will cost, from what this generator's pools took.
-
-    Args:
-        result: Of this stage.
-        generator: Not loaded, and not going to be.
-        config: Says where the pools are, and over how many processes the work will be divided.
-    """
-    table = read_prompts(Path(result.folder) / PROMPTS_FILE)
-    pools = Path(config.paths.output_dir) / "pools"
-    records = {path.parent.name: read_stage_file(path) or {} for path in pools.glob(f"*/{STAGE_FILE}")}
+def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return lines that say what the images will cost, from what this generator's pools took; it is not loaded."""
+    config, generator = run.plan.config, run.plan.generator
+    assert generator is not None, "a dataset has no prompts"
+    output_dir = Path(config.paths.output_dir)
+    pools = {path.parent.name: path for path in (output_dir / "pools").glob(f"*/{STAGE_FILE}")}
+    records = {name: read_stage_file(path) or {} for name, path in pools.items()}
     key = content_key(generator.identity()) if records else ""
     speed = known_speed(
         {name: record for name, record in records.items() if record.get("generator") == key},
@@ -58,10 +63,10 @@ def estimate_cost(result: StageResult, generator: Generator, config: Config) -> 
     )
     firsts = {row.kind: row.text for row in reversed(table.one_of_each_cell())}
     lines = cost_lines(
-        result.counts,
+        counts,
         speed,
         num_processes=(config.trainer.devices or 1) * (config.trainer.num_nodes or 1),
-        free_bytes=shutil.disk_usage(result.folder).free,
-        examples=[firsts[kind] for kind in result.counts],
+        free_bytes=shutil.disk_usage(run.plan.folders["prompts"].path).free,
+        examples=[firsts[kind] for kind in counts],
     )
     return tuple(lines)

@@ -13,9 +13,9 @@ from imagenetd.qc.gate import gate_ballot
 from imagenetd.qc.gate_shares import NAMES, gate_shares
 from imagenetd.qc.sampling import Arm, Sampling, arms_of, folds, sampling_of
 from imagenetd.qc.votes import Ballot
-from imagenetd.stages.qc import HumanVotes, read_human_votes, voters
-from imagenetd.stages.qc_people import gate_confidence, unmined_images
-from imagenetd.stages.run import Job
+from imagenetd.stages.qc_people import gate_confidence
+from imagenetd.stages.run import Run
+from imagenetd.stages.stored import HumanVotes, read_human_votes, voters
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,21 @@ class Known:
         return int((members & (self.sampling.probability > 0)).sum()), int((members & self.judged).sum())
 
 
-def auto_ballot(job: Job) -> Ballot:
+def auto_ballot(run: Run) -> Ballot:
     """Return the gate's decision on every image of the pool, with what is known about its precision and recall.
 
     Human votes calibrate the gate and measure it. Each counts for as many images as its sampling arm says; votes whose
     sampling is not known are left out, and the summary says so. Of several folders the one whose design covers most of
     the images in question is used: which one does not depend on what people said.
     """
-    config = job.plan.config.qc
-    confidence = gate_confidence(job)
+    config = run.plan.config.qc
+    confidence = gate_confidence(run)
     assert confidence is not None, "the plan asks for a gate"
-    (gate,) = job.plan.of_role("gate")
-    image_ids = job.pool.table["image_id"].tolist()
-    others = unmined_images(job)
-    everything = job.mined | others
-    known, left_out = _known_votes(job)
+    (gate,) = run.plan.of_role("gate")
+    image_ids = run.pool.table["image_id"].tolist()
+    others = run.unmined
+    everything = run.mined | others
+    known, left_out = _known_votes(run)
     best = max(known, key=lambda one: one.coverage(everything)) if known else None
     method, honest = CalibrationMethod.none, confidence
     if best is not None:
@@ -70,24 +70,24 @@ def auto_ballot(job: Job) -> Ballot:
     }
     summary["votes_from"] = [voters(best.votes.folder)] if best is not None else []
     summary["votes_left_out"] = left_out
-    summary |= _counts(accepts, job.mined, others)
-    summary |= _measured(known, accepts, honest, job.mined, others)
-    summary |= _claims(honest, accepts, {"pool": everything, "mined": job.mined})
+    summary |= _counts(accepts, run.mined, others)
+    summary |= _measured(known, accepts, honest, run.mined, others)
+    summary |= _claims(honest, accepts, {"pool": everything, "mined": run.mined})
     cast = gate_ballot(honest, image_ids=image_ids, gate=gate.name, min_confidence=config.min_confidence)
-    arm = arms_of(job.mined, np.ones(len(job.mined), dtype=bool), others)
+    arm = arms_of(run.mined, np.ones(len(run.mined), dtype=bool), others)
     rng = np.random.default_rng(config.calibration.seed)
     slice_of_others = rng.permutation(np.flatnonzero(others))[: config.calibration.num_unmined]
-    shown = [*np.flatnonzero(job.mined).tolist(), *slice_of_others.tolist()]
-    audit = _audit(job, shown, confidence, honest, accepts, best)
+    shown = [*np.flatnonzero(run.mined).tolist(), *slice_of_others.tolist()]
+    audit = _audit(run, shown, confidence, honest, accepts, best)
     sampling = sampling_of(arm, np.ones(len(arm), dtype=bool))
     return Ballot(cast.votes, summary=summary, tables={"audit": audit}, sampling=sampling)
 
 
-def _known_votes(job: Job) -> tuple[list[Known], list[str]]:
+def _known_votes(run: Run) -> tuple[list[Known], list[str]]:
     """Return the votes whose sampling is known, and for each folder without it one line that says why not."""
-    image_ids = job.pool.table["image_id"].tolist()
+    image_ids = run.pool.table["image_id"].tolist()
     found, left_out = [], []
-    for folder in job.plan.calibration:
+    for folder in run.plan.calibration:
         votes = read_human_votes(folder)
         judged = np.array([name in votes.decided for name in image_ids], dtype=bool)
         if not judged.any():
@@ -144,7 +144,7 @@ def _claims(honest: np.ndarray, accepts: np.ndarray, sets: dict[str, np.ndarray]
 
 
 def _audit(
-    job: Job,
+    run: Run,
     shown: Sequence[int],
     confidence: np.ndarray,
     honest: np.ndarray,
@@ -152,11 +152,11 @@ def _audit(
     best: Known | None,
 ) -> list[dict[str, Any]]:
     """Return a row for each mined image and for a random slice of the others, to be looked at."""
-    image_ids = job.pool.table["image_id"].to_numpy()
+    image_ids = run.pool.table["image_id"].to_numpy()
     return [
         {
             "image_id": str(image_ids[i]),
-            "is_mined": bool(job.mined[i]),
+            "is_mined": bool(run.mined[i]),
             "gate_probability": float(confidence[i]),
             "calibrated_probability": float(honest[i]),
             "gate_accepts": bool(accepts[i]),

@@ -16,13 +16,13 @@ from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import missing_responses
 from imagenetd.qc.sampling import arms_of, sample, sampling_of
 from imagenetd.qc.votes import Ballot
-from imagenetd.qc.votes_folder import read_responses
+from imagenetd.qc.votes_folder import TASKS_FILE, read_responses
 from imagenetd.records import Kind
 from imagenetd.scoring.predictions import labels
 from imagenetd.stages.plan_votes import rules_of
-from imagenetd.stages.qc import read_gold
-from imagenetd.stages.run import Job
-from imagenetd.stages.votes import asked_images, prepare_tasks, simulate_responses
+from imagenetd.stages.run import Run
+from imagenetd.stages.stored import read_gold
+from imagenetd.stages.votes import asked_images, open_tasks, publish_tasks, simulate_responses
 
 
 @dataclass(frozen=True)
@@ -37,75 +37,69 @@ class Truth:
     """Who says so, for every output that rests on it."""
 
 
-def known_truth(job: Job) -> Truth | None:
+def known_truth(run: Run) -> Truth | None:
     """Return the truth of a pool whose generator knows it, or as the oracle sees it; None for real images."""
-    categories, label = labels(job.pool)
-    shown = job.plan.images.shown_categories()
+    categories, label = labels(run.pool)
+    shown = run.plan.images.shown_categories()
     if shown is not None:
         position = {name: number for number, name in enumerate(categories)}
         category = np.array([position.get(name, NO_CATEGORY) for name in shown], dtype=np.int64)
         source = "exact: the generator knows what it drew"
     else:
-        oracles = job.plan.of_role("oracle")
+        oracles = run.plan.of_role("oracle")
         if not oracles:
             return None
-        category = job.answers(oracles[0]).column("category").astype(np.int64)
+        category = run.answers(oracles[0]).column("category").astype(np.int64)
         source = f"oracle: what the independent model {oracles[0].name} sees"
     return Truth(category, category == label, source)
 
 
-def gate_confidence(job: Job) -> np.ndarray | None:
+def gate_confidence(run: Run) -> np.ndarray | None:
     """Return float "images": the gate's probability of the prompted category; None without a gate."""
-    gates = job.plan.of_role("gate")
-    return job.answers(gates[0]).column("label_probability") if gates else None
+    gates = run.plan.of_role("gate")
+    return run.answers(gates[0]).column("label_probability") if gates else None
 
 
-def people_ballot(job: Job) -> Ballot:
+def people_ballot(run: Run) -> Ballot:
     """Return the votes of people or simulated workers, or what is still to be done for them."""
-    config, votes = job.plan.config.qc, job.plan.votes
+    config, votes = run.plan.config.qc, run.plan.votes
     assert votes is not None
-    confidence, rules = gate_confidence(job), rules_of(config)
-    passes = np.ones(len(job.mined), bool) if confidence is None else confidence >= config.min_confidence
-    display = {category.name: category.display for category in job.plan.categories}
-    title = job.plan.config.name
-    others = unmined_images(job)
-    arm = arms_of(job.mined, passes, others)
-    spared = sample(job.mined & ~passes, config.tasks.num_rejected, seed=config.tasks.seed)
-    tasks = prepare_tasks(
-        votes.folder,
-        job.pool,
-        lambda: _design(job, job.mined & passes | spared, others),
-        display,
-        rules,
-        title=title,
-        arm=arm,
-    )
+    confidence, rules = gate_confidence(run), rules_of(config)
+    passes = np.ones(len(run.mined), bool) if confidence is None else confidence >= config.min_confidence
+    display = {category.name: category.display for category in run.plan.categories}
+    others = run.unmined
+    arm = arms_of(run.mined, passes, others)
+    spared = sample(run.mined & ~passes, config.tasks.num_rejected, seed=config.tasks.seed)
+    if not (votes.folder / TASKS_FILE).is_file():
+        design = _design(run, run.mined & passes | spared, others)
+        publish_tasks(votes.folder, run, design, display, arm=arm)
+    tasks = open_tasks(votes.folder, run.pool.table["image_id"].tolist(), rules, arm=arm)
     if config.method in PEOPLE:
         write_options(votes.folder, {"page": config.page, "mturk": config.mturk})
     if config.method is QcMethod.simulated:
-        truth = known_truth(job)
+        truth = known_truth(run)
         assert truth is not None, "the plan asks for an oracle"
-        simulate_responses(votes.folder, tasks, rules, config.workers, _shown(job, truth))
+        simulate_responses(votes.folder, tasks, rules, config.workers, _shown(run, truth))
     names = None if config.method is QcMethod.simulated else votes.names
     responses = [one.response for one in read_responses(votes.folder, tasks, names=names)]
     missing = missing_responses(tasks.tasks, responses, rules)
-    image_ids = job.pool.table["image_id"].to_numpy()
+    image_ids = run.pool.table["image_id"].to_numpy()
     if missing:
         waiting = [slot.image_id for task in tasks.tasks if task.task_id in missing for slot in task.items]
         line = f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing"
         return Ballot((), tuple(waiting), line)
     ballot = count_votes(tasks.tasks, responses, rules, config.aggregation)
-    not_asked = frozenset(image_ids[job.mined & ~passes].tolist())
+    not_asked = frozenset(image_ids[run.mined & ~passes].tolist())
     judged = {slot.image_id for task in tasks.tasks for slot in task.items}
     facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
-    facts |= _unmined_facts(job, ballot, judged) | _hard_facts(config.tasks.hard_votes)
+    facts |= _unmined_facts(run, ballot, judged) | _hard_facts(config.tasks.hard_votes)
     sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
     chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
     if confidence is not None:
         valid = np.isin(image_ids, list(ballot.accepted or ()))
         asked = np.isin(image_ids, list(judged))
-        facts |= {"gate_before_people": job.plan.of_role("gate")[0].name, "arms": sampling.sizes()}
-        facts |= gate_shares(sampling, passes, asked, valid, confidence, mined=job.mined, others=others)
+        facts |= {"gate_before_people": run.plan.of_role("gate")[0].name, "arms": sampling.sizes()}
+        facts |= gate_shares(sampling, passes, asked, valid, confidence, mined=run.mined, others=others)
     return Ballot(
         tuple(
             dataclasses.replace(
@@ -121,10 +115,10 @@ def people_ballot(job: Job) -> Ballot:
     )
 
 
-def _unmined_facts(job: Job, ballot: Ballot, judged: set[str]) -> dict[str, Any]:
+def _unmined_facts(run: Run, ballot: Ballot, judged: set[str]) -> dict[str, Any]:
     """Return how many of the random unmined images people accept: validity apart from difficulty."""
-    image_ids = job.pool.table["image_id"].to_numpy()
-    unmined = [name for name in image_ids[~job.mined].tolist() if name in judged]
+    image_ids = run.pool.table["image_id"].to_numpy()
+    unmined = [name for name in image_ids[~run.mined].tolist() if name in judged]
     accepted = ballot.accepted or frozenset()
     return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
 
@@ -134,48 +128,42 @@ def _hard_facts(hard_votes: str | None) -> dict[str, Any]:
     return {} if hard_votes is None else {"hard_sentinels_from": Path(hard_votes).name}
 
 
-def unmined_images(job: Job) -> np.ndarray:
-    """Return bool "images": with a nuisance, not hard, not flagged: people may be asked about them."""
-    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    return is_nuisance & ~job.mined & ~job.pool.is_flagged
-
-
-def _design(job: Job, judged: np.ndarray, others: np.ndarray) -> Design:
-    categories, label = labels(job.pool)
-    surrogates, tasks = job.plan.of_role("surrogate"), job.plan.config.qc.tasks
-    image_ids, gold = job.pool.table["image_id"].tolist(), None
+def _design(run: Run, judged: np.ndarray, others: np.ndarray) -> Design:
+    categories, label = labels(run.pool)
+    surrogates, tasks = run.plan.of_role("surrogate"), run.plan.config.qc.tasks
+    image_ids, gold = run.pool.table["image_id"].tolist(), None
     if tasks.hard_votes is not None:
         gold = read_gold(Path(tasks.hard_votes), image_ids, share=tasks.hard_share)
-        gold[job.pool.is_flagged] = 0
+        gold[run.pool.is_flagged] = 0
     pool = DesignPool(
         image_ids=image_ids,
         categories=categories,
         label=label,
-        predicted=np.stack([job.answers(model).column("category") for model in surrogates]),
-        correct=job.correct(surrogates) & ~job.pool.is_flagged,  # what is right for no model is no sentinel
+        predicted=np.stack([run.answers(model).column("category") for model in surrogates]),
+        correct=run.correct(surrogates) & ~run.pool.is_flagged,  # what is right for no model is no sentinel
         gold=gold,
     )
     return design_tasks(pool, judged, others, tasks)
 
 
-def _shown(job: Job, truth: Truth) -> Mapping[str, str]:
-    categories, _ = labels(job.pool)
+def _shown(run: Run, truth: Truth) -> Mapping[str, str]:
+    categories, _ = labels(run.pool)
     names = [*categories, ""]  # -1 is the last: something that nobody asks for
-    ids = job.pool.table["image_id"].tolist()
+    ids = run.pool.table["image_id"].tolist()
     return {image_id: names[code] for image_id, code in zip(ids, truth.category.tolist(), strict=True)}
 
 
-def valid_shares(job: Job, accepted: np.ndarray) -> dict[str, Any]:
+def valid_shares(run: Run, accepted: np.ndarray) -> dict[str, Any]:
     """Return the shares of valid images before and after quality control; empty where the truth is not known."""
-    truth = known_truth(job)
+    truth = known_truth(run)
     if truth is None:
         return {}
-    is_nuisance = (job.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    mined_valid = job.mined & truth.is_valid
+    is_nuisance = (run.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
+    mined_valid = run.mined & truth.is_valid
     return {
         "truth": truth.source,
         "valid_share_pool": _share(truth.is_valid, is_nuisance),
-        "valid_share_mined": _share(truth.is_valid, job.mined),
+        "valid_share_mined": _share(truth.is_valid, run.mined),
         "valid_share_accepted": _share(truth.is_valid, accepted),
         "valid_kept": _share(accepted, mined_valid),
     }

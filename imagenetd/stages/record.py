@@ -1,6 +1,6 @@
 """The record of an evaluation on disk: Parquet beside the scores, plain files in the run folder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,18 +111,3 @@ def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and bool(np.isnan(value))
-
-
-def data_summary(
-    left_out: pd.DataFrame | None, ignored: Sequence[tuple[str, int]], root: str
-) -> dict[str, Any]:
-    """Return what `summary.json` says of a dataset's files that were not evaluated."""
-    if left_out is None:
-        return {}
-    counts = left_out["problem"].value_counts()
-    return {
-        "root": root,
-        "unreadable": int(counts.get("unreadable", 0)),
-        "unknown_label": int(counts.get("unknown label", 0)),
-        "ignored": dict(ignored),
-    }

@@ -1,98 +1,105 @@
-"""Stage 7: tables, `summary.json`, and the run's record in W&B."""
+"""Stage 7: tables, `summary.json`, the page, and the run's record in W&B."""
 
-import functools
 import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+from rich.console import RenderableType
 
-from imagenetd.records import LabelSpace, Score, StageResult
+from imagenetd.config.schema import build
+from imagenetd.records import Score, StageResult
+from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.regimes import data_view, regimes_view
-from imagenetd.reports.report import ReportSet
+from imagenetd.reports.report import ReportSet, build_reports
 from imagenetd.reports.run_folder import HTML_FILE
+from imagenetd.reports.summary import (
+    MiningSummary,
+    RunSummary,
+    model_summary,
+    report_summaries,
+    target_scores,
+    yields,
+)
 from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
-from imagenetd.reports.trackers.run_report import FailureCard, RunReport
+from imagenetd.reports.trackers.run_report import FailureCard, RunReport, flat_numbers
 from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
-from imagenetd.scoring.metrics import ALL
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.image_record import class_titles
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.stages.evidence import BASELINE_TABLE
-from imagenetd.stages.facts import RunFacts
-from imagenetd.stages.record import read_regimes, regime_summary, write_plain_files
-from imagenetd.stages.reporting import report_summaries, run_reports
+from imagenetd.stages.record import judged, read_record, read_regimes, regime_summary, write_plain_files
+from imagenetd.stages.run import SCORED_ROLES, Run
 from imagenetd.stages.shown_again import keep_shown, made_from, run_files, shown_before
-from imagenetd.store.folders import (
-    StageFolder,
-    file_seal,
-    make_folder,
-    write_record,
-    write_text_atomic,
-)
+from imagenetd.stages.stored import read_qc_summary, read_scores
+from imagenetd.store.console import console
+from imagenetd.store.folders import content_key, file_seal, write_record, write_text_atomic
 from imagenetd.store.versions import library_versions
 
-"""In the run folder."""
+SUMMARY_FILE = "summary.json"
+NUM_FAILURE_CARDS = 48
+"""Mined images that are logged with prompt and predictions."""
 
 
-def write_report(
-    folder: StageFolder,
-    facts: RunFacts,
-    scores: Sequence[Score],
-    *,
-    chosen: ReportSet,
-    evidence: Callable[[], Evidence],
-    logger: Any,
-    cards: Callable[[], list[FailureCard]],
-    picture: Callable[[int], Any],
-    show: Callable[[Any], None],
-) -> tuple[StageResult, str | None]:
+def report(run: Run) -> StageResult:
     """Write the tables and `summary.json` into the run folder, log the run, and show the tables.
 
-    Returns:
-        The stage's result, and the line that uploads an offline W&B run, if there is one.
+    Reports are computed anew at each start, unless nothing has changed: their code is no part of any key.
     """
-    started = time.perf_counter()
-    make_folder(folder.path)
+    started, folder, config = time.perf_counter(), run.plan.folders["report"], run.plan.config
+    chosen = with_coverage(build_reports(config.report), list(run.spaces.values()))
+    scores = read_scores(run.plan.folders["evaluate"].path)
+    logger = build(config.logger, option="logger")
+    name = type(logger).__name__
     with folder.locked():
         record = folder.done()
-        skipped = record is not None and (folder.path / "summary.json").is_file()
-        name = type(logger).__name__
-        plugins = [*chosen.reports.values(), *filter(None, (chosen.tables, chosen.html))]
-        source = made_from(facts, plugins)
-        again = shown_before(folder.path, record, source) if name in (record or {}).get("logs", {}) else None
-        if record is not None and again is not None and not _reads_elsewhere(chosen):
-            show(again)
-            return _result(folder, chosen, len(scores), record["seconds"], True), record["logs"][name]
-        seconds = {stage.stage: stage.seconds for stage in facts.stages}
-        shown, own = _own_tables(folder.path, facts, scores, seconds, chosen)
-        given = functools.cache(evidence)
-        results = run_reports(chosen.reports, given, folder.path / "tables")
-        summary = summarise(facts, scores, seconds) | own | {"reports": report_summaries(results)}
-        write_record(folder.path / "summary.json", summary)
-        page = folder.path / HTML_FILE
-        if chosen.html is not None and not (skipped and page.is_file()):
-            write_text_atomic(page, chosen.html.page(summary, given(), results, picture))
+        skipped = record is not None and (folder.path / SUMMARY_FILE).is_file()
         logs: dict[str, str | None] = dict((record or {}).get("logs", {}))
-        if name not in logs:
-            run = _run_report(folder.key, facts, scores, summary, cards())
-            level = getattr(logger, "artifacts", "none")
-            logs[name] = logger.log_run(
-                _tracked(run, facts, results, given(), folder.path, level), folder.path
-            )
-        record = {"logs": logs, "seconds": (record or {}).get("seconds", time.perf_counter() - started)}
-        table = folder.path / BASELINE_TABLE  # another run may read it back
-        shown += findings_view(results)
-        keep_shown(folder.path, shown)
-        kept = {"made_from": source, "files": run_files(folder.path)}
-        baseline = {"baseline": file_seal(table)} if table.is_file() else {}
-        folder.finish({**record, "shown": kept, **baseline})
+        source = made_from(run, [*chosen.reports.values(), *filter(None, (chosen.tables, chosen.html))])
+        again = shown_before(folder.path, record, source) if name in logs else None
+        if record is not None and again is not None and not _reads_elsewhere(chosen):
+            shown: list[RenderableType] = [again]
+            skipped = True
+        else:
+            made = _write(run, chosen, scores, keeps_page=skipped)
+            shown = made.shown
+            if name not in logs:
+                level = getattr(logger, "artifacts", "none")
+                logs[name] = logger.log_run(_run_report(run, made, scores, level=level), folder.path)
+            seconds = (record or {}).get("seconds", time.perf_counter() - started)
+            record = {"logs": logs, "seconds": seconds}
+            keep_shown(folder.path, shown)
+            kept = {"made_from": source, "files": run_files(folder.path)}
+            table = folder.path / BASELINE_TABLE  # another run may read it back
+            baseline = {"baseline": file_seal(table)} if table.is_file() else {}
+            folder.finish({**record, "shown": kept, **baseline})
     for renderable in shown:
-        show(renderable)
-    return _result(folder, chosen, len(scores), record["seconds"], skipped), logs[name]
+        console().print(renderable)
+    return StageResult(
+        stage="report",
+        key=folder.key,
+        folder=str(folder.path),
+        num_items=len(scores),
+        unit="scores",
+        seconds=record["seconds"],
+        is_skipped=skipped,
+        note=HTML_FILE if chosen.html is not None else "",
+        last_word=logs[name] or "",
+    )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the reports of a run were made of, and what they say."""
+
+    shown: list[RenderableType]
+    evidence: Evidence
+    results: list[ReportResult]
+    summary: RunSummary
 
 
 def _reads_elsewhere(chosen: ReportSet) -> bool:
@@ -100,177 +107,164 @@ def _reads_elsewhere(chosen: ReportSet) -> bool:
     return chosen.models == "all" or chosen.baseline is not None
 
 
-def _result(
-    folder: StageFolder, chosen: ReportSet, num_scores: int, seconds: float, is_skipped: bool
-) -> StageResult:
-    note = HTML_FILE if chosen.html is not None else ""
-    return StageResult(
-        stage="report",
-        key=folder.key,
-        folder=str(folder.path),
-        num_items=num_scores,
-        unit="scores",
-        seconds=seconds,
-        is_skipped=is_skipped,
-        note=note,
-    )
-
-
-def _own_tables(
-    folder: Path, facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float], chosen: ReportSet
-) -> tuple[list[Any], dict[str, Any]]:
-    """Write the tables and plain files of every run; return what the terminal shows, and their part of the summary."""
-    shown: list[Any] = []
+def _write(run: Run, chosen: ReportSet, scores: Sequence[Score], *, keeps_page: bool) -> _Made:
+    """Write all tables, `summary.json` and the page; an existing page may be kept."""
+    folder, plan = run.plan.folders["report"].path, run.plan
+    seconds, num_images = {result.stage: result.seconds for result in run.results}, run.num_images()
+    shown: list[RenderableType] = []
     if chosen.tables is not None:
-        numbers: dict[str, Any] = {
-            "seconds": seconds,
-            "num_images": facts.num_images,
-            "regimes": facts.regimes,
-            "relations": facts.relations,
-        }
-        shown += chosen.tables.write(scores, folder / "tables", **numbers)
-    write_plain_files(folder, facts.evaluate, facts.left_out)
-    regimes = read_regimes(facts.evaluate)
-    tables, sentences = facts.findings()
-    for name, table in tables.items():
-        write_csv(table, folder / "tables" / f"{name}.csv")
-    shown += [*regimes_view(regimes), *data_view(facts.data, sentences)]
-    return shown, {"regimes": regime_summary(regimes), "data": facts.data, "findings": sentences}
+        shown += chosen.tables.write(
+            scores,
+            folder / "tables",
+            seconds=seconds,
+            num_images=num_images,
+            regimes=_regimes(run),
+            relations=run.relations(),
+        )
+    write_plain_files(folder, plan.folders["evaluate"].path, run.all_images.left_out())
+    regimes = read_regimes(plan.folders["evaluate"].path)
+    sentences = _findings(run, folder / "tables")
+    shown += [*regimes_view(regimes), *data_view(run.all_images.facts(), sentences)]
+    evidence = run.evidence(models=chosen.models, baseline=chosen.baseline)
+    results = [one.report(evidence) for one in chosen.reports.values()]
+    for result in results:
+        for name, table in result.tables.items():
+            write_csv(table, folder / "tables" / result.name / f"{name}.csv")
+    summary = _summary(run, scores, results, regimes=regime_summary(regimes), findings=sentences)
+    write_record(folder / SUMMARY_FILE, summary.as_json())
+    page = folder / HTML_FILE
+    if chosen.html is not None and not (keeps_page and page.is_file()):
+        text = chosen.html.page(summary.as_json(), evidence, results, run.pool.read_image)
+        write_text_atomic(page, text)
+    return _Made([*shown, *findings_view(results)], evidence, results, summary)
 
 
-def summarise(facts: RunFacts, scores: Sequence[Score], seconds: dict[str, float]) -> dict[str, Any]:
-    """Return the content of `summary.json`."""
-    pool = facts.num_images["pool"]
-    mined, accepted = facts.num_images.get("mined"), facts.num_images.get("accepted")  # None in an evaluation
-    of_role = {
-        role: [n for n, (r, _) in facts.models.items() if r == role]
-        for role in ("surrogate", "target", "gate")
-    }
-    return {
-        "version": importlib.metadata.version("imagenetd"),
-        "name": facts.name,
-        "status": facts.status,
-        "images": pool,
-        "mined": mined,
-        "accepted": accepted,
-        "targets": {name: _target_summary(name, scores) for name in of_role["target"]},
-        "num_images": facts.num_images,
-        "surrogates": of_role["surrogate"],
-        "target": of_role["target"][0],
-        "gate": of_role["gate"][0] if of_role["gate"] else None,
-        "mining": {"min_failures": facts.min_failures, "num_surrogates": len(of_role["surrogate"])},
-        "models": {
-            name: _model_summary(name, *part, scores, facts.relations.get(name, part[0]))
-            for name, part in facts.models.items()
-        },
-        "yield": _part("mined", mined, pool) | _part("accepted", accepted, mined),
-        "intervals_for": THESE_CATEGORIES,
-        "qc": facts.qc,
-        "seconds": seconds,
-        "cost": cost(seconds, facts.num_images),
-        "keys": {stage.stage: stage.key for stage in facts.stages},
-        "folders": {stage.stage: stage.folder for stage in facts.stages},
-        "generator": facts.generator_key,
-        "seed": facts.seed,
-        "overrides": list(facts.overrides),
-        "config": facts.config,
-        "versions": library_versions(),
-    }
-
-
-def _part(name: str, part: int | None, whole: int | None) -> dict[str, float | None]:
-    """Return the share of one set in another with the ends of its Wilson interval."""
-    if not whole or part is None:
-        return {name: None}
-    low, high = wilson_interval(part, whole)
-    return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
-
-
-def _model_summary(
-    name: str, role: str, space: LabelSpace, scores: Sequence[Score], relation: str
-) -> dict[str, Any]:
-    totals = {s.set: s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL}
-    numbers = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
-    return {
-        "role": role,
-        "relation": relation,
-        "regime": space.regime,
-        "chance": space.chance,
-        "accuracy": {
-            set_: {number: _or_none(asdict(score)[number]) for number in numbers}
-            for set_, score in totals.items()
-        },
-    }
-
-
-def _target_summary(name: str, scores: Sequence[Score]) -> dict[str, dict[str, float | int | None]]:
-    """Return accuracy, n and the ends of the Wilson interval of a target on each set."""
-    totals = [s for s in scores if s.model == name and s.kind == ALL and s.nuisance == ALL]
-    return {
-        score.set: {
-            "accuracy": _or_none(score.accuracy),
-            "n": score.num_images,
-            "low": score.wilson_low,
-            "high": score.wilson_high,
-        }
-        for score in totals
-    }
-
-
-def _or_none(value: float) -> float | None:
-    return None if value != value else value  # JSON has no NaN
-
-
-def _run_report(
-    key: str, facts: RunFacts, scores: Sequence[Score], summary: dict[str, Any], cards: list[FailureCard]
-) -> RunReport:
-    flat: dict[str, float | int | str] = {
-        f"num_images/{name}": count for name, count in facts.num_images.items()
-    }
-    for model, entry in summary["models"].items():
-        for set_, numbers in entry["accuracy"].items():
-            if numbers["accuracy"] is not None:
-                flat[f"accuracy/{model}/{set_}"] = numbers["accuracy"]
-                flat[f"accuracy/{model}/{set_}_low"] = numbers["wilson_low"]
-                flat[f"accuracy/{model}/{set_}_high"] = numbers["wilson_high"]
-                flat[f"accuracy/{model}/{set_}_num_images"] = numbers["num_images"]
-    flat["intervals_for"] = summary["intervals_for"]
-    flat |= {f"yield/{name}": share for name, share in summary["yield"].items() if share is not None}
-    numbers = ((name, value) for name, value in facts.qc.items() if isinstance(value, int | float))
-    flat |= {f"qc/{name}": value for name, value in numbers}
-    flat |= {f"cost/{name}": value for name, value in summary["cost"].items() if value is not None}
-    flat |= {f"seconds/{name}": value for name, value in summary["seconds"].items()}
-    tables: dict[str, pd.DataFrame] = build_tables(scores, facts.regimes, facts.relations)
-    lineage = {"keys": summary["keys"], "versions": summary["versions"], "surrogates": summary["surrogates"]}
-    return RunReport(
-        key=key,
-        name=facts.name,
-        group=f"pool-{summary['keys'].get('generate', summary['keys'].get('data', ''))[:8]}",
-        job_type="evaluate",
-        tags=(summary["target"], f"{len(summary['surrogates'])} surrogates"),
-        config={**facts.config, "lineage": lineage, "target_name": summary["target"]},
-        summary=flat,
-        tables=tables,
-        failures=tuple(cards),
-    )
-
-
-def _tracked(
-    run: RunReport,
-    facts: RunFacts,
+def _summary(
+    run: Run,
+    scores: Sequence[Score],
     results: Sequence[ReportResult],
-    evidence: Evidence,
-    run_dir: Path,
-    level: str,
-) -> RunReport:
-    """Return the run with all tables of its reports, confusions, curves and artifacts."""
-    made = artifacts(facts.stages, list(facts.models), run_dir, level=level)
-    tables = {f"{result.name}/{name}": table for result in results for name, table in result.tables.items()}
-    return replace(
-        run,
-        tables=run.tables | tables,
-        confusions=confusions(evidence),
-        curves=curves(evidence),
-        artifacts=made,
-        config={**run.config, "artifacts": [artifact.name for artifact in made]},
+    *,
+    regimes: Mapping[str, Mapping[str, Any]],
+    findings: Sequence[str],
+) -> RunSummary:
+    plan, num_images, relations = run.plan, run.num_images(), run.relations()
+    seconds = {result.stage: result.seconds for result in run.results}
+    of_role = {role: [model.name for model in plan.of_role(role)] for role in SCORED_ROLES}
+    of_model = {name: [score for score in scores if score.model == name] for name in run.spaces}
+    return RunSummary(
+        version=importlib.metadata.version("imagenetd"),
+        name=plan.config.name,
+        status="done",
+        images=num_images["pool"],
+        mined=num_images.get("mined"),
+        accepted=num_images.get("accepted"),
+        targets={name: target_scores(of_model[name]) for name in of_role["target"]},
+        num_images=num_images,
+        surrogates=of_role["surrogate"],
+        target=of_role["target"][0],
+        gate=next(iter(of_role["gate"]), None),
+        mining=MiningSummary(plan.min_failures, len(of_role["surrogate"])),
+        models={
+            model.name: model_summary(
+                of_model[model.name], run.space(model), role=model.role, relation=relations[model.name]
+            )
+            for model in plan.of_role(*SCORED_ROLES)
+        },
+        yields=yields(num_images),
+        intervals_for=THESE_CATEGORIES,
+        qc=read_qc_summary(plan.folders["qc"]),
+        seconds=seconds,
+        cost=cost(seconds, num_images),
+        keys={result.stage: result.key for result in run.results},
+        folders={result.stage: result.folder for result in run.results},
+        generator=content_key(plan.generator_identity),
+        seed=plan.config.seed,
+        overrides=list(run.overrides),
+        config=run.plain_config,
+        versions=library_versions(),
+        regimes=regimes,
+        data=run.all_images.facts(),
+        findings=findings,
+        reports=report_summaries(results),
     )
+
+
+def _regimes(run: Run) -> dict[str, tuple[str, float]]:
+    """Return the regime and the chance level of each model that stands in tables."""
+    models = run.plan.of_role(*SCORED_ROLES)
+    return {model.name: (run.space(model).regime, run.space(model).chance) for model in models}
+
+
+def _findings(run: Run, tables: Path) -> list[str]:
+    """Write the tables that a dataset itself defines, e.g. mCE; return its sentences, and remarks on the models.
+
+    Remarks tell of classes that can never win, and of ties at the top.
+    """
+    regimes = {model.name: run.space(model).regime for model in run.plan.of_role("target")}
+    record = judged(read_record(run.plan.folders["evaluate"].path), regimes)
+    found, sentences = run.all_images.findings(record)
+    for name, table in found.items():
+        write_csv(table, tables / f"{name}.csv")
+    records = [run.plan.folders[model.name].done() or {} for model in run.plan.models]
+    return [*sentences, *(remark for record in records for remark in record.get("remarks", []))]
+
+
+def _run_report(run: Run, made: _Made, scores: Sequence[Score], *, level: str) -> RunReport:
+    """Return what a logger gets: all numbers and tables, confusions, curves, cards and artifacts."""
+    summary, plan = made.summary, run.plan
+    models = [model.name for model in plan.of_role(*SCORED_ROLES)]
+    files = artifacts(run.results, models, plan.folders["report"].path, level=level)
+    tables = build_tables(scores, _regimes(run), run.relations())
+    tables |= {
+        f"{result.name}/{name}": table for result in made.results for name, table in result.tables.items()
+    }
+    lineage: dict[str, Any] = {
+        "keys": summary.keys,
+        "versions": summary.versions,
+        "surrogates": summary.surrogates,
+    }
+    return RunReport(
+        key=plan.folders["report"].key,
+        name=summary.name,
+        group=f"pool-{summary.keys.get('generate', summary.keys.get('data', ''))[:8]}",
+        job_type="evaluate",
+        tags=(summary.target, f"{len(summary.surrogates)} surrogates"),
+        config={
+            **run.plain_config,
+            "lineage": lineage,
+            "target_name": summary.target,
+            "artifacts": [artifact.name for artifact in files],
+        },
+        summary=flat_numbers(summary),
+        tables=tables,
+        failures=tuple(_cards(run)),
+        confusions=confusions(made.evidence),
+        curves=curves(made.evidence),
+        artifacts=files,
+    )
+
+
+def _cards(run: Run) -> list[FailureCard]:
+    """Return some of the accepted failures, spread evenly over the pool; in an evaluation, of the target's."""
+    if run.plan.mines:
+        indices = np.flatnonzero(run.sets.get("accepted", run.sets["mined"]))
+    else:
+        indices = np.flatnonzero(~run.correct(run.plan.of_role("target")).all(axis=0))
+    if len(indices) > NUM_FAILURE_CARDS:
+        indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
+    shown = run.plan.of_role("surrogate", "target")
+    titles = {model.name: class_titles(run.space(model)) for model in shown}
+    named = {model.name: run.answers(model).predicted[indices].tolist() for model in shown}
+    table = run.pool.table
+    return [
+        FailureCard(
+            image_id=table["image_id"].iloc[index],
+            image=run.pool.read_image(index),
+            prompt=table["text"].iloc[index],
+            category=table["category"].iloc[index],
+            kind=table["kind"].iloc[index],
+            nuisance=table["nuisance"].iloc[index],
+            predictions={name: titles[name][classes[number]] for name, classes in named.items()},
+        )
+        for number, index in enumerate(indices.tolist())
+    ]

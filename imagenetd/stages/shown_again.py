@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from imagenetd import ASSETS_DIR
-from imagenetd.stages.facts import RunFacts
+from imagenetd.stages.run import Run
 from imagenetd.store.console import console
 from imagenetd.store.folders import content_key, file_seal, write_text_atomic
 from imagenetd.store.versions import library_versions
@@ -21,22 +21,22 @@ SHOWN_FILE = "terminal.txt"
 RUN_FILES = ("summary.json", "report.html", "per_image.csv", "unreadable.csv", SHOWN_FILE)
 
 
-def made_from(facts: RunFacts, plugins: Iterable[object]) -> str:
+def made_from(run: Run, plugins: Iterable[object]) -> str:
     """Return the hash of all that tables, page and terminal are computed from, the code and its libraries included.
 
     Args:
-        facts: Of the run; its stages have the keys of all stored results.
+        run: Its results have the keys of all that is stored.
         plugins: The reports, whose code may lie outside of the package.
     """
     screen = console()
-    stages = [(stage.stage, stage.key, stage.seconds, stage.folder) for stage in facts.stages]
+    stages = [(stage.stage, stage.key, stage.seconds, stage.folder) for stage in run.results]
     return content_key(
         {
             "stages": stages,
-            "config": facts.config,
-            "overrides": list(facts.overrides),
-            "num_images": facts.num_images,
-            "relations": facts.relations,
+            "config": run.plain_config,
+            "overrides": list(run.overrides),
+            "num_images": run.num_images(),
+            "relations": run.relations(),
             "code": code_state(tuple(sorted({type(plugin).__module__ for plugin in plugins}))),
             "versions": library_versions(),
             "screen": [screen.width, screen.is_terminal, screen.color_system],

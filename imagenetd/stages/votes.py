@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ from imagenetd.qc.votes_folder import (
     write_response,
     write_tasks,
 )
+from imagenetd.stages.plan_votes import rules_of
+from imagenetd.stages.run import Run
 from imagenetd.store.folders import make_folder, write_bytes_atomic
 
 REASONS = {
@@ -40,39 +42,41 @@ REASONS = {
 }
 
 
-def prepare_tasks(
-    folder: Path,
-    pool: Pool,
-    design: Callable[[], Design],
-    display: Mapping[str, str],
-    rules: Rules,
-    *,
-    title: str,
-    arm: tuple[str, ...],
-) -> TaskSet:
-    """Return what is asked; write `tasks.json` when there is none yet, or when the rules have changed.
+def publish_tasks(
+    folder: Path, run: Run, design: Design, display: Mapping[str, str], *, arm: tuple[str, ...]
+) -> None:
+    """Write `tasks.json`: what is asked, and where the images lie.
 
     Args:
         folder: The votes folder.
-        pool: The images.
-        design: Makes the tasks when they are needed.
+        run: With the images, and the rules of its config.
+        design: The tasks.
         display: Category key -> its name in words.
+        arm: Sampling arm of each image of the pool.
+    """
+    rules, training = rules_of(run.plan.config.qc), tuple(_example(slot, display) for slot in design.training)
+    settings = TaskSettings(
+        dict(display), training, rules.workers_per_image, run.plan.config.name, plain_rules(rules)
+    )
+    shown = {slot.image_id for task in design.tasks for slot in task.slots}
+    shown |= {example.image_id for example in training}
+    facts = _image_facts(folder, run.pool, shown)
+    sampled = _sampled(design.tasks, run.pool.table["image_id"].tolist(), arm)
+    write_tasks(folder, design.tasks, facts, settings, sampled)
+
+
+def open_tasks(folder: Path, image_ids: Sequence[str], rules: Rules, *, arm: tuple[str, ...]) -> TaskSet:
+    """Return what is asked; `tasks.json` is written anew when the rules have changed.
+
+    Args:
+        folder: The votes folder.
+        image_ids: Of the pool.
         rules: When a task is complete.
-        title: Of the run, for headings.
         arm: Sampling arm of each image of the pool.
 
     Raises:
         StoreError: When `tasks.json` gives other arms or probabilities than those that follow from its items.
     """
-    image_ids = pool.table["image_id"].tolist()
-    if not (folder / TASKS_FILE).is_file():
-        made = design()
-        training = tuple(_example(slot, display) for slot in made.training)
-        settings = TaskSettings(dict(display), training, rules.workers_per_image, title, plain_rules(rules))
-        shown = {slot.image_id for task in made.tasks for slot in task.slots}
-        shown |= {example.image_id for example in training}
-        facts = _image_facts(folder, pool, shown)
-        write_tasks(folder, made.tasks, facts, settings, _sampled(made.tasks, image_ids, arm))
     close_to_others(folder)
     tasks = read_tasks(folder)
     if dict(tasks.sampling) != _sampled(tasks.tasks, image_ids, arm):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from imagenetd.reports.summary import RunSummary
+
 
 @dataclass(frozen=True, slots=True)
 class FailureCard:
@@ -83,3 +85,24 @@ class RunReport:
     confusions: tuple[Confusion, ...] = ()
     curves: tuple[Curve, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+
+
+def flat_numbers(summary: RunSummary) -> dict[str, float | int | str]:
+    """Return the numbers of a run under one name each, e.g. `accuracy/tiny_resnet/mined`."""
+    flat: dict[str, float | int | str] = {
+        f"num_images/{name}": count for name, count in summary.num_images.items()
+    }
+    for model, entry in summary.models.items():
+        for set_, score in entry.accuracy.items():
+            if score.accuracy is not None:
+                flat[f"accuracy/{model}/{set_}"] = score.accuracy
+                flat[f"accuracy/{model}/{set_}_low"] = score.wilson_low
+                flat[f"accuracy/{model}/{set_}_high"] = score.wilson_high
+                flat[f"accuracy/{model}/{set_}_num_images"] = score.num_images
+    flat["intervals_for"] = summary.intervals_for
+    flat |= {f"yield/{name}": share for name, share in summary.yields.items() if share is not None}
+    numbers = ((name, value) for name, value in summary.qc.items() if isinstance(value, int | float))
+    flat |= {f"qc/{name}": value for name, value in numbers}
+    flat |= {f"cost/{name}": value for name, value in summary.cost.items() if value is not None}
+    flat |= {f"seconds/{name}": value for name, value in summary.seconds.items()}
+    return flat

@@ -82,7 +82,11 @@ class GenerateModule(LightningModule):
             if first == images.start:
                 self._kept = writer.open(shard, self.rows[images.start : images.stop])
             if first >= images.start + self._kept:
-                writer.add(self._make(first, stop))
+                rows, started = self.rows[first:stop], time.perf_counter()
+                seeds = [noise_seed(self.generator_key, row) for row in rows]
+                with torch.inference_mode():
+                    pictures = self.generator.generate(rows, seeds)
+                writer.add(Unit(first, rows, pictures, time.perf_counter() - started))
             if stop == images.stop:
                 writer.close_shard(shard)
         except BaseException:
@@ -103,10 +107,3 @@ class GenerateModule(LightningModule):
         """Write nothing more: the loop was left between two units."""
         if self._writer is not None:
             self._writer.stop()
-
-    @torch.inference_mode()
-    def _make(self, first: int, stop: int) -> Unit:
-        rows = self.rows[first:stop]
-        started = time.perf_counter()
-        pictures = self.generator.generate(rows, [noise_seed(self.generator_key, row) for row in rows])
-        return Unit(first, rows, pictures, time.perf_counter() - started)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 from lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from imagenetd.errors import DataError, ModelError
-from imagenetd.images.datasets.dataset import STOP
-from imagenetd.images.image_set import ImageSet
+from imagenetd.errors import ModelError
 from imagenetd.images.pool import Pool, part_name
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.interviewer import Interviewer
 from imagenetd.models.precision import computed_with
 from imagenetd.scoring.predictions import subject
 from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
@@ -130,53 +130,51 @@ class PredictModule(LightningModule):
         """Collect the logits of one chunk; write a part for each model at the end of a shard."""
         if batch.error is not None:
             raise batch.error
-        batch = received(batch)
-        self._note_unreadable(batch)
-        chunk = batch.chunk
+        chunk, batch = batch.chunk, received(batch)
+        self._unreadable |= batch.unreadable
+        for index, reason in batch.unreadable.items():
+            self.pool.refuse_unreadable(index, reason)
         models = [model for model in self.models if chunk.shard in model.shards]
         for model in models:
             started = time.perf_counter()
-            self._logits[model.name] += list(self._run(model, batch))
+            for images, rows in self._steps(model, batch):
+                if isinstance(model.classifier, Interviewer):
+                    logits = model.classifier.logits_of(images, rows)
+                else:
+                    logits = model.classifier.logits(images)
+                self._logits[model.name].append(self._checked(model, logits))
             work = time.perf_counter() - started
             self._seconds[model.name] += work + batch.seconds / len(models)
-        if not chunk.is_last:
-            return
-        if isinstance(self.pool, ImageSet):
+        if chunk.is_last:
             self.pool.leave_out(chunk.shard, self._unreadable)
-        for model in models:
-            self._write(model, chunk.shard)
-        self._unreadable = {}
+            for model in models:
+                self._write(model, chunk.shard)
+            self._unreadable = {}
 
-    def _note_unreadable(self, batch: Batch) -> None:
-        self._unreadable |= batch.unreadable
-        if batch.unreadable and isinstance(self.pool, ImageSet) and self.pool.dataset.on_unreadable == STOP:
-            index, reason = next(iter(batch.unreadable.items()))
-            raise DataError(
-                f"{self.pool.table['file'].iloc[index]} cannot be read: {reason}. Mend it or take it out of "
-                f"data.root={self.pool.dataset.root}, or go on without such images with data.on_unreadable=list."
-            )
-
-    def _run(self, model: PendingModel, batch: Batch) -> Iterator[np.ndarray]:
+    def _steps(self, model: PendingModel, batch: Batch) -> Iterator[tuple[Any, pd.DataFrame]]:
+        """Yield the images of each step of a model on its device, and their rows of the pool's table."""
         images: Tensor | list[Tensor] | None = batch.inputs.get(model.classifier.preprocessing_key())
         if images is None:  # not one image of this chunk can be read
             return
         size, device = model.classifier.batch_size, self.trainer.strategy.root_device
         rows = self.pool.table.iloc[batch.readable]
-        width = model.classifier.label_space(self.categories).num_classes
         for first in range(0, len(images), size):
-            part: Any = images[first : first + size]
-            part = part.to(device) if isinstance(part, Tensor) else part
-            logits = model.classifier.logits_of(part, rows.iloc[first : first + size]).float().cpu().numpy()
-            if logits.shape[1] != width:
-                raise ModelError(
-                    f"{model.name} gave {logits.shape[1]} logits an image, but has {width} classes. "
-                    "Choose the weights of this head, or say with `classes` what the outputs are."
-                )
-            if not np.isfinite(logits).all():
-                raise ModelError(
-                    f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
-                )
-            yield logits
+            part = images[first : first + size]
+            yield part.to(device) if isinstance(part, Tensor) else part, rows.iloc[first : first + size]
+
+    def _checked(self, model: PendingModel, logits: Tensor) -> np.ndarray:
+        found = logits.float().cpu().numpy()
+        width = model.classifier.label_space(self.categories).num_classes
+        if found.shape[1] != width:
+            raise ModelError(
+                f"{model.name} gave {found.shape[1]} logits an image, but has {width} classes. "
+                "Choose the weights of this head, or say with `classes` what the outputs are."
+            )
+        if not np.isfinite(found).all():
+            raise ModelError(
+                f"{model.name} gave logits that are not finite. Try trainer.precision=null or another checkpoint."
+            )
+        return found
 
     def _write(self, model: PendingModel, shard: int) -> None:
         width = model.classifier.label_space(self.categories).num_classes

@@ -1,53 +1,41 @@
 """One way to run a Lightning prediction loop: any number of processes, the same result."""
 
+import contextlib
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenetd.config.schema import LauncherName, TrainerConfig
-from imagenetd.stages.workers.trainer import make_trainer, predict
+from imagenetd.stages.workers.trainer import LongStage, errors_in_one_line, make_trainer
 
 if TYPE_CHECKING:
     import lightning
 
 
-def run_prediction(
-    module: "lightning.LightningModule",
-    config: TrainerConfig,
-    *,
-    stage: str,
-    tasks: Sequence[int],
-    num_items: int,
-    folder: Path,
-    precision: str | None = None,
-) -> None:
-    """Call the module's predict_step for all of its tasks.
+@contextlib.contextmanager
+def trainer_of(long: LongStage, tasks: Sequence[int]) -> "Iterator[lightning.Trainer]":
+    """Give the trainer whose `predict` calls the module's predict_step for all of its tasks; all are done afterwards.
 
     The module gets the tasks of its process from `tasks_of`, because a task is a whole shard and what it writes must
-    not depend on who makes it.
+    not depend on who makes it. What the loop ends with, in whatever process, leaves this block as one error.
 
     Args:
-        module: Writes its own results to disk.
-        config: Devices, strategy, threads.
-        stage: Title of the progress bar.
+        long: What is done.
         tasks: What can be divided; no more processes than this are started.
-        num_items: What the progress bar counts, over all processes.
-        folder: Locked by this run; processes on other machines hold a part of the lock.
-        precision: Of Lightning.
     """
+    config = long.config
     if config.launcher is not LauncherName.local:
-        from imagenetd.stages.workers.team.work import LongStage, lead_prediction
+        from imagenetd.stages.workers.team.work import leading_trainer
 
-        lead_prediction(LongStage(module, config, stage, num_items, folder, precision), tasks)
+        with leading_trainer(long, tasks) as trainer:
+            yield trainer
         return
     devices = max(1, min(config.devices or 1, len(tasks)))
-    trainer = make_trainer(
-        config, stage, num_items, devices=devices, strategy=_strategy(config, devices), precision=precision
-    )
-    predict(trainer, module)
+    trainer = make_trainer(long, devices=devices, strategy=_strategy(config, devices))
+    with errors_in_one_line(long.module):
+        yield trainer
 
 
 def _strategy(config: TrainerConfig, devices: int) -> Any:

@@ -1,29 +1,41 @@
 """The Lightning loop of one process: how it starts, which tasks it takes, and what it ends with."""
 
+import contextlib
 import errno
 import re
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenetd import errors
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ConfigError, WorkerError
-from imagenetd.stages.workers.progress import StageProgress, quieten
 
 if TYPE_CHECKING:
     import lightning
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongStage:
+    """What a process needs in order to take part in a stage that a GPU works on."""
+
+    module: "lightning.LightningModule"
+    """Writes its own results to disk."""
+    config: TrainerConfig
+    stage: str
+    """Title of the progress bar."""
+    num_items: int
+    """What the progress bar counts, over all processes."""
+    folder: Path
+    """Locked by this run; processes on other machines hold a part of the lock."""
+    precision: str | None = None
+    """Of Lightning."""
+
+
 def make_trainer(
-    config: TrainerConfig,
-    stage: str,
-    num_items: int,
-    *,
-    devices: int | list[int],
-    strategy: Any,
-    precision: str | None,
-    callbacks: Sequence[Any] = (),
+    long: LongStage, *, devices: int | list[int], strategy: Any, callbacks: Sequence[Any] = ()
 ) -> "lightning.Trainer":
     """Return a trainer that predicts and does nothing else; ConfigError when it cannot start."""
     import torch
@@ -31,6 +43,9 @@ def make_trainer(
     from lightning.pytorch.plugins.environments import LightningEnvironment
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    from imagenetd.stages.workers.progress import StageProgress, quieten
+
+    config = long.config
     torch.set_num_threads(config.num_threads)
     quieten()
     try:
@@ -38,12 +53,12 @@ def make_trainer(
             accelerator=config.accelerator,
             devices=devices,
             strategy=strategy,
-            precision=precision,  # type: ignore[arg-type]
+            precision=long.precision,  # type: ignore[arg-type]
             plugins=[
                 LightningEnvironment()
             ],  # inside a SLURM job Lightning would take srun's processes for its own
             logger=False,
-            callbacks=[StageProgress(stage, num_items), *callbacks],
+            callbacks=[StageProgress(long.stage, long.num_items), *callbacks],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -56,12 +71,13 @@ def make_trainer(
         ) from error
 
 
-def predict(trainer: "lightning.Trainer", module: "lightning.LightningModule") -> None:
-    """Run the loop; what a process of this machine ended with is raised here."""
+@contextlib.contextmanager
+def errors_in_one_line(module: "lightning.LightningModule") -> Iterator[None]:
+    """Stop the module when its loop is left early; what a process of this machine ended with is raised here."""
     from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
     try:
-        trainer.predict(module, return_predictions=False)
+        yield
     except (RuntimeError, OSError, MemoryError) as error:
         getattr(module, "stop", lambda: None)()
         lost = _lost_loader(error)

@@ -1,10 +1,10 @@
 """What leader and followers do in a long stage, and when a launch begins and ends."""
 
 import atexit
+import contextlib
 import os
 import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from imagenetd.stages.workers.team.follower import Follower, StoppedError
 from imagenetd.stages.workers.team.leader import Leader
 from imagenetd.stages.workers.team.meeting import join_leader
 from imagenetd.stages.workers.team.place import Place, check_size, find_place
-from imagenetd.stages.workers.trainer import make_trainer, predict
+from imagenetd.stages.workers.trainer import LongStage, errors_in_one_line, make_trainer
 from imagenetd.store.console import say
 from imagenetd.store.locks import working_in
 
@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
 _leaders: dict[str, Leader] = {}
 """The one leader of this process: it outlives a job, so that the jobs of a sweep have the same followers."""
-
-
-@dataclass(frozen=True, slots=True)
-class LongStage:
-    """What a follower needs in order to take part."""
-
-    module: "lightning.LightningModule"
-    config: TrainerConfig
-    stage: str
-    num_items: int
-    folder: Path
-    precision: str | None
 
 
 def lead(config: TrainerConfig, output_dir: Path) -> None:
@@ -69,7 +57,9 @@ def _work(follower: Follower, payload: bytes) -> str | None:
         long: LongStage = pickle.loads(payload)
         with working_in(long.folder):
             follower.check_stop()  # the leader still holds the folder, so nobody else does
-            _predict(long, follower.place, follower.take, follower.check_stop)
+            trainer = _team_trainer(long, follower.place, follower.take, follower.check_stop)
+            with errors_in_one_line(long.module):
+                trainer.predict(long.module, return_predictions=False)
     except StoppedError:
         return None
     except WorkerError:
@@ -82,15 +72,18 @@ def _work(follower: Follower, payload: bytes) -> str | None:
     return None
 
 
-def lead_prediction(long: LongStage, tasks: Sequence[int]) -> None:
-    """Share the tasks with the followers and come back when all are done."""
+@contextlib.contextmanager
+def leading_trainer(long: LongStage, tasks: Sequence[int]) -> "Iterator[lightning.Trainer]":
+    """Share the tasks with the followers: give the trainer for the leader's part, and end when all parts are done."""
     if not _leaders:
         raise ConfigError(f"trainer.launcher={long.config.launcher.value} works with run.py only.")
     (leader,) = _leaders.values()
     timeout_s = long.config.timeout_s
     leader.begin(pickle.dumps(long), tasks)
     try:
-        _predict(long, leader.place, leader.take, lambda: None)
+        trainer = _team_trainer(long, leader.place, leader.take, lambda: None)
+        with errors_in_one_line(long.module):
+            yield trainer
     except Exception:
         leader.stop()
         leader.wait_until_idle(timeout_s=timeout_s)
@@ -111,22 +104,14 @@ def _shown(shares: dict[int, int]) -> str:
     return f"{len(numbers)} processes took {span}"
 
 
-def _predict(
+def _team_trainer(
     long: LongStage, place: Place, take: Callable[[], int | None], check: Callable[[], None]
-) -> None:
+) -> "lightning.Trainer":
     from imagenetd.stages.workers.team.strategy import CheckBetweenUnits, TeamStrategy
 
     index, device = _device(long.config, place)
-    trainer = make_trainer(
-        long.config,
-        long.stage,
-        long.num_items,
-        devices=index,
-        strategy=TeamStrategy(device, place, take),
-        precision=long.precision,
-        callbacks=[CheckBetweenUnits(check)],
-    )
-    predict(trainer, long.module)
+    strategy = TeamStrategy(device, place, take)
+    return make_trainer(long, devices=index, strategy=strategy, callbacks=[CheckBetweenUnits(check)])
 
 
 def _device(config: TrainerConfig, place: Place) -> tuple[Any, Any]:
