@@ -38,6 +38,11 @@ def main() -> None:
         from imagenetd.store.console import fail
 
         fail(error)
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains once more at its end
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         if "imagenetd.stages.workers.team.work" in sys.modules:
             sys.modules["imagenetd.stages.workers.team.work"].abandon()

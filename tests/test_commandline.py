@@ -154,6 +154,15 @@ def test_help_comes_in_two_seconds_and_names_the_groups(root: Path) -> None:
         assert words in shown
 
 
+def test_help_ends_quietly_when_its_reader_has_seen_enough(root: Path) -> None:
+    command = [sys.executable, str(root / "run.py"), "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None and started.stderr is not None
+        started.stdout.close()
+        assert started.stderr.read() == ""
+    assert started.returncode == 1
+
+
 def test_a_wrong_command_ends_with_code_1_one_line_and_no_traceback(root: Path) -> None:
     command = [sys.executable, str(root / "run.py"), "target=nothing"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

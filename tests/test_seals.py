@@ -2,12 +2,16 @@
 
 import io
 import json
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imagenetd.errors import DamagedError, StoreError
+from imagenetd.store import seals
+from imagenetd.store.folders import read_sealed_record, read_stage_file
 from imagenetd.store.seals import (
     BrokenSealError,
     UnsealedError,
@@ -92,9 +96,17 @@ def test_a_record_with_another_value_or_without_a_field_is_seen() -> None:
             open_record(changed)
 
 
-def test_a_record_of_a_later_format_says_so() -> None:
-    from imagenetd.store import seals
-
+def test_a_record_of_a_newer_version_says_so_and_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "stage.json"
     later = {"num_mined": 7, "format": 2}
-    with pytest.raises(BrokenSealError, match="it is of format 2, and this version of imagenetd reads 1"):
-        open_record({**later, "seal": seals._record_hash(later)})
+    for seal in (seals._record_hash(later), "sealed in another way"):
+        path.write_text(json.dumps({**later, "seal": seal}))
+        for read in (read_stage_file, read_sealed_record):
+            with pytest.raises(StoreError) as caught:
+                read(path)
+            assert not isinstance(caught.value, DamagedError)
+            assert (
+                "was written by a newer imagenetd (it is of format 2, and this version of imagenetd reads 1"
+                in str(caught.value)
+            )
+            assert "paths.output_dir" in str(caught.value)

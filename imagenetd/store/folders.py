@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imagenetd import __version__
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.store.files import TEMPORARY, make_folder, size_of, write_bytes_atomic, write_json_atomic
 from imagenetd.store.files import require_room as require_room
@@ -25,6 +26,7 @@ from imagenetd.store.locks import MAX_WAIT_S, WORKERS, lock
 from imagenetd.store.seals import (
     BLOCK_BYTES,
     BrokenSealError,
+    LaterFormatError,
     UnsealedError,
     check_parquet,
     fast_hash,
@@ -166,6 +168,18 @@ def _damaged_record(path: Path, reason: str) -> DamagedError:
     )
 
 
+def _opened(path: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return open_record(stored)
+    except LaterFormatError as error:
+        raise StoreError(
+            f"{path} was written by a newer imagenetd ({error}; installed is {__version__}). Install that version, or "
+            "set paths.output_dir to another folder."
+        ) from error
+    except BrokenSealError as error:
+        raise _damaged_record(path, str(error)) from error
+
+
 def read_sealed_record(
     path: Path, fields: Mapping[str, type | tuple[type, ...]] | None = None
 ) -> dict[str, Any]:
@@ -179,8 +193,8 @@ def read_sealed_record(
     if stored is None:
         raise StoreError(f"{path} is missing. Run the stage again that writes it.")
     try:
-        content = open_record(stored)
-    except ValueError as error:
+        content = _opened(path, stored)
+    except UnsealedError as error:
         raise _damaged_record(path, str(error)) from error
     require_fields(path, content, fields or {})
     return content
@@ -208,11 +222,9 @@ def read_stage_file(path: Path) -> dict[str, Any] | None:
     if stored is None:
         return None
     try:
-        return open_record(stored)
+        return _opened(path, stored)
     except UnsealedError:
         return stored
-    except BrokenSealError as error:
-        raise _damaged_record(path, str(error)) from error
 
 
 def read_listed(folder: Path, name: str, **options: Any) -> pa.Table:

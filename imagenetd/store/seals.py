@@ -31,6 +31,10 @@ class BrokenSealError(ValueError):
     """The bytes are not those that were sealed."""
 
 
+class LaterFormatError(ValueError):
+    """A newer version of the package wrote the record."""
+
+
 def fast_hash(*parts: Buffer) -> str:
     """Return 32 hex digits for the bytes of all parts together."""
     digest = xxhash.xxh3_128()
@@ -106,15 +110,23 @@ def seal_record(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_record(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `seal_record` was given, after checking it; UnsealedError for a record without a seal."""
+    """Return what `seal_record` was given, after checking it.
+
+    Raises:
+        UnsealedError: For a record without a seal.
+        BrokenSealError: For one that is damaged.
+        LaterFormatError: For one of a newer version of the package.
+    """
     content = {name: value for name, value in stored.items() if name != "seal"}
     if "seal" not in stored:
         raise UnsealedError("it has no checksum")
+    number = content.get("format")
+    if isinstance(number, int) and number > FORMAT:  # a newer version may also seal otherwise
+        raise LaterFormatError(f"it is of format {number}, and this version of imagenetd reads {FORMAT}")
     if stored["seal"] != _record_hash(content):
         raise BrokenSealError("its fields do not have the checksum that they were written with")
-    number = content.pop("format", None)
-    if number != FORMAT:
-        raise BrokenSealError(f"it is of format {number}, and this version of imagenetd reads {FORMAT}")
+    if content.pop("format", None) != FORMAT:
+        raise BrokenSealError(f"it is of format {number}, which was never written")
     return content
 
 
