@@ -123,7 +123,7 @@ class LabelSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatReply:
     """What a chat model was asked about one image, and what it said."""
 
     question: str

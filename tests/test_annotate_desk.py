@@ -14,7 +14,7 @@ from imagenetd.qc.annotate.desk import Desk
 from imagenetd.qc.annotate.refusals import Refusal
 from imagenetd.qc.annotate.workers import Workers
 from imagenetd.qc.progress import Rules, plain_rules
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task, TaskSettings
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task, TaskSettings
 from imagenetd.qc.votes_folder import Progress, VotesFolder, response_name, write_response, write_tasks
 
 TIMEOUT_S = 60.0
@@ -74,7 +74,7 @@ def desk(database: Database, votes: VotesFolder, clock: Clock) -> Desk:
 
 def complete(desk: Desk, worker: str, task_id: str, *, num_slots: int = 2) -> Response:
     for position in range(num_slots):
-        desk.save(task_id, worker, Answer(position, True, False, 1.0))
+        desk.save(task_id, worker, Judgement(position, True, False, 1.0))
     return desk.submit(task_id, worker)
 
 
@@ -91,9 +91,9 @@ def test_every_task_gets_its_workers_and_none_more(desk: Desk) -> None:
 
 def test_an_unfinished_task_comes_back_to_its_worker_with_its_answers(desk: Desk) -> None:
     assert desk.take("w1") == "t0"
-    desk.save("t0", "w1", Answer(0, True, False, 2.5))
+    desk.save("t0", "w1", Judgement(0, True, False, 2.5))
     assert desk.take("w1") == "t0"
-    assert desk.answers("t0", "w1") == {0: Answer(0, True, False, 2.5)}
+    assert desk.answers("t0", "w1") == {0: Judgement(0, True, False, 2.5)}
 
 
 def test_a_worker_who_has_sent_a_task_gets_another_and_then_none(desk: Desk) -> None:
@@ -127,16 +127,16 @@ def test_an_answer_puts_the_time_out_off(folder: Path, desk: Desk, clock: Clock)
     ask(folder, TASKS[:1])
     desk.take("w1"), desk.take("w2")
     clock.now += TIMEOUT_S - 1
-    desk.save("t0", "w1", Answer(0, True, True, 1.0))
+    desk.save("t0", "w1", Judgement(0, True, True, 1.0))
     clock.now += 2  # the lease of w2 has run out, that of w1 has not
     assert [desk.take("w3"), desk.take("w4")] == ["t0", None]
 
 
 def test_who_comes_back_late_goes_on_while_the_place_is_free(desk: Desk, clock: Clock) -> None:
     desk.take("w1")
-    desk.save("t0", "w1", Answer(0, True, True, 1.0))
+    desk.save("t0", "w1", Judgement(0, True, True, 1.0))
     clock.now += 10 * TIMEOUT_S
-    desk.save("t0", "w1", Answer(1, True, True, 1.0))
+    desk.save("t0", "w1", Judgement(1, True, True, 1.0))
     assert len(desk.submit("t0", "w1").answers) == 2
 
 
@@ -147,7 +147,7 @@ def test_who_comes_back_after_the_task_was_given_away_is_refused(
     desk.take("w1")
     clock.now += TIMEOUT_S + 1
     assert [desk.take("w2"), desk.take("w3")] == ["t0", "t0"]
-    assert refusal_of(lambda: desk.save("t0", "w1", Answer(0, True, True, 1.0))) == (410, "given_away")
+    assert refusal_of(lambda: desk.save("t0", "w1", Judgement(0, True, True, 1.0))) == (410, "given_away")
     assert refusal_of(lambda: desk.submit("t0", "w1")) == (410, "given_away")
     assert desk.take("w1") is None
     assert desk.answers("t0", "w1") == {}
@@ -163,7 +163,7 @@ def test_a_second_submission_is_refused_and_counted_once(desk: Desk, votes: Vote
 def test_an_answer_after_the_submission_changes_nothing(desk: Desk, votes: VotesFolder) -> None:
     desk.take("w1")
     sent = complete(desk, "w1", "t0")
-    late = Answer(0, False, False, 1.0)
+    late = Judgement(0, False, False, 1.0)
     assert refusal_of(lambda: desk.save("t0", "w1", late)) == (409, "already_submitted")
     assert [one.response for one in votes.all_received()] == [sent]
 
@@ -171,13 +171,13 @@ def test_an_answer_after_the_submission_changes_nothing(desk: Desk, votes: Votes
 def test_an_answer_can_be_changed_until_the_task_is_sent(desk: Desk) -> None:
     desk.take("w1")
     for says in (True, False):
-        desk.save("t0", "w1", Answer(0, says, says, 1.0))
+        desk.save("t0", "w1", Judgement(0, says, says, 1.0))
     assert desk.answers("t0", "w1")[0].can_recognise is False
 
 
 def test_a_picture_is_locked_until_the_one_before_is_answered(desk: Desk, votes: VotesFolder) -> None:
     desk.take("w1")
-    assert refusal_of(lambda: desk.save("t0", "w1", Answer(1, True, True, 1.0))) == (409, "question_open")
+    assert refusal_of(lambda: desk.save("t0", "w1", Judgement(1, True, True, 1.0))) == (409, "question_open")
     assert refusal_of(lambda: desk.submit("t0", "w1")) == (409, "question_open")
     assert desk.answers("t0", "w1") == {} and votes.all_received() == []
 
@@ -185,21 +185,21 @@ def test_a_picture_is_locked_until_the_one_before_is_answered(desk: Desk, votes:
 @pytest.mark.parametrize("position", [-1, 2, 10**30])
 def test_a_picture_that_is_not_there_is_refused(desk: Desk, position: int) -> None:
     desk.take("w1")
-    desk.save("t0", "w1", Answer(0, True, True, 1.0))
-    desk.save("t0", "w1", Answer(1, True, True, 1.0))
-    assert refusal_of(lambda: desk.save("t0", "w1", Answer(position, True, True, 1.0)))[0] == 422
+    desk.save("t0", "w1", Judgement(0, True, True, 1.0))
+    desk.save("t0", "w1", Judgement(1, True, True, 1.0))
+    assert refusal_of(lambda: desk.save("t0", "w1", Judgement(position, True, True, 1.0)))[0] == 422
 
 
 @pytest.mark.parametrize(("said", "kept"), [(float("nan"), 0.0), (-5.0, 0.0), (1e9, 86_400.0), (2.5, 2.5)])
 def test_the_time_of_an_answer_is_what_a_clock_can_show(desk: Desk, said: float, kept: float) -> None:
     desk.take("w1")
-    desk.save("t0", "w1", Answer(0, True, True, said))
+    desk.save("t0", "w1", Judgement(0, True, True, said))
     assert desk.answers("t0", "w1")[0].seconds == kept
 
 
 def test_a_task_of_somebody_else_is_unknown(desk: Desk) -> None:
     desk.take("w1")
-    assert refusal_of(lambda: desk.save("t0", "w2", Answer(0, True, True, 1.0))) == (404, "unknown")
+    assert refusal_of(lambda: desk.save("t0", "w2", Judgement(0, True, True, 1.0))) == (404, "unknown")
     assert refusal_of(lambda: desk.submit("t0", "w2")) == (404, "unknown")
 
 
@@ -209,8 +209,8 @@ def test_a_response_that_does_not_count_is_replaced(folder: Path, desk: Desk) ->
     ask(folder, [Task("t0", (Slot(0, "a", "mug", SlotRole.ITEM), sock))])
     for worker, says in (("cheat", True), ("w1", False)):
         assert desk.take(worker) == "t0"
-        desk.save("t0", worker, Answer(0, True, True, 1.0))
-        desk.save("t0", worker, Answer(1, says, says, 1.0))
+        desk.save("t0", worker, Judgement(0, True, True, 1.0))
+        desk.save("t0", worker, Judgement(1, says, says, 1.0))
         desk.submit("t0", worker)
     assert [desk.take("w2"), desk.take("w3")] == ["t0", None]
 
@@ -230,8 +230,8 @@ def test_a_response_from_elsewhere_is_taken_once_and_replaces_what_was_begun(
     desk: Desk, votes: VotesFolder
 ) -> None:
     desk.take("w1")
-    desk.save("t0", "w1", Answer(0, False, False, 1.0))
-    brought = Response("t0", "w1", (Answer(0, True, True, 3.0), Answer(1, True, True, 3.0)))
+    desk.save("t0", "w1", Judgement(0, False, False, 1.0))
+    brought = Response("t0", "w1", (Judgement(0, True, True, 3.0), Judgement(1, True, True, 3.0)))
     assert [desk.take_in(brought), desk.take_in(brought)] == [True, False]
     assert [one.response for one in votes.all_received()] == [brought]
 
@@ -250,7 +250,7 @@ def test_answers_survive_a_process_that_never_closed_the_file(tmp_path: Path, vo
     first = Database(tmp_path / "desk.sqlite3")
     desk = Desk(first, votes, timeout_s=TIMEOUT_S)
     desk.take("w1")
-    desk.save("t0", "w1", Answer(0, True, False, 1.0))
+    desk.save("t0", "w1", Judgement(0, True, False, 1.0))
     second = Database(tmp_path / "desk.sqlite3")
     assert Desk(second, votes, timeout_s=TIMEOUT_S).answers("t0", "w1")[0].can_recognise
     first.close(), second.close()
@@ -274,7 +274,7 @@ def test_a_kill_between_the_file_and_the_desk_counts_once(
 ) -> None:
     desk.take("w1")
     for position in range(2):
-        desk.save("t0", "w1", Answer(position, True, False, 1.0))
+        desk.save("t0", "w1", Judgement(position, True, False, 1.0))
     sent = Response("t0", "w1", tuple(desk.answers("t0", "w1").values()))
     write_response(folder, TASKS[0], sent)  # and the process ends before the desk is cleared
     again = Desk(database, VotesFolder(folder), timeout_s=TIMEOUT_S, clock=clock)
@@ -287,7 +287,7 @@ def test_a_kill_between_the_file_and_the_desk_counts_once(
 
 def test_what_another_process_delivers_is_seen_at_once(desk: Desk, folder: Path, votes: VotesFolder) -> None:
     for worker in ("w1", "w2"):
-        answers = tuple(Answer(position, True, True, 1.0) for position in range(2))
+        answers = tuple(Judgement(position, True, True, 1.0) for position in range(2))
         write_response(folder, TASKS[0], Response("t0", worker, answers))
     assert desk.take("w3") == "t1"
     assert votes.progress() == Progress(num_sent=2, num_missing=2)
@@ -331,7 +331,7 @@ INSERT INTO answer VALUES ('t0', 'w1', 0, 1, 0, 1.5, 991), ('t0', 'w1', 1, 1, 1,
 
 def test_a_desk_of_the_layout_before_is_taken_over(tmp_path: Path, folder: Path, clock: Clock) -> None:
     """There the database held what was sent, too: w1's response is delivered, that of w2 is not."""
-    answers = (Answer(0, True, False, 1.5), Answer(1, True, True, 1.5))
+    answers = (Judgement(0, True, False, 1.5), Judgement(1, True, True, 1.5))
     write_response(folder, TASKS[0], Response("t0", "w1", answers), received_s=992.0)
     with contextlib.closing(sqlite3.connect(tmp_path / "desk.sqlite3")) as old:
         old.executescript(OLD_LAYOUT)
@@ -340,7 +340,7 @@ def test_a_desk_of_the_layout_before_is_taken_over(tmp_path: Path, folder: Path,
         assert desk.deliver() == 1
         sent = {(one.response.worker, one.received_s) for one in VotesFolder(folder).all_received()}
         assert sent == {("w1", 992.0), ("w2", 993.0)}
-        assert desk.take("w1") == "t1" and desk.answers("t1", "w1") == {0: Answer(0, True, True, 3.5)}
+        assert desk.take("w1") == "t1" and desk.answers("t1", "w1") == {0: Judgement(0, True, True, 3.5)}
         assert Workers(database).blocked() == {"bad": True, "w1": False}
 
 

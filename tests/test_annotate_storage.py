@@ -113,6 +113,15 @@ def test_what_could_not_be_written_arrives_without_the_worker_and_without_a_rest
     assert said and all("responses" in line for line in said)
 
 
+def test_a_damaged_response_stops_the_page_until_it_is_deleted(room: Room) -> None:
+    anna, damaged = Browser(room, "anna"), room.folder / "responses" / "task1--ben.json"
+    damaged.write_text("{")
+    refused = anna.post("/api/task", {})
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_kept")
+    damaged.unlink()
+    assert send_a_task(anna).status_code == 200
+
+
 def test_delivering_twice_changes_nothing(room: Room) -> None:
     send_a_task(Browser(room, "anna"))
     assert room.desk.deliver() == 0

@@ -27,7 +27,7 @@ from imagenetd.qc.design import (
 )
 from imagenetd.qc.progress import Rules
 from imagenetd.qc.stopping import fixed_images, settled_images, wealth
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
 PAPER: dict[str, Any] = {
     "images_per_task": 20,
@@ -235,7 +235,7 @@ def asked(says: dict[str, str], *, images: int) -> tuple[list[Task], list[Respon
     """One task of so many images; a worker's `yn-` is yes to the first, no to the second."""
     task = Task("t", tuple(Slot(n, f"i{n}", "mug", SlotRole.ITEM) for n in range(images)))
     responses = [
-        Response("t", worker, tuple(Answer(n, one == "y", one == "y", 1.0) for n, one in enumerate(words)))
+        Response("t", worker, tuple(Judgement(n, one == "y", one == "y", 1.0) for n, one in enumerate(words)))
         for worker, words in says.items()
     ]
     return [task], responses
@@ -284,7 +284,7 @@ def test_a_dropped_response_gives_no_vote_but_is_told() -> None:
     slots = (Slot(0, "easy", "mug", SlotRole.POSITIVE), Slot(1, "i1", "mug", SlotRole.ITEM))
     answers = {"good": (True, True), "bad": (False, True), "also": (True, False)}
     responses = [
-        Response("t", name, tuple(Answer(n, say, say, 1.0) for n, say in enumerate(says)))
+        Response("t", name, tuple(Judgement(n, say, say, 1.0) for n, say in enumerate(says)))
         for name, says in answers.items()
     ]
     rules = Rules(10, SentinelRule.both, NO_STOPPING)

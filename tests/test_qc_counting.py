@@ -21,7 +21,7 @@ from imagenetd.qc.crowd import crowd_probability
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, pass_chance
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.simulate import answer_task, hire
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
 NO_STOPPING = StoppingConfig(False, 3, 0.99, False, 0.8)
 STOPPING = StoppingConfig(True, 3, 0.99, True, 0.8)
@@ -219,7 +219,7 @@ def test_a_task_is_asked_for_until_it_has_its_qualified_responses() -> None:
     (task,), shown = world(1)
     careful = hire(WorkersConfig(12, **CAREFUL, careful_accuracy=1.0, careless_accuracy=1.0, seed=0))
     good = [answer_task(worker, task, shown, seed=0) for worker in careful]
-    bad = Response("t0", "bad", tuple(Answer(slot.position, True, True, 1.0) for slot in task.slots))
+    bad = Response("t0", "bad", tuple(Judgement(slot.position, True, True, 1.0) for slot in task.slots))
     assert missing_responses([task], [], RULES) == {"t0": 10}
     assert missing_responses([task], [*good[:4], bad], RULES) == {"t0": 6}
     assert missing_responses([task], good[:10], RULES) == {}
@@ -246,7 +246,7 @@ def test_the_bias_of_stopping_is_reported_and_removed() -> None:
     while missing := missing_responses(tasks, responses, early):
         for task_id in (task_id for task_id, count in missing.items() for _ in range(count)):
             says = next(votes)
-            responses.append(Response(task_id, f"w{len(responses)}", (Answer(0, says, says, 1.0),)))
+            responses.append(Response(task_id, f"w{len(responses)}", (Judgement(0, says, says, 1.0),)))
     found = count_votes(tasks, responses, early, counting()).summary
     assert found["acceptance_all_votes"] > 0.80 and found["alpha_all_votes"] > 0.04
     assert found["acceptance"] == pytest.approx(0.75, abs=0.02)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from imagenetd.config.qc import Repeats, SentinelRule, TaskDesignConfig
 from imagenetd.errors import ConfigError
-from imagenetd.qc.answers import answer_table
 from imagenetd.qc.design import Design, DesignPool, confusion, cut, design_tasks
+from imagenetd.qc.judgements import judgement_table
 from imagenetd.qc.progress import next_workers
 from imagenetd.qc.sentinels import sentinel_failures
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole
 
 PAPER: dict[str, Any] = {
     "images_per_task": 20,
@@ -120,9 +120,9 @@ def test_a_worker_who_wavers_on_doubtful_images_alone_is_never_dropped() -> None
                 bool(rng.random() < 0.5) if slot.image_id in doubtful else _is_shown(made, slot)
                 for slot in task.slots
             ]
-            answers = (Answer(n, say, say, 1.0) for n, say in enumerate(says))
+            answers = (Judgement(n, say, say, 1.0) for n, say in enumerate(says))
             responses.append(Response(task.task_id, "careful", tuple(answers)))
-        failures = sentinel_failures(answer_table(tasks, responses), SentinelRule.both)
+        failures = sentinel_failures(judgement_table(tasks, responses), SentinelRule.both)
         assert least <= (~failures.is_qualified).mean() <= most
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from imagenetd.config.qc import Repeats, SentinelRule
 from imagenetd.qc import odds
-from imagenetd.qc.answers import answer_table, item_votes
+from imagenetd.qc.judgements import item_votes, judgement_table
 from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
 from imagenetd.qc.sentinels import sentinel_failures
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
 TASK = Task(
     "t",
@@ -28,11 +28,13 @@ GOOD = "yy yy yy nn nn"
 def response(worker: str, answers: str) -> Response:
     """Read `yn`: Q1 yes, Q2 no."""
     pairs = enumerate(answers.split())
-    return Response("t", worker, tuple(Answer(n, a == "y", b == "y", 1.0) for n, (a, b) in pairs))
+    return Response("t", worker, tuple(Judgement(n, a == "y", b == "y", 1.0) for n, (a, b) in pairs))
 
 
 def reasons(answers: str, rule: SentinelRule = SentinelRule.both) -> str:
-    failures = sentinel_failures(answer_table([TASK], [response("good", GOOD), response("w", answers)]), rule)
+    failures = sentinel_failures(
+        judgement_table([TASK], [response("good", GOOD), response("w", answers)]), rule
+    )
     assert failures.is_qualified.tolist() == [True, failures.reason(1) == ""]
     return failures.reason(1)
 
@@ -48,7 +50,7 @@ def test_a_hard_sentinel_drops_a_response_for_its_own_reason() -> None:
     slots = (Slot(0, "yes", "mug", SlotRole.HARD_POSITIVE), Slot(1, "no", "mug", SlotRole.HARD_NEGATIVE))
     task = Task("t", (*slots, Slot(2, "hard", "mug", SlotRole.ITEM)))
     said = [response("good", "yy nn yy"), response("no", "yn nn yy"), response("yes", "yy ny yy")]
-    table = answer_table([task], said)
+    table = judgement_table([task], said)
     failed = sentinel_failures(table, SentinelRule.both)
     assert [failed.reason(n) for n in range(3)] == [
         "",
@@ -75,7 +77,7 @@ def test_the_rule_says_which_questions_bind(answers: str, failing: set[SentinelR
 
 
 def test_only_items_of_qualified_responses_are_votes() -> None:
-    table = answer_table([TASK], [response("good", GOOD), response("bad", "yy nn yy nn nn")])
+    table = judgement_table([TASK], [response("good", GOOD), response("bad", "yy nn yy nn nn")])
     votes = item_votes(table, sentinel_failures(table, SentinelRule.both).is_qualified)
     assert [(vote.image_id, vote.worker, vote.can_recognise) for vote in votes] == [
         ("again", "good", True),
@@ -106,9 +108,9 @@ def test_the_chances_agree_with_simulated_workers(rule: SentinelRule, habits: Ha
     recognise = truth ^ slips[0]
     use = truth ^ np.where(together, slips[0], slips[1])
     code = {role: number for number, role in enumerate(SlotRole)}
-    from imagenetd.qc.answers import AnswerTable
+    from imagenetd.qc.judgements import JudgementTable
 
-    table = AnswerTable(
+    table = JudgementTable(
         image_ids=("again", "easy", "other", "hard"),
         workers=("w",),
         responses=(("t", "w"),) * num_workers,
@@ -149,7 +151,7 @@ def test_a_repeated_sentinel_is_compared_with_its_first_showing() -> None:
         Slot(2, "hard", "mug", SlotRole.ITEM),
     )
     task = Task("t", slots)
-    table = answer_table([task], [response("a", "yy yy nn"), response("b", "nn yy nn")])
+    table = judgement_table([task], [response("a", "yy yy nn"), response("b", "nn yy nn")])
     failed = sentinel_failures(table, SentinelRule.both)
     assert [failed.reason(0), failed.reason(1)] == ["", "answered the same image differently (1)"]
 

@@ -9,7 +9,7 @@ from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
 from imagenetd.qc.progress import Rules, missing_responses, plain_rules, read_rules
 from imagenetd.qc.stopping import fixed_images, settled_images, wealth
-from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
+from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
 ACCURACIES = (0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -104,7 +104,7 @@ def test_a_decision_is_fixed_exactly_when_no_course_of_the_votes_changes_it() ->
 
 
 def responses(says: list[bool]) -> list[Response]:
-    return [Response("t", f"w{n}", (Answer(0, say, say, 1.0),)) for n, say in enumerate(says)]
+    return [Response("t", f"w{n}", (Judgement(0, say, say, 1.0),)) for n, say in enumerate(says)]
 
 
 @pytest.mark.parametrize(

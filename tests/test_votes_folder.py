@@ -8,8 +8,8 @@ import pytest
 
 from imagenetd.errors import StoreError
 from imagenetd.qc.tasks import (
-    Answer,
     ImageFacts,
+    Judgement,
     Response,
     Slot,
     SlotRole,
@@ -35,7 +35,7 @@ SETTINGS = TaskSettings(
 
 
 def response(worker: str, *, num_answers: int = 2, says: bool = True) -> Response:
-    return Response("t1", worker, tuple(Answer(n, says, False, 1.5) for n in range(num_answers)))
+    return Response("t1", worker, tuple(Judgement(n, says, False, 1.5) for n in range(num_answers)))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import Rules, plain_rules
 from imagenetd.qc.tasks import (
-    Answer,
     ImageFacts,
+    Judgement,
     Response,
     Slot,
     SlotRole,
@@ -123,7 +123,7 @@ def careful_response(task: Task, worker: str) -> Response:
     """Return the response of a worker who passes every sentinel."""
     shown_no = {slot.image_id for slot in task.slots if not right_answer(slot)}  # also where it comes again
     said = [(slot.position, slot.image_id not in shown_no) for slot in task.slots]
-    answers = (Answer(position, yes, yes, 1.0) for position, yes in said)
+    answers = (Judgement(position, yes, yes, 1.0) for position, yes in said)
     return Response(task.task_id, worker, tuple(answers))
 
 

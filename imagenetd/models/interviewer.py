@@ -11,7 +11,7 @@ from imagenetd.errors import ModelError
 from imagenetd.models.answers import ALIASES_VERSION, answer_space, parse_answer, parse_as_reference
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.questions import ordered_options
-from imagenetd.records import Answer, LabelSpace
+from imagenetd.records import ChatReply, LabelSpace
 from imagenetd.words.vocabulary import Category, clip_name, load_categories
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Interviewer(Classifier):
     """Of that model; set with it."""
     rivals: Mapping[str, str] = {}
     """Image id -> the wrong option's category."""
-    _said: Sequence[Answer] = ()
+    _said: Sequence[ChatReply] = ()
 
     @property
     def needs_rivals(self) -> bool:
@@ -133,7 +133,7 @@ class Interviewer(Classifier):
 
     def interview(
         self, batch: Sequence['UInt8[Tensor, "3 h w"]'], image_ids: Sequence[str], categories: Sequence[str]
-    ) -> list[Answer]:
+    ) -> list[ChatReply]:
         """Return the answers about some images.
 
         Args:
@@ -148,7 +148,7 @@ class Interviewer(Classifier):
         seeds = [int.from_bytes(image_id.encode()[-7:], "big") ^ self.asking.seed for image_id in image_ids]
         texts = self.say([to_pil_image(pixels) for pixels in batch], questions, seeds)
         return [
-            Answer(question, tuple(options), text, self.read(text, options))
+            ChatReply(question, tuple(options), text, self.read(text, options))
             for question, options, text in zip(questions, asked, texts, strict=True)
         ]
 
@@ -195,7 +195,7 @@ def answer_logits(
     return logits
 
 
-def answer_columns(answers: Sequence[Answer]) -> dict[str, list[Any]]:
+def answer_columns(answers: Sequence[ChatReply]) -> dict[str, list[Any]]:
     """Return answers as the columns of a table."""
     return {
         "question": [answer.question for answer in answers],

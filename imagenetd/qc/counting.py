@@ -8,8 +8,8 @@ from jaxtyping import Bool, Int
 
 from imagenetd.config.qc import AggregationConfig
 from imagenetd.qc.agreement import Agreement, measure_agreement
-from imagenetd.qc.answers import AnswerTable, answer_table, is_item, item_votes
 from imagenetd.qc.crowd import crowd_probability
+from imagenetd.qc.judgements import JudgementTable, is_item, item_votes, judgement_table
 from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import SentinelFailures, sentinel_failures
 from imagenetd.qc.tasks import Response, Task
@@ -24,7 +24,7 @@ def count_votes(
     Tables: `dropped` (task, worker, reason) and `workers` (how each did). Summary: acceptance, agreement and alpha with
     intervals, numbers of responses and judgements.
     """
-    table = answer_table(tasks, responses)
+    table = judgement_table(tasks, responses)
     failures = sentinel_failures(table, rules.sentinel_rule)
     counted = is_item(table) & failures.is_qualified[table.response]
     image, worker, accepts = table.image[counted], table.worker[counted], table.accepts[counted]
@@ -41,14 +41,14 @@ def count_votes(
     )
 
 
-def _dropped(table: AnswerTable, failures: SentinelFailures) -> list[dict[str, str]]:
+def _dropped(table: JudgementTable, failures: SentinelFailures) -> list[dict[str, str]]:
     numbers = np.flatnonzero(~failures.is_qualified).tolist()
     rows = ((*table.responses[n], failures.reason(n)) for n in numbers)
     return [{"task": task, "worker": worker, "reason": reason} for task, worker, reason in rows]
 
 
 def _summary(
-    table: AnswerTable,
+    table: JudgementTable,
     failures: SentinelFailures,
     counted: Bool[np.ndarray, " answers"],
     rules: Rules,
@@ -95,7 +95,7 @@ def _plain(number: float) -> float | None:
 
 
 def _agreement(
-    table: AnswerTable, rows: Bool[np.ndarray, " answers"], config: AggregationConfig
+    table: JudgementTable, rows: Bool[np.ndarray, " answers"], config: AggregationConfig
 ) -> Agreement:
     return measure_agreement(
         table.image[rows], table.worker[rows], table.accepts[rows], confidence=config.confidence
@@ -108,7 +108,7 @@ def _tally(
     return np.bincount(code[accepts], minlength=size), np.bincount(code, minlength=size)
 
 
-def _vote_number(table: AnswerTable, counted: Bool[np.ndarray, " answers"]) -> Int[np.ndarray, " answers"]:
+def _vote_number(table: JudgementTable, counted: Bool[np.ndarray, " answers"]) -> Int[np.ndarray, " answers"]:
     """Return, for each counted answer, how many counted ones on the same image came before it; else a large number."""
     number = np.full(len(table.image), np.iinfo(np.int64).max)
     rows = np.flatnonzero(counted)
@@ -120,7 +120,7 @@ def _vote_number(table: AnswerTable, counted: Bool[np.ndarray, " answers"]) -> I
 
 
 def _workers(
-    table: AnswerTable, failures: SentinelFailures, counted: Bool[np.ndarray, " answers"]
+    table: JudgementTable, failures: SentinelFailures, counted: Bool[np.ndarray, " answers"]
 ) -> list[dict[str, object]]:
     """Return how each worker did; `agrees` compares each vote with the majority of the others' votes, ties left out."""
     size = len(table.workers)

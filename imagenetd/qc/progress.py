@@ -10,7 +10,7 @@ import numpy as np
 
 from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
-from imagenetd.qc.answers import AnswerTable, answer_table, is_item
+from imagenetd.qc.judgements import JudgementTable, is_item, judgement_table
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.stopping import fixed_images, settled_images
 from imagenetd.qc.tasks import Response, Task
@@ -48,7 +48,7 @@ def missing_responses(tasks: Sequence[Task], responses: Sequence[Response], rule
 
     With sequential stopping a task asks for `min_votes` first and then for one at a time.
     """
-    table = answer_table(tasks, responses)
+    table = judgement_table(tasks, responses)
     qualified = sentinel_failures(table, rules.sentinel_rule).is_qualified
     have: dict[str, int] = defaultdict(int)
     for (task_id, _), passes in zip(table.responses, qualified.tolist(), strict=True):
@@ -68,7 +68,7 @@ def missing_responses(tasks: Sequence[Task], responses: Sequence[Response], rule
 
 
 def _unsettled_tasks(
-    tasks: Sequence[Task], table: AnswerTable, qualified: np.ndarray, rules: Rules
+    tasks: Sequence[Task], table: JudgementTable, qualified: np.ndarray, rules: Rules
 ) -> set[str]:
     """Return the tasks in which an image's votes may still decide otherwise."""
     rows = is_item(table) & qualified[table.response]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from imagenetd.config.qc import SentinelRule
-from imagenetd.qc.answers import ROLES, AnswerTable
+from imagenetd.qc.judgements import ROLES, JudgementTable
 from imagenetd.qc.tasks import SlotRole
 
 REASONS = {
@@ -35,7 +35,7 @@ class SentinelFailures:
         return "; ".join(f"{reason} ({count})" for reason, count in failed if count)
 
 
-def sentinel_failures(table: AnswerTable, rule: SentinelRule) -> SentinelFailures:
+def sentinel_failures(table: JudgementTable, rule: SentinelRule) -> SentinelFailures:
     """Count the failed sentinels of every response.
 
     Args:
@@ -57,7 +57,7 @@ def sentinel_failures(table: AnswerTable, rule: SentinelRule) -> SentinelFailure
     )
 
 
-def bound_answers(table: AnswerTable, rule: SentinelRule) -> Bool[np.ndarray, "answers bits"]:
+def bound_answers(table: JudgementTable, rule: SentinelRule) -> Bool[np.ndarray, "answers bits"]:
     """Return the answers that a rule looks at: two bits for `both`, else one."""
     columns = {
         SentinelRule.both: (table.can_recognise, table.can_use),
@@ -69,7 +69,7 @@ def bound_answers(table: AnswerTable, rule: SentinelRule) -> Bool[np.ndarray, "a
 
 
 def _differs_from_item(
-    table: AnswerTable, bits: Bool[np.ndarray, "answers bits"]
+    table: JudgementTable, bits: Bool[np.ndarray, "answers bits"]
 ) -> Bool[np.ndarray, " answers"]:
     """Mark the repeats whose answers are not those to the same image where it first stands in the response."""
     differs = np.zeros(len(table.role), dtype=bool)

@@ -9,7 +9,7 @@ import numpy as np
 from imagenetd.config.qc import WorkersConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.odds import COIN, Habits
-from imagenetd.qc.tasks import Answer, Response, Task
+from imagenetd.qc.tasks import Judgement, Response, Task
 
 SECONDS_PER_ANSWER = 2.0
 
@@ -67,7 +67,7 @@ def answer_task(worker: Worker, task: Task, shown: Mapping[str, str], *, seed: i
     truth = np.array([shown[slot.image_id] == slot.category for slot in task.slots])
     recognise, use = _say(worker, truth, _rng(worker.name, task.task_id, seed))
     answers = (
-        Answer(slot.position, bool(q1), bool(q2), SECONDS_PER_ANSWER)
+        Judgement(slot.position, bool(q1), bool(q2), SECONDS_PER_ANSWER)
         for slot, q1, q2 in zip(task.slots, recognise, use, strict=True)
     )
     return Response(task.task_id, worker.name, tuple(answers))

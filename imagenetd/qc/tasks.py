@@ -45,7 +45,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Judgement:
     """What a worker said of one slot: Q1 can the object be recognised, Q2 can it be used as the object."""
 
     position: int
@@ -61,7 +61,7 @@ class Response:
 
     task_id: str
     worker: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Judgement, ...]
 
 
 @dataclass(frozen=True, slots=True)

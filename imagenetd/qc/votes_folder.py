@@ -26,12 +26,12 @@ from urllib.parse import quote
 
 from imagenetd.errors import StoreError
 from imagenetd.images.shards import read_member
-from imagenetd.qc.answers import answer_table
+from imagenetd.qc.judgements import judgement_table
 from imagenetd.qc.progress import missing_responses, read_rules
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import (
-    Answer,
     ImageFacts,
+    Judgement,
     Received,
     Response,
     Sampled,
@@ -183,9 +183,8 @@ def read_responses(folder: Path, tasks: TaskSet, *, names: Collection[str] | Non
     """
     known = {task.task_id: task for task in tasks.tasks}
     found = []
-    for path in response_files(folder):
-        if names is not None and path.name not in names:
-            continue
+    wanted = (folder / RESPONSES_FOLDER / name for name in sorted(names or ()))
+    for path in response_files(folder) if names is None else filter(Path.is_file, wanted):
         content = _read_json(path, "Delete it: its task is given out again.")
         try:
             answers = tuple(_answer(answer) for answer in content["answers"])
@@ -201,9 +200,9 @@ def read_responses(folder: Path, tasks: TaskSet, *, names: Collection[str] | Non
     return sorted(found, key=lambda one: (one.received_s, one.response.task_id, one.response.worker))
 
 
-def _answer(entry: Mapping[str, Any]) -> Answer:
+def _answer(entry: Mapping[str, Any]) -> Judgement:
     """Return an answer; `3.0` is 3, but a word is no yes: every text that is not empty would count as one."""
-    answer = Answer(**entry)
+    answer = Judgement(**entry)
     if int(answer.position) != answer.position or isinstance(answer.position, bool):
         raise ValueError(f"position {answer.position!r} is no whole number")
     for name in ("can_recognise", "can_use"):
@@ -343,7 +342,7 @@ class VotesFolder:
 
     def failed_sentinels(self, response: Response) -> str:
         """Return why a response does not count; empty when it passes every sentinel."""
-        table = answer_table([self.task(response.task_id)], [response])
+        table = judgement_table([self.task(response.task_id)], [response])
         return sentinel_failures(table, self._rules.sentinel_rule).reason(0)
 
     def _read_tasks(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate import refusals
 from imagenetd.qc.annotate.database import Database
-from imagenetd.qc.tasks import Answer, Response
+from imagenetd.qc.tasks import Judgement, Response
 from imagenetd.qc.votes_folder import VotesFolder
 
 MAX_SECONDS = 86_400.0
@@ -64,7 +64,7 @@ class Desk:
             in_hand = [lease.task_id for lease in self._leases(connection) if lease.worker == worker]
         return in_hand + [one.response.task_id for one in self._votes.received_from(worker)]
 
-    def answers(self, task_id: str, worker: str) -> dict[int, Answer]:
+    def answers(self, task_id: str, worker: str) -> dict[int, Judgement]:
         """Return what a worker has said so far of a task that is not delivered, by position."""
         with self._database.reading() as connection:
             return {answer.position: answer for answer in _answers(connection, task_id, worker)}
@@ -105,7 +105,7 @@ class Desk:
             )
         return taken
 
-    def save(self, task_id: str, worker: str, answer: Answer) -> None:
+    def save(self, task_id: str, worker: str, answer: Judgement) -> None:
         """Keep an answer; a later one for the same picture replaces it until the task is sent.
 
         Raises:
@@ -266,7 +266,7 @@ def _all_leases(connection: sqlite3.Connection) -> list[Lease]:
     return [Lease(*row) for row in rows]
 
 
-def _answers(connection: sqlite3.Connection, task_id: str, worker: str) -> list[Answer]:
+def _answers(connection: sqlite3.Connection, task_id: str, worker: str) -> list[Judgement]:
     """Return a worker's answers to a task in the order of its pictures."""
     rows = connection.execute(
         "SELECT position, can_recognise, can_use, seconds FROM answer WHERE task_id = ? AND worker = ? "
@@ -274,7 +274,7 @@ def _answers(connection: sqlite3.Connection, task_id: str, worker: str) -> list[
         (task_id, worker),
     )
     return [
-        Answer(position, bool(recognise), bool(use), seconds) for position, recognise, use, seconds in rows
+        Judgement(position, bool(recognise), bool(use), seconds) for position, recognise, use, seconds in rows
     ]
 
 

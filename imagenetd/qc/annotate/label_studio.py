@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.reading import read_text
 from imagenetd.qc.annotate.room import Room, Source
-from imagenetd.qc.tasks import Answer, Response
+from imagenetd.qc.tasks import Judgement, Response
 from imagenetd.qc.wording import INSTRUCTIONS, RECOGNISE, USE
 from imagenetd.store.folders import make_folder, write_text_atomic
 
@@ -100,14 +100,14 @@ def import_export(room: Room, path: Path) -> Imported:
     return Imported(new, known, tuple(unfinished))
 
 
-def _answers(room: Room, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[int, Answer]]:
+def _answers(room: Room, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[int, Judgement]]:
     """Return, for each task and worker, the answers by position; a person's last word on a picture counts."""
     places = {
         _reference(room, task.task_id, slot.position): (task.task_id, slot.position)
         for task in room.task_set.tasks
         for slot in task.slots
     }
-    found: dict[tuple[str, str], dict[int, Answer]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[int, Judgement]] = defaultdict(dict)
     for row in rows:
         reference = row["data"]["ref"]
         if reference not in places:
@@ -121,7 +121,7 @@ def _answers(room: Room, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, s
             }
             if set(said) == {"can_recognise", "can_use"}:
                 seconds = float(annotation.get("lead_time") or 0.0)
-                answer = Answer(position, said["can_recognise"], said["can_use"], seconds)
+                answer = Judgement(position, said["can_recognise"], said["can_use"], seconds)
                 found[task_id, _worker(annotation["completed_by"])][position] = answer
     return found
 

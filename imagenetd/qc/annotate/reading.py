@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate import refusals
-from imagenetd.qc.tasks import Answer
+from imagenetd.qc.tasks import Judgement
 
 
 async def read_json(request: Request, max_bytes: int) -> Mapping[str, object]:
@@ -27,7 +27,7 @@ async def read_json(request: Request, max_bytes: int) -> Mapping[str, object]:
     return content
 
 
-def read_answer(body: Mapping[str, object]) -> Answer:
+def read_answer(body: Mapping[str, object]) -> Judgement:
     """Return the answer in a body; an open question or a word for a number is refused."""
     position, recognise, use = body.get("position"), body.get("can_recognise"), body.get("can_use")
     if type(position) is not int:
@@ -38,7 +38,7 @@ def read_answer(body: Mapping[str, object]) -> Answer:
     if not isinstance(seconds, int | float):
         raise refusals.malformed("seconds is no number")
     try:
-        return Answer(position, recognise, use, float(seconds))
+        return Judgement(position, recognise, use, float(seconds))
     except OverflowError as error:
         raise refusals.malformed("seconds is no number") from error
 

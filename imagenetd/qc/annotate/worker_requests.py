@@ -6,7 +6,7 @@ from imagenetd.qc.annotate import refusals
 from imagenetd.qc.annotate.reading import read_answer
 from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.tokens import Badge
-from imagenetd.qc.tasks import Answer, Task
+from imagenetd.qc.tasks import Judgement, Task
 
 Body = Mapping[str, object]
 
@@ -95,5 +95,5 @@ class WorkerRequests:
         return self._room.find_task(badge.worker, name)
 
 
-def _said(answer: Answer | None) -> dict[str, bool] | None:
+def _said(answer: Judgement | None) -> dict[str, bool] | None:
     return None if answer is None else {"can_recognise": answer.can_recognise, "can_use": answer.can_use}

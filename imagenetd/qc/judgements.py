@@ -10,11 +10,11 @@ from imagenetd.qc.tasks import Response, Slot, SlotRole, Task
 from imagenetd.records import Vote
 
 ROLES = tuple(SlotRole)
-"""The codes in `AnswerTable.role` are positions in this tuple."""
+"""The codes in `JudgementTable.role` are positions in this tuple."""
 
 
 @dataclass(frozen=True)
-class AnswerTable:
+class JudgementTable:
     """One row for each answer; rows of one response stand together, in the order of its slots."""
 
     image_ids: tuple[str, ...]
@@ -35,7 +35,7 @@ class AnswerTable:
         return self.can_recognise | self.can_use
 
 
-def answer_table(tasks: Sequence[Task], responses: Sequence[Response]) -> AnswerTable:
+def judgement_table(tasks: Sequence[Task], responses: Sequence[Response]) -> JudgementTable:
     """Lay the responses out as arrays, joined with the slots that they answer."""
     slots: dict[str, tuple[Slot, ...]] = {task.task_id: task.slots for task in tasks}
     image_code: dict[str, int] = {}
@@ -52,7 +52,7 @@ def answer_table(tasks: Sequence[Task], responses: Sequence[Response]) -> Answer
         worker_code.setdefault(one.worker, len(worker_code))
     counts = np.array([len(one.answers) for one in responses], dtype=np.int64)
     owners = np.array([worker_code[one.worker] for one in responses], dtype=np.int64)
-    return AnswerTable(
+    return JudgementTable(
         image_ids=tuple(image_code),
         workers=tuple(worker_code),
         responses=tuple((one.task_id, one.worker) for one in responses),
@@ -69,7 +69,7 @@ def _flat(rows: Sequence[Sequence[int]], dtype: type) -> np.ndarray:
     return np.array([value for row in rows for value in row], dtype=dtype)
 
 
-def item_votes(table: AnswerTable, is_qualified: Bool[np.ndarray, " responses"]) -> tuple[Vote, ...]:
+def item_votes(table: JudgementTable, is_qualified: Bool[np.ndarray, " responses"]) -> tuple[Vote, ...]:
     """Return the votes on the items of the qualified responses; what sentinels were told is no vote."""
     rows = np.flatnonzero(is_item(table) & is_qualified[table.response])
     columns = (table.image[rows], table.worker[rows], table.can_recognise[rows], table.can_use[rows])
@@ -79,6 +79,6 @@ def item_votes(table: AnswerTable, is_qualified: Bool[np.ndarray, " responses"])
     )
 
 
-def is_item(table: AnswerTable) -> Bool[np.ndarray, " answers"]:
+def is_item(table: JudgementTable) -> Bool[np.ndarray, " answers"]:
     """Mark the answers to images that are to be judged."""
     return table.role == ROLES.index(SlotRole.ITEM)
