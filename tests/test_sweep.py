@@ -20,7 +20,14 @@ FEW = [
 def swept(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("sweep")
     places = [f"paths.output_dir={folder / 'runs'}", f"hydra.sweep.dir={folder / 'sweep'}"]
-    options = ["generator=render", "num_images_per_cell=2", "logger=csv", "report.plot=false", *FEW, *places]
+    options = [
+        "generator=render",
+        "num_images_per_cell=2",
+        "logger=csv",
+        "report=tables",
+        "report.plot=false",
+    ]
+    options += [*FEW, *places]
     axes = ["surrogates=one_tiny,two_tiny", "target=tiny_resnet,tiny_clip"]
     command = [sys.executable, str(root / "run.py"), "-m", *axes, *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
@@ -66,7 +73,14 @@ def test_every_job_leaves_a_run_folder_with_its_numbers(swept: tuple[Path, str])
 
 def test_a_failed_job_is_named_and_the_others_end(root: Path, tmp_path: Path) -> None:
     places = [f"paths.output_dir={tmp_path / 'runs'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    options = ["generator=render", "num_images_per_cell=1", "logger=none", "report.plot=false", *FEW, *places]
+    options = [
+        "generator=render",
+        "num_images_per_cell=1",
+        "logger=none",
+        "report=tables",
+        "report.plot=false",
+    ]
+    options += [*FEW, *places]
     command = [
         sys.executable,
         str(root / "run.py"),

@@ -47,7 +47,7 @@ def check_choices(config: Config) -> None:
         chosen_nuisances(config)
         check_templates(config.prompts)
     if needs_models(config):
-        mined_from(config, model_specs(config))
+        model_specs(config)
 
 
 def has_dataset(config: Config) -> bool:

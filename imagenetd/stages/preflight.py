@@ -64,7 +64,7 @@ def check_overrides(arguments: Sequence[str]) -> Any:
                             f"hydra.sweep.subdir gives jobs {places[place]} and {number} the same folder, {place}. "
                             "Put ${hydra.job.num} into it."
                         )
-                    check_values(config)
+                    check_values(config, is_sweep=is_sweep)
                 first = first or config
         if not shows_only:
             restrict_new_files(first.paths.readable_by.value)
@@ -78,8 +78,13 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     return first
 
 
-def check_values(config: Config) -> None:
-    """Raise ConfigError for a text, a number or a plug-in that cannot be meant."""
+def check_values(config: Config, *, is_sweep: bool = False) -> None:
+    """Raise ConfigError for a text, a number or a plug-in that cannot be meant.
+
+    Args:
+        config: Of one job.
+        is_sweep: Some pairs of axes cannot be, e.g. more failures than surrogates: that job fails, the others go on.
+    """
     for option, text in _texts(dataclasses.asdict(config), ""):
         if len(text) > MAX_LETTERS:
             raise ConfigError(f"{option} has {len(text):,} letters, but at most {MAX_LETTERS:,} are taken.")
@@ -95,9 +100,11 @@ def check_values(config: Config) -> None:
             value = getattr(value, name)
         for where, spec in _specs(value, option):
             check_spec(spec, option=where)
-    from imagenetd.stages.choices import check_choices
+    from imagenetd.stages.choices import check_choices, mined_from, model_specs, needs_models
 
     check_choices(config)
+    if not is_sweep and needs_models(config):
+        mined_from(config, model_specs(config))
 
 
 def _texts(value: Any, option: str) -> Iterator[tuple[str, str]]:
