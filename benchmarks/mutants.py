@@ -54,7 +54,7 @@ STORE = ("store_boundaries", "store", "seals", "file_systems")
 
 CORE: dict[str, tuple[str, ...]] = {
     "scoring/mining": ("mining",),
-    "scoring/metrics": ("metrics",),
+    "scoring/counts": ("counts",),
     "scoring/labelspaces": ("labelspaces",),
     "scoring/statistics/bootstrap": STATISTICS,
     "scoring/statistics/calibration": STATISTICS,

@@ -24,7 +24,7 @@ PURE_MODULES = [
     *(
         "imagenetd.scoring.answer_table",
         "imagenetd.scoring.labelspaces",
-        "imagenetd.scoring.metrics",
+        "imagenetd.scoring.counts",
         "imagenetd.scoring.mining",
         "imagenetd.words.prompts",
         "imagenetd.models.questions",

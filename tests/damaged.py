@@ -16,7 +16,7 @@ from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, read_logits, subject
 from imagenetd.stages.record import read_record, read_regimes
 from imagenetd.stages.run import Run
-from imagenetd.stages.stored import read_decisions, read_human_votes, read_mining, read_scores
+from imagenetd.stages.stored import read_counts, read_decisions, read_human_votes, read_mining, read_scores
 from imagenetd.store.folders import read_stage_file, read_table
 
 
@@ -49,6 +49,7 @@ def kinds(run: Run) -> list[Kind]:
         ("decisions", folders["qc"].path / "decisions.parquet", lambda: _decisions(run)),
         ("votes", folders["qc"].path / "votes.parquet", lambda: read_human_votes(folders["qc"].path)),
         ("scores", folders["evaluate"].path / "scores.parquet", lambda: str(read_scores(folders["evaluate"].path))),
+        ("counts", folders["evaluate"].path / "counts.parquet", lambda: read_counts(folders["evaluate"].path)),
         ("record", folders["evaluate"].path / "per_image.parquet", lambda: read_record(folders["evaluate"].path)),
         ("regimes", folders["evaluate"].path / "regimes.parquet", lambda: read_regimes(folders["evaluate"].path)),
         ("images", shard, lambda: [pool.read_bytes(index) for index in images]),

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from imagenetd.records import Score
 from imagenetd.reports.evidence import Evidence, ModelEvidence
+from imagenetd.scoring.counts import Mark, count_answers, score_rows
 
 CLASSES = tuple(f"c{number}" for number in range(12))
 
@@ -77,3 +79,18 @@ def evidence(
     if accepted is not None:
         sets |= {"accepted": mined & accepted, "pool_accepted": accepted}
     return Evidence(images, tuple(models), sets, required, baseline)
+
+
+def scores(
+    correct: np.ndarray,
+    *,
+    models: Sequence[tuple[str, str]],
+    kinds: Sequence[str],
+    nuisances: Sequence[str],
+    sets: Mapping[str, np.ndarray],
+) -> list[Score]:
+    """Return the scores of models (name and role) that are right on these images of one category."""
+    images = pd.DataFrame({"kind": kinds, "nuisance": nuisances, "category": "banana"})
+    everything = np.ones(len(images), dtype=bool)
+    marks = [Mark(*model, "closed-set", row, everything) for model, row in zip(models, correct, strict=True)]
+    return score_rows(count_answers(images, marks, sets))

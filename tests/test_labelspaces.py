@@ -9,7 +9,8 @@ import pytest
 
 from imagenetd.records import LabelSpace
 from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
-from imagenetd.scoring.image_record import model_record, regime_rows
+from imagenetd.scoring.counts import count_answers
+from imagenetd.scoring.image_record import marks_of, model_record, regime_rows, regimes_of
 from imagenetd.scoring.labelspaces import (
     choice_scores,
     hits,
@@ -33,8 +34,10 @@ def record(probabilities: list[list[float]], categories: list[str], **columns: l
     logits = np.log(np.array(probabilities, dtype=np.float32))
     scoring = Scoring.of(SPACE, images, lenient=LENIENT)
     answers = Answers(scoring, answer_rows(logits, images, scoring))
-    frame, found = model_record("m", "target", answers, images)
-    frame.attrs["regimes"] = found
+    marks = marks_of("m", "target", answers)
+    counts = count_answers(images, marks, {"pool": np.ones(len(images), bool)})
+    frame = model_record("m", "target", answers, images)
+    frame.attrs["rows"] = regime_rows(counts, {"m": regimes_of(scoring)})
     return frame
 
 
@@ -67,7 +70,7 @@ def test_each_regime_decides_between_its_own_choices() -> None:
 
 def test_an_image_counts_once_and_compat_counts_it_once_for_each_of_its_ids() -> None:
     frame = record([[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]] * 2, ["clock", "mug"])
-    rows = regime_rows(frame, frame.attrs["regimes"]).set_index("regime")
+    rows = frame.attrs["rows"].set_index("regime")
     assert frame["compat_top5_hits"].tolist() == [2, 1]
     assert rows.loc["any-of-ids", "top5"] == 1.0
     assert rows.loc["compat", "top5"] == 1.5
@@ -76,7 +79,7 @@ def test_an_image_counts_once_and_compat_counts_it_once_for_each_of_its_ids() ->
 
 def test_every_row_says_its_regime_and_its_chance() -> None:
     frame = record([[0.125] * 8] * 2, ["clock", "mug"])
-    rows = regime_rows(frame, frame.attrs["regimes"]).set_index("regime")
+    rows = frame.attrs["rows"].set_index("regime")
     assert rows["chance"].to_dict() == pytest.approx(
         {
             "any-of-ids": (2 / 8 + 1 / 8) / 2,
@@ -92,7 +95,7 @@ def test_every_row_says_its_regime_and_its_chance() -> None:
 def test_kinds_have_rows_of_their_own_and_the_control_arm_is_not_in_the_total() -> None:
     probabilities = [[0.9, *[0.1 / 7] * 7]] * 3
     frame = record(probabilities, ["clock", "mug", "clock"], kind=["texture", "background", "neutral"])
-    rows = regime_rows(frame, frame.attrs["regimes"])
+    rows = frame.attrs["rows"]
     own = rows[rows["regime"] == "any-of-ids"].set_index("kind")
     assert own["num_images"].to_dict() == {"all": 2, "texture": 1, "background": 1, "neutral": 1}
     assert own["num_correct"].to_dict() == {"all": 1, "texture": 1, "background": 0, "neutral": 1}
@@ -101,7 +104,7 @@ def test_kinds_have_rows_of_their_own_and_the_control_arm_is_not_in_the_total() 
 def test_two_choices_are_between_the_category_and_its_rival_where_one_is_named() -> None:
     probabilities = [[0.2, 0.1, 0.25, 0.01, 0.44, *[0.0001] * 3]] * 3
     frame = record(probabilities, ["clock", "mug", "clock"], rival=["mug", "clock", ""])
-    rows = regime_rows(frame, frame.attrs["regimes"]).set_index("regime")
+    rows = frame.attrs["rows"].set_index("regime")
     assert frame["correct_two-choice"].tolist() == [True, False, pd.NA]
     assert (rows.loc["two-choice", "num_images"], rows.loc["two-choice", "chance"]) == (2, 0.5)
 
@@ -111,8 +114,8 @@ def test_a_model_that_knows_only_the_categories_has_one_regime() -> None:
     images = pd.DataFrame({"file": ["a"], "category": ["cup"], "kind": "folder", "nuisance": ""})
     scoring = Scoring.of(space, images, lenient={})
     rows = answer_rows(np.array([[1.0, 2.0]], np.float32), images, scoring)
-    frame, found = model_record("m", "target", Answers(scoring, rows), images)
-    assert [regime.name for regime in found] == ["zero-shot"]
+    frame, found = model_record("m", "target", Answers(scoring, rows), images), regimes_of(scoring)
+    assert list(found) == ["zero-shot"]
     assert frame[["pred1", "pred2", "pred1_name"]].iloc[0].tolist() == ["cup", "mug", "cup"]
     assert "top5_zero-shot" not in frame  # of two choices, five are always right
 

@@ -8,7 +8,6 @@ from hypothesis.extra.numpy import arrays
 
 from imagenetd.errors import ConfigError
 from imagenetd.records import LabelSpace
-from imagenetd.scoring.metrics import score_rows
 from imagenetd.scoring.mining import (
     accepted_classes,
     easy_images,
@@ -16,6 +15,7 @@ from imagenetd.scoring.mining import (
     resolve_min_failures,
     shared_failures,
 )
+from tests import simulated
 
 CORRECT = np.array([[True, False, False], [True, True, False]])  # two surrogates, three images
 
@@ -74,7 +74,7 @@ tables_of_answers = st.tuples(st.integers(1, 5), st.integers(1, 40)).flatmap(
 @given(tables_of_answers)
 def test_surrogates_score_exactly_zero_on_the_set_that_they_mined_with_k_equal_n(correct: np.ndarray) -> None:
     mined = shared_failures(correct, min_failures=correct.shape[0])
-    scores = score_rows(
+    scores = simulated.scores(
         correct,
         models=[(f"surrogate_{row}", "surrogate") for row in range(correct.shape[0])],
         kinds=["texture"] * correct.shape[1],

@@ -18,7 +18,7 @@ from imagenetd.reports.tables_report import TablesReport
 from imagenetd.reports.terminal import cost_line, drop_cell, interval_cell
 from imagenetd.reports.trackers.csv_logger import CsvLogger, NoLogger
 from imagenetd.reports.trackers.run_report import FailureCard, RunReport
-from imagenetd.scoring.metrics import score_rows
+from tests import simulated
 
 MINED = np.array([True, True, False, False, True, False, False, False])
 ACCEPTED = np.array([True, False, False, False, True, False, False, False])
@@ -35,7 +35,7 @@ def _scores(sets: tuple[str, ...] = ("pool", "mined", "accepted")) -> list[Score
         "mined": MINED,
         "accepted": ACCEPTED,
     }
-    return score_rows(
+    return simulated.scores(
         correct,
         models=[("clip", "surrogate"), ("oracle", "gate"), ("net", "target"), ("vit", "target")],
         kinds=["background"] * 4 + ["texture"] * 4,
@@ -209,7 +209,7 @@ def test_the_terminal_shows_every_nuisance_within_100_columns(tmp_path: Path) ->
 
 
 def test_a_large_kind_shows_only_its_lowest_nuisances(tmp_path: Path) -> None:
-    scores = score_rows(
+    scores = simulated.scores(
         np.array([[True, False, True]]),
         models=[("net", "target")],
         kinds=["texture"] * 3,
@@ -241,7 +241,7 @@ def test_the_report_writes_tables_and_a_plot_of_each_target(tmp_path: Path) -> N
 
 
 def test_a_plot_of_a_pool_in_which_nothing_was_mined_can_be_drawn(tmp_path: Path) -> None:
-    scores = score_rows(
+    scores = simulated.scores(
         np.ones((1, 2), bool),
         models=[("net", "target")],
         kinds=["neutral", "texture"],

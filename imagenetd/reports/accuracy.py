@@ -9,16 +9,16 @@ import pandas as pd
 
 from imagenetd.config.ranges import AnyCount, OpenShare
 from imagenetd.records import Kind
-from imagenetd.reports.design import ALL, SET_WORDS, Design, describe, share
+from imagenetd.reports.design import ALL, SET_WORDS, Design, describe
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report
+from imagenetd.scoring.counts import accuracy_by, without_control
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
     THESE_IMAGES,
     Estimate,
     clustered_share,
-    wilson_interval,
 )
 from imagenetd.scoring.statistics.power import detectable_difference
 from imagenetd.scoring.statistics.shrinkage import shrink
@@ -79,10 +79,13 @@ class AccuracyReport(Report):
 
     def _totals(self, design: Design) -> pd.DataFrame:
         kinds = [ALL, *design.kinds]
-        inside = np.stack([design.in_kind(kind) for kind in kinds]).astype(np.float64)
-        images = np.rint(design.num_images @ inside.T).astype(np.int64)
-        correct = np.rint(design.num_correct @ inside.T).astype(np.int64)
-        table = self._long(design, correct, images, pd.DataFrame({"kind": kinds}))
+        found_by_kind = pd.concat(
+            [
+                accuracy_by(without_control(design.counts), ["set", "model"]).assign(kind=ALL),
+                accuracy_by(design.counts, ["set", "model", "kind"]),
+            ]
+        )
+        table = self._long(design, found_by_kind, pd.DataFrame({"kind": kinds}))
         found = [
             self._over_categories(design, row, design.in_kind(kind))
             for row in range(len(design.sets))
@@ -96,14 +99,13 @@ class AccuracyReport(Report):
 
     def _over_categories(self, design: Design, row: int, inside: np.ndarray) -> Estimate:
         """Return the accuracy of each model on a set over whole categories."""
-        images = design.by_category(design.num_images[row] * inside)
+        images = design.by_category(design.num_counted[row] * inside)
         correct = design.by_category(design.num_correct[row] * inside)
-        return clustered_share(correct.T, np.asarray(images)[:, None])
+        return clustered_share(correct.T, images.T)
 
     def _per_nuisance(self, design: Design) -> pd.DataFrame:
-        images = design.by_nuisance(design.num_images).astype(np.int64)
-        correct = design.by_nuisance(design.num_correct).astype(np.int64)
-        table = self._long(design, correct, images, design.nuisances, pools=design.nuisances["kind"])
+        found = accuracy_by(design.counts, ["set", "model", "kind", "nuisance"])
+        table = self._long(design, found, design.nuisances, pools=design.nuisances["kind"])
         table = table.assign(**self._tests(design)).loc[table["kind"] != Kind.NEUTRAL].reset_index(drop=True)
         for test in ("rest", "neutral", "rest_other_categories"):
             table.loc[~table["is_ranked"], f"p_{test}"] = np.nan
@@ -135,10 +137,8 @@ class AccuracyReport(Report):
         return {name: values.ravel() for name, values in found.items()}
 
     def _per_category(self, design: Design) -> pd.DataFrame:
-        inside = ~design.is_control
-        images = design.by_category(design.num_images * inside).astype(np.int64)
-        correct = design.by_category(design.num_correct * inside).astype(np.int64)
-        table = self._long(design, correct, images, pd.DataFrame({"category": design.categories}))
+        found = accuracy_by(without_control(design.counts), ["set", "model", "category"])
+        table = self._long(design, found, pd.DataFrame({"category": design.categories}))
         ranked = table["shrunken"].where(table["is_ranked"])
         table["rank_from_worst"] = ranked.groupby([table["set"], table["model"]]).rank(method="min")
         return table
@@ -148,56 +148,54 @@ class AccuracyReport(Report):
         table = design.cells[["kind", "nuisance", "category"]].copy()
         for row, name in enumerate(design.sets):
             table[f"num_{name}"] = design.num_images[row]
-        images = design.num_images[0]
-        table["is_ranked"] = images >= self.min_images
+        table["is_ranked"] = design.num_images[0] >= self.min_images
         table["correct_for"], table["shrunken_for"] = THESE_IMAGES, SHRUNKEN_FOR
         for column, model in enumerate(design.evidence.models):
-            correct = design.num_correct[0, column]
+            correct, images = design.num_correct[0, column], design.num_counted[0, column]
             table[f"correct_{model.name}"] = correct
             table[f"shrunken_{model.name}"] = _shrink_in(table["kind"], correct, images)[0]
         return table
 
     def _long(
-        self,
-        design: Design,
-        correct: np.ndarray,
-        images: np.ndarray,
-        slices: pd.DataFrame,
-        *,
-        pools: pd.Series | None = None,
+        self, design: Design, found: pd.DataFrame, slices: pd.DataFrame, *, pools: pd.Series | None = None
     ) -> pd.DataFrame:
-        """Return one row for each set, model and slice, in this order; `pools` says which slices are alike."""
-        num_sets, num_models, num_slices = correct.shape
+        """Return one row for each set, model and slice, in this order.
+
+        Args:
+            design: Of the pool.
+            found: From `accuracy_by`, for each set, model and slice.
+            slices: One row for each slice.
+            pools: Which slices are alike.
+        """
+        num_sets, num_models, num_slices = len(design.sets), len(design.evidence.models), len(slices)
         models = describe(design.evidence.models)[MODEL_COLUMNS]
         table = pd.DataFrame({"set": np.repeat(design.sets, num_models * num_slices)})
         for column in models:
             table[column] = np.tile(np.repeat(models[column].to_numpy(), num_slices), num_sets)
         for column in slices:
             table[column] = np.tile(slices[column].to_numpy(), num_sets * num_models)
-        num_images = np.repeat(images[:, None], num_models, axis=1)
-        low, high = wilson_interval(correct, num_images)
+        table = table.merge(
+            found.drop(columns="num_top5"),
+            on=["set", "model", *slices.columns],
+            how="left",
+            validate="one_to_one",
+        )
+        correct, images = (
+            table[name].to_numpy().reshape(-1, num_slices) for name in ("num_correct", "num_images")
+        )
         like = pd.Series(ALL, index=range(num_slices)) if pools is None else pools
-        shrunken = [
-            _shrink_in(like, correct[row, column], images[row])
-            for row in range(num_sets)
-            for column in range(num_models)
-        ]
-        accuracy = share(correct, num_images)
-        numbers = {
-            "num_images": num_images,
-            "num_correct": correct,
-            "accuracy": accuracy,
-            "wilson_low": low,
-            "wilson_high": high,
-            "wilson_for": np.full(accuracy.shape, THESE_CATEGORIES, dtype=object),
-            "detectable_difference": detectable_difference(accuracy, num_images.astype(np.float64)),
-            "shrunken": np.stack([part[0] for part in shrunken]),
-            "shrunken_low": np.stack([part[1] for part in shrunken]),
-            "shrunken_high": np.stack([part[2] for part in shrunken]),
-            "shrunken_for": np.full(accuracy.shape, SHRUNKEN_FOR, dtype=object),
-            "is_ranked": num_images >= self.min_images,
-        }
-        return table.assign(**{name: values.ravel() for name, values in numbers.items()})
+        rows = zip(correct, images, strict=True)
+        shrunken = np.concatenate([_shrink_in(like, *row) for row in rows], axis=1)
+        accuracy, num_images = table["accuracy"].to_numpy(), table["num_images"].to_numpy()
+        return table.assign(
+            wilson_for=THESE_CATEGORIES,
+            detectable_difference=detectable_difference(accuracy, num_images.astype(np.float64)),
+            shrunken=shrunken[0],
+            shrunken_low=shrunken[1],
+            shrunken_high=shrunken[2],
+            shrunken_for=SHRUNKEN_FOR,
+            is_ranked=num_images >= self.min_images,
+        )
 
 
 def _shrink_in(pools: pd.Series, correct: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -214,13 +212,13 @@ def _compare(
 ) -> tuple[StratifiedDifference, StratifiedDifference]:
     """Return the comparison "models nuisances" with the rest of the kind, and with neutral."""
     inside = design.in_kind(kind)
-    images = design.square(design.num_images[row], inside)[..., of_kind]
+    images = design.square(design.num_counted[row], inside)[..., of_kind]
     correct = design.square(design.num_correct[row], inside)[..., of_kind]
-    rest = compare_with_rest(correct, images[None])
+    rest = compare_with_rest(correct, images)
     control = design.is_control
-    images_control = design.by_category(design.num_images[row] * control)[None, :, None]
+    images_control = design.by_category(design.num_counted[row] * control)[:, :, None]
     correct_control = design.by_category(design.num_correct[row] * control)[:, :, None]
-    neutral = compare_in_strata(correct, images[None], correct_control, images_control)
+    neutral = compare_in_strata(correct, images, correct_control, images_control)
     return rest, neutral
 
 

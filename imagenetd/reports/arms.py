@@ -42,7 +42,7 @@ def arms_of(design: Design, index: int) -> dict[str, Arm]:
 
 def arm_of(design: Design, row: int, index: int, inside: np.ndarray, name: str) -> Arm:
     """Return the counts of a model (`index`) over the cells `inside` of a set (`row`)."""
-    images = design.by_category(design.num_images[row] * inside)
+    images = design.by_category(design.num_counted[row, index] * inside)
     return Arm(name, images, design.by_category(design.num_correct[row, index] * inside))
 
 

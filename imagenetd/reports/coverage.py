@@ -1,6 +1,7 @@
 """The report `coverage`: how often a model that is asked questions gives an answer at all. Pure."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.models.answers import OUTCOMES, is_asked
-from imagenetd.records import Kind, LabelSpace
+from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report import Report, ReportSet
-from imagenetd.scoring.metrics import ALL
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.counts import ALL, Mark, accuracy_by, count_answers, without_control
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.numerals import counted, percent_interval, significant
 
+SHARES = ("coverage", "accuracy", "accuracy_answered")
 ENDS = ("coverage_low", "coverage_high", "interval_for")
 
 
@@ -52,40 +54,44 @@ def with_coverage(chosen: ReportSet, spaces: Iterable[LabelSpace]) -> ReportSet:
 
 
 def _rows(model: ModelEvidence, evidence: Evidence) -> Iterator[dict[str, Any]]:
-    kinds = evidence.images["kind"].to_numpy()
     first = len(model.class_names) - len(OUTCOMES)
-    is_clear = model.predicted < first
-    for name, members in evidence.sets.items():
-        for kind in (ALL, *dict.fromkeys(kinds.tolist())):
-            inside = members & ((kinds != Kind.NEUTRAL) if kind == ALL else (kinds == kind))
-            num = int(inside.sum())
-            if not num:
-                continue
-            num_clear = int((inside & is_clear).sum())
-            num_right = int((inside & model.correct).sum())
-            shares = {"coverage": (num_clear, num), "accuracy": (num_right, num)}
-            shares["accuracy_answered"] = num_right, num_clear
-            counts = np.bincount(model.predicted[inside & ~is_clear] - first, minlength=len(OUTCOMES))
-            yield {
-                "model": model.name,
-                "regime": model.regime,
-                "chance": model.chance,
-                "set": name,
-                "kind": str(kind),
-                "num_images": num,
-                "num_answered": num_clear,
-                **dict(zip(OUTCOMES, counts.tolist(), strict=True)),
-                "num_correct": num_right,
-                **{name: value for share in shares.items() for name, value in _with_ends(*share).items()},
-                "interval_for": THESE_CATEGORIES,
-            }
+    is_clear, everything = model.predicted < first, np.ones(len(evidence.images), dtype=bool)
+    marks = {"coverage": (is_clear, everything), "accuracy": (model.correct, everything)}
+    marks["accuracy_answered"] = model.correct, is_clear
+    marks |= {name: (model.predicted == first + n, everything) for n, name in enumerate(OUTCOMES)}
+    counts = count_answers(
+        evidence.images,
+        [Mark(model.name, model.role, name, *counted) for name, counted in marks.items()],
+        evidence.sets,
+    )
+    by = ["set", "kind", "regime"]
+    totals = accuracy_by(without_control(counts), ["set", "regime"]).assign(kind=ALL)
+    found = pd.concat([totals, accuracy_by(counts, by)]).set_index(by)
+    kinds = [ALL, *dict.fromkeys(evidence.images["kind"].astype(str))]
+    for place in itertools.product(evidence.sets, kinds):
+        of = {name: found.loc[(*place, name)] for name in marks}
+        if not of["accuracy"]["num_images"]:
+            continue
+        yield {
+            "model": model.name,
+            "regime": model.regime,
+            "chance": model.chance,
+            "set": place[0],
+            "kind": place[1],
+            "num_images": int(of["accuracy"]["num_images"]),
+            "num_answered": int(of["coverage"]["num_correct"]),
+            **{name: int(of[name]["num_correct"]) for name in OUTCOMES},
+            "num_correct": int(of["accuracy"]["num_correct"]),
+            **{key: value for name in SHARES for key, value in _with_ends(name, of[name]).items()},
+            "interval_for": THESE_CATEGORIES,
+        }
 
 
-def _with_ends(name: str, counts: tuple[int, int]) -> dict[str, float]:
+def _with_ends(name: str, found: pd.Series) -> dict[str, float]:
     """Return a share and the ends of its Wilson interval; NaN where there is nothing to divide by."""
-    part, whole = counts
-    low, high = (float(end) for end in wilson_interval(part, whole)) if whole else (np.nan, np.nan)
-    return {name: part / whole if whole else np.nan, f"{name}_low": low, f"{name}_high": high}
+    ends = (found["wilson_low"], found["wilson_high"]) if found["num_images"] else (np.nan, np.nan)
+    numbers = (found["accuracy"], *ends)
+    return {f"{name}{end}": float(n) for end, n in zip(("", "_low", "_high"), numbers, strict=True)}
 
 
 def _sentence(row: dict[str, Any]) -> str:

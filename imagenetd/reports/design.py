@@ -92,19 +92,31 @@ class Design:
 
     @cached_property
     def num_images(self) -> np.ndarray:
-        """Int "sets cells"."""
+        """Int "sets cells": images of a set, whether they count for a model or not."""
         return np.stack([self.count(self.evidence.sets[name]) for name in self.sets])
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """The counts of the evidence, one row for each set, model and cell, in the order of all three here."""
+        counts, shape = self.evidence.counts, (len(self.evidence.sets), -1)
+        rows = np.arange(len(counts)).reshape(shape)[
+            [list(self.evidence.sets).index(name) for name in self.sets]
+        ]
+        return counts.iloc[rows.ravel()].reset_index(drop=True)
+
+    @cached_property
+    def num_counted(self) -> np.ndarray:
+        """Int "sets models cells": images that count for a model."""
+        return self._laid_out("num_images")
 
     @cached_property
     def num_correct(self) -> np.ndarray:
         """Int "sets models cells"."""
-        models = self.evidence.models
-        return np.stack(
-            [
-                np.stack([self.count(self.evidence.sets[name] & model.correct) for model in models])
-                for name in self.sets
-            ]
-        )
+        return self._laid_out("num_correct")
+
+    def _laid_out(self, column: str) -> np.ndarray:
+        shape = (len(self.sets), len(self.evidence.models), len(self.cells))
+        return self.counts[column].to_numpy().reshape(shape)
 
     def count(self, is_counted: np.ndarray) -> np.ndarray:
         """Return int "cells": how many of these images lie in each cell."""

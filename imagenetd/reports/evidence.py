@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from imagenetd.models.relations import Origin, relation
+from imagenetd.scoring.counts import CELL, MODEL, Mark, accuracy_by, count_answers, without_control
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +33,8 @@ class ModelEvidence:
     """Bool "images": right in its own label space."""
     confidence: np.ndarray
     """Float "images": softmax probability of its best class."""
+    counted: np.ndarray | None = None
+    """Bool "images": false where its scoring leaves an image without an answer out; None: all of them count."""
     training_data: tuple[str, ...] = ()
     """Names of the data sets that its weights have seen; empty: unknown."""
 
@@ -38,6 +42,12 @@ class ModelEvidence:
     def origin(self) -> Origin:
         """Where its mistakes may come from."""
         return Origin(self.family, self.training_data)
+
+    @property
+    def mark(self) -> Mark:
+        """What is counted of it."""
+        counted = np.ones(len(self.correct), dtype=bool) if self.counted is None else self.counted
+        return Mark(self.name, self.role, self.regime, self.correct, counted)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,33 @@ class Evidence:
     """The confirmation set, if one was drawn."""
     read_image: "Callable[[int], Image] | None" = None
     """Gives the image at a position of `images`, for the few reports that run a model."""
+    evaluated: pd.DataFrame | None = None
+    """The counts of the stage `evaluate`, of the models that it knows."""
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """What every model has right under its own regime, one row for each set, model and cell in this order.
+
+        Rows are those of `count_answers`; models that the stage `evaluate` does not know are counted here.
+        """
+        found = {} if self.evaluated is None else _by_set_and_model(self.evaluated)
+        unknown = [
+            model for model in self.models if any((name, model.name) not in found for name in self.sets)
+        ]
+        if unknown:
+            fresh = count_answers(self.images, [model.mark for model in unknown], self.sets)
+            found |= _by_set_and_model(fresh)
+        parts = [found[name, model.name] for name in self.sets for model in self.models]
+        columns = {name: object for name in (*MODEL, "regime", "set", *CELL)}
+        return pd.concat([part.astype(columns) for part in parts], ignore_index=True)
+
+    def by_failures(self) -> pd.DataFrame:
+        """Return the accuracy of each target on the judged images that at least k surrogates get wrong, k in `set`."""
+        surrogates, judged = self.of_role("surrogate"), self.sets[self.judged]
+        wrong = np.sum([~model.correct for model in surrogates], axis=0)
+        sets = {str(k): judged & (wrong >= k) for k in range(len(surrogates) + 1)}
+        counts = count_answers(self.images, [model.mark for model in self.of_role("target")], sets)
+        return accuracy_by(without_control(counts), ["model", "set"])
 
     def of_role(self, *roles: str) -> list[ModelEvidence]:
         """Return the models that play one of these parts."""
@@ -83,6 +120,14 @@ class Evidence:
     def judged(self) -> str:
         """The largest set without known mistakes of the generator: `pool_accepted` where there is one."""
         return "pool_accepted" if "pool_accepted" in self.sets else "pool"
+
+
+def _by_set_and_model(counts: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    own = counts[counts["is_own"]]
+    return {
+        (str(name), str(model)): rows
+        for (name, model), rows in own.groupby(["set", "model"], sort=False, observed=True)
+    }
 
 
 @dataclass(frozen=True)

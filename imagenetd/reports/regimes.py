@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from imagenetd.reports.terminal import interval_cell, percent, share_cell
+from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.labelspaces import COMPAT, EXPLAINED
-from imagenetd.scoring.metrics import ALL
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.console import cell
 from imagenetd.store.numerals import significant

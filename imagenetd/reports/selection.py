@@ -9,12 +9,13 @@ import pandas as pd
 
 from imagenetd.config.ranges import Draws, Range, Seed, Share
 from imagenetd.models.relations import SAME_FAMILY
-from imagenetd.reports.design import Design, share
+from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.report import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
-from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.counts import accuracy_by, without_control
+from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES
 from imagenetd.store.numerals import counted, percent_interval
 
 MIN_CELLS = 10
@@ -52,7 +53,7 @@ class SelectionReport(Report):
 
 def _roles(design: Design) -> pd.DataFrame:
     evidence = design.evidence
-    inside = ~design.is_control[design.cell_of_image]
+    totals = accuracy_by(without_control(design.counts), ["set", "model"]).set_index(["set", "model"])
     rows = []
     for model in evidence.models:
         relatives = [
@@ -66,12 +67,9 @@ def _roles(design: Design) -> pd.DataFrame:
         row |= {"family": model.family, "relatives": " ".join(relatives)}
         row["training_data"] = " ".join(model.training_data)
         for name in [name for name in (evidence.judged, "mined", "accepted") if name in evidence.sets]:
-            members = evidence.sets[name] & inside
-            images, correct = np.array([members.sum()]), np.array([(members & model.correct).sum()])
-            low, high = wilson_interval(correct, images)
-            row[f"num_{name}"] = int(images[0])
-            row[f"{name}_accuracy"] = float(share(correct, images)[0])
-            row |= {f"{name}_wilson_low": float(low[0]), f"{name}_wilson_high": float(high[0])}
+            found = totals.loc[(name, model.name)]
+            row |= {f"num_{name}": int(found["num_images"]), f"{name}_accuracy": float(found["accuracy"])}
+            row |= {f"{name}_{end}": float(found[end]) for end in ("wilson_low", "wilson_high")}
         rows.append(row | {"wilson_for": THESE_CATEGORIES})
     return pd.DataFrame(rows)
 

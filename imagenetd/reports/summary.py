@@ -9,7 +9,7 @@ import numpy as np
 
 from imagenetd.records import LabelSpace, Score
 from imagenetd.reports.evidence import ReportResult
-from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.statistics.intervals import wilson_interval
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.records import Score
-from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.statistics.intervals import (
     THESE_CATEGORIES,
     simultaneous_confidence,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS, extreme, held_together
-from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.console import cell
 from imagenetd.store.numerals import percent_interval, significant

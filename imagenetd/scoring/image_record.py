@@ -1,15 +1,17 @@
 """The record of an evaluation: for every image and model its answers, and whether they are right under each regime."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imagenetd.records import Kind, LabelSpace
+from imagenetd.records import LabelSpace
 from imagenetd.scoring import labelspaces as ls
-from imagenetd.scoring.answer_table import Answers
-from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.answer_table import Answers, Scoring
+from imagenetd.scoring.counts import ALL, MODEL, POOL, Mark, accuracy_by, without_control
+from imagenetd.scoring.statistics.bootstrap import ratio
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.words.imagenet import NUM_CLASSES, load_classes
 
@@ -50,10 +52,8 @@ def class_titles(space: LabelSpace) -> tuple[str, ...]:
     return tuple(owner.get(index, spare[index]) for index in range(space.num_classes))
 
 
-def model_record(
-    name: str, role: str, answers: Answers, images: pd.DataFrame
-) -> tuple[pd.DataFrame, list[ls.Regime]]:
-    """Return one row for each image, and the regimes that its columns `correct_*` and `top5_*` are about.
+def model_record(name: str, role: str, answers: Answers, images: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each image: its answers, and right or wrong under each regime.
 
     Args:
         name: Of the model.
@@ -78,51 +78,91 @@ def model_record(
     if scoring.space.leaves_out:  # an image without an answer does not count
         own = f"correct_{scoring.space.regime}"
         frame[own] = frame[own].astype("boolean").where(answers.counted)
-    regimes = list(scoring.regimes)
     if scoring.has_rivals:
         frame[f"correct_{ls.TWO_CHOICE}"] = frame[f"correct_{ls.TWO_CHOICE}"].astype("boolean")
-        regimes.append(ls.Regime(ls.TWO_CHOICE, None, np.array([[True, False]])))
-    return frame, regimes
+    return frame
 
 
-def regime_rows(frame: pd.DataFrame, regimes: Sequence[ls.Regime]) -> pd.DataFrame:
-    """Return the accuracies of one model: in total, and by kind, under each regime and as the public script counts.
+def marks_of(
+    name: str, role: str, answers: Answers, *, twins: tuple[np.ndarray, np.ndarray] | None = None
+) -> list[Mark]:
+    """Return what is counted of a model: each of its regimes, and `compat`, the public script's arithmetic.
+
+    Args:
+        name: Of the model.
+        role: Of the model.
+        answers: To the images of a pool.
+        twins: Right and counted on images that stand behind the pool's, under the model's own regime.
+    """
+    on_twins, counted_twins = twins or (np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
+    names = [regime.name for regime in answers.scoring.regimes]
+    nothing = np.zeros(len(on_twins), dtype=bool)
+    marks = [
+        Mark(
+            name,
+            role,
+            regime,
+            np.append(answers.column(f"correct_{regime}"), nothing if row else on_twins),
+            np.append(answers.counted, nothing if row else counted_twins),
+            _hits(answers, f"top5_{regime}", nothing),
+            is_own=not row,
+        )
+        for row, regime in enumerate(names)
+    ]
+    if answers.scoring.has_rivals:
+        right = answers.table[f"correct_{ls.TWO_CHOICE}"]
+        known = np.asarray(right.is_valid())
+        right = np.asarray(right.fill_null(False))
+        counted = np.append(known, nothing)
+        marks.append(Mark(name, role, ls.TWO_CHOICE, np.append(right, nothing), counted, is_own=False))
+    if (found := _hits(answers, "compat_top5_hits", nothing)) is not None:
+        marks.append(replace(marks[0], regime=ls.COMPAT, top5=found, is_own=False))
+    return marks
+
+
+def _hits(answers: Answers, column: str, behind: np.ndarray) -> np.ndarray | None:
+    if column not in answers.table.column_names:
+        return None
+    return np.append(answers.column(column).astype(np.int64), behind)
+
+
+def regimes_of(scoring: Scoring) -> dict[str, ls.Regime]:
+    """Return every regime that `marks_of` counts, by name."""
+    found = {regime.name: regime for regime in scoring.regimes}
+    if scoring.has_rivals:
+        found[ls.TWO_CHOICE] = ls.Regime(ls.TWO_CHOICE, None, np.array([[True, False]]))
+    if ls.ANY_OF_IDS in found:
+        found[ls.COMPAT] = found[ls.ANY_OF_IDS]
+    return found
+
+
+def regime_rows(counts: pd.DataFrame, regimes: Mapping[str, Mapping[str, ls.Regime]]) -> pd.DataFrame:
+    """Return the accuracies over the pool: in total, and by kind, under each regime and as the public script counts.
 
     The neutral prompt is a control arm: it has its own row and does not count in the total.
+
+    Args:
+        counts: From `count_answers`.
+        regimes: Model -> its regimes by name.
     """
-    kinds = list(dict.fromkeys(frame["kind"]))
-    slices = {ALL: (frame["kind"] != Kind.NEUTRAL).to_numpy()}
-    slices |= {kind: (frame["kind"] == kind).to_numpy() for kind in kinds if len(kinds) > 1}
-    rows = []
-    for regime in regimes:
-        for kind, members in slices.items():
-            part = frame[members]
-            rows.append(_row(part, regime, kind, regime.name, f"top5_{regime.name}"))
-            if regime.name == ls.ANY_OF_IDS:
-                rows.append(_row(part, regime, kind, ls.COMPAT, "compat_top5_hits"))
-    table = pd.DataFrame(rows, columns=list(REGIME_COLUMNS)).astype(REGIME_COLUMNS)
-    return table.sort_values("regime", key=lambda names: names == ls.COMPAT, kind="stable", ignore_index=True)
-
-
-def _row(part: pd.DataFrame, regime: ls.Regime, kind: str, name: str, top5: str) -> dict[str, Any]:
-    known = part[part[f"correct_{regime.name}"].notna()]
-    right = int(known[f"correct_{regime.name}"].sum())
-    low, high = wilson_interval(np.array([right]), np.array([len(known)]))
-    first = part.iloc[0] if len(part) else {"model": "", "role": ""}
-    return {
-        "model": first["model"],
-        "role": first["role"],
-        "regime": name,
-        "num_choices": regime.num_choices,
-        "chance": regime.chance,
-        "kind": kind,
-        "num_images": len(known),
-        "num_correct": right,
-        "top1": right / len(known) if len(known) else np.nan,
-        "wilson_low": float(low[0]),
-        "wilson_high": float(high[0]),
-        "top5": float(known[top5].sum()) / len(known) if top5 in known and len(known) else np.nan,
-    }
+    pool, by = counts[counts["set"] == POOL], [*MODEL, "regime"]
+    levels = [accuracy_by(without_control(pool), by).assign(kind=ALL)]
+    if pool["kind"].nunique() > 1:
+        levels.append(accuracy_by(pool, [*by, "kind"]))
+    table = pd.concat(levels, ignore_index=True)
+    places = [
+        {name: n for n, name in enumerate(dict.fromkeys(pool[column]))} for column in ("model", "regime")
+    ]
+    first = table["model"].map(places[0]) * len(places[1]) + table["regime"].map(places[1])
+    table = table.loc[first.sort_values(kind="stable").index]
+    of_row = [regimes[row.model][row.regime] for row in table.itertuples()]
+    table = table.assign(
+        num_choices=[regime.num_choices for regime in of_row],
+        chance=[regime.chance for regime in of_row],
+        top1=table["accuracy"],
+        top5=ratio(table["num_top5"].to_numpy(), table["num_images"].to_numpy()),
+    )
+    return table[list(REGIME_COLUMNS)].astype(REGIME_COLUMNS).reset_index(drop=True)
 
 
 def with_ends(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,38 +1,42 @@
-"""Stage 6: accuracy of every model on every slice of the pool, the mined and the accepted set."""
+"""Stage 6: what every model has right, counted once, and its accuracy on every slice of every set."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from imagenetd.records import Score, StageResult
-from imagenetd.scoring.metrics import score_rows
+from imagenetd.scoring.counts import count_answers, score_rows
+from imagenetd.scoring.image_record import marks_of, regime_rows, regimes_of
 from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.record import RECORD_FILE, REGIMES_FILE, write_record
 from imagenetd.stages.run import SCORED_ROLES, Run
-from imagenetd.stages.stored import SCORES_FILE
+from imagenetd.stages.stored import COUNTS_FILE, SCORES_FILE
 from imagenetd.store.folders import write_table_atomic
 
 
 def evaluate(run: Run) -> StageResult:
-    """Write `scores.parquet`, one row for each model, set and slice, and the record of every image."""
+    """Write `counts.parquet`, its sums (`scores.parquet`, `regimes.parquet`), and the record of every image."""
     folder = run.plan.folders["evaluate"]
     with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         if record is None:
             started, models = time.perf_counter(), run.plan.of_role(*SCORED_ROLES)
-            scores = _scores(run, models)
+            counts = _counts(run, models)
+            scores = score_rows(counts)
+            regimes = regime_rows(counts, {m.name: regimes_of(run.answers(m).scoring) for m in models})
             columns = {field.name: [getattr(row, field.name) for row in scores] for field in fields(Score)}
             write_table_atomic(folder.path / SCORES_FILE, pa.table(columns), of=folder.key)
+            for name, table in ((COUNTS_FILE, counts), (REGIMES_FILE, regimes)):
+                write_table_atomic(folder.path / name, pa.Table.from_pandas(table, preserve_index=False))
             answers = ((model.name, model.role, run.answers(model)) for model in models)
             write_record(folder.path, run.pool.table, answers)
             record = {"num_scores": len(scores), "seconds": time.perf_counter() - started}
-            folder.finish(record, [SCORES_FILE, RECORD_FILE, REGIMES_FILE])
+            folder.finish(record, [COUNTS_FILE, SCORES_FILE, RECORD_FILE, REGIMES_FILE])
     return StageResult(
         stage="evaluate",
         key=folder.key,
@@ -45,18 +49,21 @@ def evaluate(run: Run) -> StageResult:
     )
 
 
-def _scores(run: Run, models: Sequence[PlannedModel]) -> list[Score]:
-    """Return the scores on the pool, and on the confirmation set behind it if there is one."""
+def _counts(run: Run, models: Sequence[PlannedModel]) -> pd.DataFrame:
+    """Return what is right on the pool, and on the confirmation set behind it if there is one."""
     images, sets = run.pool.table, dict(run.sets)
-    correct, counted = run.correct(models), run.counted(models)
+    on_twins: Sequence[tuple[np.ndarray, np.ndarray] | None] = [None] * len(models)
     if run.twins is not None:
-        on_twins = run.answers_to_twins(models)
+        seen = run.answers_to_twins(models)
+        on_twins = list(zip(seen.correct, seen.counted, strict=True))
         num_images, num_twins = len(images), len(run.twins.pool.table)
         nowhere = np.zeros(num_twins, dtype=bool)
         sets = {name: np.append(members, nowhere) for name, members in sets.items()}
         sets["confirmation"] = np.arange(num_images + num_twins) >= num_images
         images = pd.concat([images, run.twins.pool.table], ignore_index=True)
-        correct, counted = np.hstack([correct, on_twins.correct]), np.hstack([counted, on_twins.counted])
-    numbers: dict[str, Any] = {"kinds": images["kind"].tolist(), "nuisances": images["nuisance"].tolist()}
-    names = [(model.name, model.role) for model in models]
-    return score_rows(correct, models=names, **numbers, sets=sets, counted=counted)
+    marks = [
+        mark
+        for model, twins in zip(models, on_twins, strict=True)
+        for mark in marks_of(model.name, model.role, run.answers(model), twins=twins)
+    ]
+    return count_answers(images, marks, sets)

@@ -41,8 +41,9 @@ def gather_evidence(
     *,
     min_failures: int,
     baseline: Path | None,
+    evaluated: pd.DataFrame | None = None,
 ) -> Evidence:
-    """Read the answers of all models."""
+    """Read the answers of all models; `evaluated` are the counts of those that the stage `evaluate` knows."""
     return Evidence(
         images=pool.table[[*COLUMNS]],
         models=tuple(_model(model, pool) for model in models),
@@ -50,6 +51,7 @@ def gather_evidence(
         min_failures=min_failures,
         baseline=None if baseline is None else read_baseline(baseline),
         read_image=pool.read_image,
+        evaluated=evaluated,
     )
 
 
@@ -66,6 +68,7 @@ def _model(model: StoredModel, pool: Pool) -> ModelEvidence:
         predicted=answers.predicted,
         correct=answers.correct,
         confidence=answers.confidence,
+        counted=answers.counted,
         training_data=model.training_data,
     )
 

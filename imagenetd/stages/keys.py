@@ -11,8 +11,8 @@ from imagenetd.stages.choices import confirms, judges_images
 from imagenetd.stages.plan_votes import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store.folders import StageFolder, content_key
 
-RECORD_VERSION = 2
-"""Of what the stage evaluate writes: 2 has regimes and the record of every image."""
+RECORD_VERSION = 3
+"""Of what the stage evaluate writes: 2 has regimes and the record of every image, 3 the counts that all of it shows."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from imagenetd.scoring.answer_table import Answers
-from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, regime_rows, with_ends
+from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, with_ends
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
 
@@ -19,11 +19,7 @@ PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"
 
 def write_record(folder: Path, images: pd.DataFrame, models: Iterable[tuple[str, str, Answers]]) -> None:
     """Write the record of all models, each given by its name, role and answers."""
-    frames, rows = [], []
-    for name, role, answers in models:
-        frame, regimes = model_record(name, role, answers, images)
-        frames.append(frame)
-        rows.append(regime_rows(frame, regimes))
+    frames = [model_record(name, role, answers, images) for name, role, answers in models]
     record = pd.concat(frames, ignore_index=True)
     leading = [name for name in record if not name.startswith(("correct_", "top5_", "compat_"))]
     record = record[leading + [name for name in record if name not in leading]]
@@ -31,8 +27,6 @@ def write_record(folder: Path, images: pd.DataFrame, models: Iterable[tuple[str,
         if name.startswith(("correct_", "top5_")):
             record[name] = record[name].astype("boolean")
     write_table_atomic(folder / RECORD_FILE, pa.Table.from_pandas(record, preserve_index=False))
-    regimes_table = pd.concat(rows, ignore_index=True)
-    write_table_atomic(folder / REGIMES_FILE, pa.Table.from_pandas(regimes_table, preserve_index=False))
 
 
 def read_regimes(folder: Path) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
 from imagenetd.stages.planning import Plan, PlannedModel
-from imagenetd.stages.stored import read_decisions, read_mining, require_twins
+from imagenetd.stages.stored import read_counts, read_decisions, read_mining, require_twins
 
 SCORED_ROLES = ("surrogate", "target", "gate")
 """Roles of the models that stand in tables."""
@@ -76,10 +76,6 @@ class Run:
         """Return bool "models images"."""
         return np.stack([self.answers(model).correct for model in models])
 
-    def counted(self, models: Sequence[PlannedModel]) -> np.ndarray:
-        """Return bool "models images": false where a model's scoring leaves an image without an answer out."""
-        return np.stack([self.answers(model).counted for model in models])
-
     @functools.cached_property
     def mining(self) -> pd.DataFrame:
         """The outcome of mining: one row for each image with the columns of Failure."""
@@ -126,7 +122,9 @@ class Run:
         if self.twins is not None and saw:
             shown = [models[row] for row in saw]
             correct[saw] = self.twins.correct(shown)
-            counted[saw] = self.twins.counted(shown) & ~self.twins.pool.is_flagged
+            counted[saw] = [
+                self.twins.answers(model).counted for model in shown
+            ] & ~self.twins.pool.is_flagged
         return TwinAnswers(correct, counted)
 
     @functools.cached_property
@@ -179,7 +177,14 @@ class Run:
             categories = self.pool.table["category"].unique().tolist()
             stored += other_models(stored[0].folder.parent, categories, stored)
         sets, min_failures = self.sets, self.plan.min_failures
-        found = gather_evidence(self.pool, stored, sets, min_failures=min_failures, baseline=baseline)
+        found = gather_evidence(
+            self.pool,
+            stored,
+            sets,
+            min_failures=min_failures,
+            baseline=baseline,
+            evaluated=read_counts(self.plan.folders["evaluate"].path),
+        )
         if self.twins is None:
             return found
         saw = self.plan.of_role("surrogate", "target")

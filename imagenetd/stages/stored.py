@@ -16,7 +16,8 @@ from imagenetd.qc.sampling import Sampling, require_sound
 from imagenetd.records import Failure, Score, Twin
 from imagenetd.store.folders import STAGE_FILE, StageFolder, read_listed, read_stage_file, read_table
 
-FAILURES_FILE, TWINS_FILE, SCORES_FILE = "failures.parquet", "twins.parquet", "scores.parquet"
+FAILURES_FILE, TWINS_FILE = "failures.parquet", "twins.parquet"
+COUNTS_FILE, SCORES_FILE = "counts.parquet", "scores.parquet"
 VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
 
 
@@ -41,6 +42,11 @@ def read_scores(folder: Path) -> list[Score]:
     """Return the scores that the stage evaluate wrote."""
     table = checked(read_listed(folder, SCORES_FILE), Score, folder / SCORES_FILE)
     return [Score(**row) for row in table.to_pylist()]
+
+
+def read_counts(folder: Path) -> pd.DataFrame:
+    """Return what the stage evaluate counted, as `count_answers` made it."""
+    return read_listed(folder, COUNTS_FILE).to_pandas()
 
 
 @dataclass(frozen=True)

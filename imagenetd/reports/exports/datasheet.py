@@ -11,7 +11,7 @@ from imagenetd.models.relations import relation
 from imagenetd.records import Kind, Score
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.reports.exports.benchmark import COLUMNS, Benchmark
-from imagenetd.scoring.metrics import ALL
+from imagenetd.scoring.counts import ALL
 from imagenetd.store.escaping import for_markdown, for_markdown_code
 from imagenetd.store.numerals import percent_interval
 

@@ -1,7 +1,7 @@
 """What the HTML report of a run draws; the page's script draws it."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,11 @@ from imagenetd.reports.html.charts import (
     Steps,
     StepsPanel,
 )
+from imagenetd.scoring.counts import CELL, POOL, accuracy_by, ordered_kinds, without_control
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
     THESE_IMAGES,
-    wilson_interval,
 )
 
 MAX_HEAT_COLUMNS = 48
@@ -52,62 +52,68 @@ def run_figures(evidence: Evidence, results: Sequence[ReportResult], *, min_imag
     return [figure for figure in made if figure is not None]
 
 
-def rates(num_correct: np.ndarray, num_images: np.ndarray) -> list[Rate]:
-    """Return shares in percent with their Wilson intervals."""
-    low, high = wilson_interval(num_correct, num_images)
-    value = np.where(num_images == 0, np.nan, num_correct / np.maximum(num_images, 1))
-    ends = [np.round(100 * end, 2).tolist() for end in (value, low, high)]
-    return [Rate(*row) for row in zip(*ends, num_images.tolist(), strict=True)]
-
-
-def rate(num_correct: int, num_images: int) -> Rate:
-    """Return one share, as `rates` does."""
-    return rates(np.array([num_correct]), np.array([num_images]))[0]
-
-
 def _named(model: ModelEvidence, evidence: Evidence) -> str:
     """Return a target with what it is to the surrogates; the other roles are named by their series."""
     relation = evidence.relation(model)
     return model.name if relation == model.role else f"{model.name} ({relation})"
 
 
-def _rate_in(model: ModelEvidence, members: np.ndarray) -> Rate:
-    return rate(int((model.correct & members).sum()), int(members.sum()))
+NOTHING = Rate(math.nan, 0.0, 100.0, 0)
+Places = dict[tuple[str, ...], Rate]
+
+
+def _rates(counts: pd.DataFrame, *by: str) -> Places:
+    """Return the accuracy of each group, in percent with its Wilson interval."""
+    found = accuracy_by(counts, by)
+    return dict(zip(found[list(by)].itertuples(index=False, name=None), _in_percent(found), strict=True))
+
+
+def _in_percent(found: pd.DataFrame) -> list[Rate]:
+    ends = [np.round(100 * found[end], 2).tolist() for end in ("accuracy", "wilson_low", "wilson_high")]
+    return [Rate(*row) for row in zip(*ends, found["num_images"].tolist(), strict=True)]
+
+
+def _by_nuisance(evidence: Evidence) -> tuple[list[tuple[str, str]], Places]:
+    """Return kind and nuisance of each nuisance, by kind, and the accuracy of each model, set, kind and nuisance."""
+    counts = evidence.counts
+    counts = counts[counts["kind"] != Kind.NEUTRAL]
+    cells = counts[["kind", "nuisance"]].drop_duplicates()
+    order = ordered_kinds(cells["kind"].tolist())
+    names = sorted(cells.itertuples(index=False, name=None), key=lambda cell: order.index(cell[0]))
+    return names, _rates(counts, "model", "set", "kind", "nuisance") if names else {}
 
 
 def _is_nuisance(evidence: Evidence) -> np.ndarray:
     return (evidence.images["kind"] != Kind.NEUTRAL).to_numpy()
 
 
-def _hard(evidence: Evidence) -> tuple[str, np.ndarray]:
-    """Return the name and the members of the hardest set that has images; nothing was mined in an evaluation."""
-    for name in ("accepted", "mined"):
-        if name in evidence.sets and evidence.sets[name].any():
-            return name, evidence.sets[name]
-    return "hard", np.zeros(len(evidence.images), dtype=bool)
+def _hard(evidence: Evidence) -> str:
+    """Return the name of the hardest set that has images; nothing was mined in an evaluation."""
+    sets = evidence.sets
+    return next((name for name in ("accepted", "mined") if name in sets and sets[name].any()), "hard")
 
 
 def on_the_line(evidence: Evidence, *, min_images: int) -> Scatter | None:
     """Accuracy on hard images against accuracy on the pool: every model, and every nuisance of every target."""
-    name, hard = _hard(evidence)
-    inside = _is_nuisance(evidence)
-    everyone = evidence.sets[evidence.judged] & inside
-    if not (hard & inside).any():
+    name, judged = _hard(evidence), evidence.judged
+    if name == "hard" or not (evidence.sets[name] & _is_nuisance(evidence)).any():
         return None
-    nuisances = _nuisances(evidence)
+    totals = _rates(without_control(evidence.counts), "model", "set")
+    nuisances, rates = _by_nuisance(evidence)
     series = []
     for role, label in ROLES.items():
         points = [
-            Dot(_named(model, evidence), _rate_in(model, everyone), _rate_in(model, hard & inside))
+            Dot(_named(model, evidence), totals[model.name, judged], totals[model.name, name])
             for model in evidence.of_role(role)
         ]
         if points:
             series.append(Dots(label, points, hollow=role != "target"))
     for model in evidence.of_role("target"):
-        found = zip(
-            nuisances.names, nuisances.rates(model, everyone), nuisances.rates(model, hard), strict=True
-        )
-        points = [Dot(f"{nuisance} ({kind})", x, y) for (kind, nuisance), x, y in found if y.n >= min_images]
+        points = [
+            Dot(f"{nuisance} ({kind})", rates[model.name, judged, kind, nuisance], hard)
+            for kind, nuisance in nuisances
+            if (hard := rates[model.name, name, kind, nuisance]).n >= min_images
+        ]
         if points:
             series.append(Dots(f"{model.name}, one nuisance each", points, small=True))
     return Scatter(
@@ -122,53 +128,20 @@ def on_the_line(evidence: Evidence, *, min_images: int) -> Scatter | None:
     )
 
 
-@dataclass(frozen=True)
-class _Nuisances:
-    """The nuisances of a pool by kind, and which one each image has."""
-
-    names: list[tuple[str, str]]
-    """Kind and nuisance."""
-    codes: np.ndarray
-    """Int "images": position in `names`; the control arm comes after the last."""
-
-    def rates(self, model: ModelEvidence, members: np.ndarray) -> list[Rate]:
-        """Return the accuracy of a model on the members of each nuisance."""
-        size = len(self.names) + 1
-        images = np.bincount(self.codes[members], minlength=size)[:-1]
-        correct = np.bincount(self.codes[members & model.correct], minlength=size)[:-1]
-        return rates(correct, images)
-
-
-def _nuisances(evidence: Evidence) -> _Nuisances:
-    images = evidence.images
-    codes, kinds = pd.factorize(images["kind"].astype(str))
-    inner, words = pd.factorize(images["nuisance"].astype(str))
-    pairs, place = np.unique(codes * len(words) + inner, return_inverse=True)
-    first = np.full(len(pairs), len(images))
-    np.minimum.at(first, place, np.arange(len(images)))
-    named = [(str(kinds[pair // len(words)]), str(words[pair % len(words)])) for pair in pairs]
-    order = list(dict.fromkeys([*Kind, *kinds]))  # a data set may have kinds of its own
-    rows = [row for row in range(len(named)) if named[row][0] != Kind.NEUTRAL]
-    rows.sort(key=lambda row: (order.index(named[row][0]), first[row]))
-    position = np.full(len(named), len(rows))
-    position[rows] = np.arange(len(rows))
-    return _Nuisances([named[row] for row in rows], position[place])
-
-
 def forest(evidence: Evidence, *, min_images: int) -> Forest | None:
     """Accuracy of each target by nuisance, on all images and on the hard ones."""
     targets = evidence.of_role("target")
     if not targets:
         return None
-    name, hard = _hard(evidence)
-    everyone = evidence.sets[evidence.judged]
-    nuisances = _nuisances(evidence)
+    name, (nuisances, rates) = _hard(evidence), _by_nuisance(evidence)
     panels = []
     for model in targets:
-        found = zip(
-            nuisances.names, nuisances.rates(model, everyone), nuisances.rates(model, hard), strict=True
-        )
-        rows = [ForestRow(kind, nuisance, (start, end)) for (kind, nuisance), start, end in found]
+        rows = [
+            ForestRow(
+                *cell, tuple(rates.get((model.name, of, *cell), NOTHING) for of in (evidence.judged, name))
+            )
+            for cell in nuisances
+        ]
         panels.append(ForestPanel(model.name, rows))
     return Forest(
         id="nuisances",
@@ -187,12 +160,12 @@ def by_failures(evidence: Evidence, *, min_images: int) -> Lines | None:
     surrogates, targets = evidence.of_role("surrogate"), evidence.of_role("target")
     if not surrogates or not targets:
         return None
-    wrong = np.sum([~model.correct for model in surrogates], axis=0)
-    inside = evidence.sets[evidence.judged] & _is_nuisance(evidence)
+    found = evidence.by_failures()
     series = []
     for model in targets:
-        found = ((k, _rate_in(model, inside & (wrong >= k))) for k in range(len(surrogates) + 1))
-        points = [Place(k, one.v, one.lo, one.hi, one.n) for k, one in found if one.n >= min_images]
+        rows = found[found["model"] == model.name]
+        steps = zip(rows["set"].astype(int), _in_percent(rows), strict=True)
+        points = [Place(k, one.v, one.lo, one.hi, one.n) for k, one in steps if one.n >= min_images]
         series.append(Curve(model.name, points))
     return Lines(
         id="failures",
@@ -216,10 +189,8 @@ def heat_map(evidence: Evidence, *, min_images: int) -> Heat | None:
     cells = images[["category", "kind", "nuisance"]].assign(n=1)[kept]
     if mined is not None:
         cells["hard"] = mined[kept]
-    for model in evidence.of_role("target"):
-        cells[f"m:{model.name}"] = model.correct[kept]
     summed = cells.groupby(["category", "kind", "nuisance"], sort=False).sum(numeric_only=True).reset_index()
-    columns = _nuisances(evidence).names
+    columns = _by_nuisance(evidence)[0]
     if len(columns) > MAX_HEAT_COLUMNS:
         weight = "n" if mined is None else "hard"
         hardest = summed.groupby(["kind", "nuisance"])[weight].sum().nlargest(MAX_HEAT_COLUMNS)
@@ -227,18 +198,22 @@ def heat_map(evidence: Evidence, *, min_images: int) -> Heat | None:
     place = {column: index for index, column in enumerate(columns)}
     categories = sorted(images["category"].unique())
     line = {name: index for index, name in enumerate(categories)}
-    layers = ({} if mined is None else {"share of hard images": "hard"}) | {
-        f"accuracy of {model.name}": f"m:{model.name}" for model in evidence.of_role("target")
-    }
     counts = [[0] * len(columns) for _ in categories]
+    targets = {model.name: f"accuracy of {model.name}" for model in evidence.of_role("target")}
+    layers = [*([] if mined is None else ["share of hard images"]), *targets.values()]
     values = {name: [[-1.0] * len(columns) for _ in categories] for name in layers}
     for row in summed.to_dict("records"):
         column = place.get((row["kind"], row["nuisance"]))
-        if column is None:
-            continue
-        counts[line[row["category"]]][column] = int(row["n"])
-        for name, source in layers.items():
-            values[name][line[row["category"]]][column] = round(100 * row[source] / row["n"], 1)
+        if column is not None:
+            counts[line[row["category"]]][column] = int(row["n"])
+            if mined is not None:
+                hard = round(100 * row["hard"] / row["n"], 1)
+                values["share of hard images"][line[row["category"]]][column] = hard
+    pool = evidence.counts[(evidence.counts["set"] == POOL) & evidence.counts["model"].isin(list(targets))]
+    for row in accuracy_by(pool, ["model", *CELL]).dropna(subset=["accuracy"]).to_dict("records"):
+        column = place.get((row["kind"], row["nuisance"]))
+        if column is not None:
+            values[targets[row["model"]]][line[row["category"]]][column] = round(100 * row["accuracy"], 1)
     return Heat(
         id="heat",
         title="Category by nuisance",

@@ -8,7 +8,7 @@ import numpy as np
 from imagenetd.records import Kind, StageResult
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.trackers.run_report import Artifact, Confusion, Curve
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES
 
 SMALL = {
     "generate": ("pool", ("manifest.parquet", "layout.json", "stage.json")),
@@ -58,12 +58,11 @@ def curves(evidence: Evidence) -> tuple[Curve, ...]:
     wrong = np.sum([~model.correct[inside] for model in surrogates], axis=0)
     steps = [k for k in range(len(surrogates) + 1) if (wrong >= k).any()]
     images = np.array([(wrong >= k).sum() for k in steps])
-    lines: dict[str, tuple[float, ...]] = {}
+    found, lines = evidence.by_failures(), dict[str, tuple[float, ...]]()
     for model in targets:
-        right = np.array([model.correct[inside][wrong >= k].sum() for k in steps])
-        low, high = wilson_interval(right, images)
-        ends = {f"{model.name}, 95% low": low, f"{model.name}, 95% high": high}
-        lines |= {name: tuple(line.tolist()) for name, line in ({model.name: right / images} | ends).items()}
+        rows = found[(found["model"] == model.name) & found["set"].astype(int).isin(steps)]
+        ends = {"accuracy": "", "wilson_low": ", 95% low", "wilson_high": ", 95% high"}
+        lines |= {f"{model.name}{what}": tuple(rows[end].tolist()) for end, what in ends.items()}
     share = {f"share of all {int(inside.sum()):,} images": tuple((images / inside.sum()).tolist())}
     xs = tuple(float(k) for k in steps)
     return (
