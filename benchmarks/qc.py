@@ -57,7 +57,7 @@ def counted(
 ) -> dict[str, float]:
     """Count as the stage does."""
     config = AggregationConfig(method, 0.5, 0.95)
-    return dict(count_votes(tasks, responses, RULES, config).summary)
+    return count_votes(tasks, responses, RULES, config).statistics.plain()
 
 
 def counted_plainly(tasks: Sequence[Task], responses: Sequence[Response]) -> float:

@@ -296,13 +296,15 @@ def test_a_dropped_response_gives_no_vote_but_is_told() -> None:
     assert [found[name]["dropped"] for name in answers] == [0, 1, 0]
     assert [found[name]["votes"] for name in answers] == [1, 0, 1]
     assert found["bad"]["share_accepted"] == 0
-    assert {key: ballot.summary[key] for key in ("responses", "responses_dropped", "workers", "votes")} == {
+    assert {
+        key: ballot.statistics.plain()[key] for key in ("responses", "responses_dropped", "workers", "votes")
+    } == {
         "responses": 3,
         "responses_dropped": 1,
         "workers": 3,
         "votes": 2,
     }
-    assert ballot.summary["judgements"] == 6 and ballot.accepted == frozenset()
+    assert ballot.statistics.plain()["judgements"] == 6 and ballot.accepted == frozenset()
 
 
 @pytest.mark.parametrize(("min_share", "accepted"), [(0.5, {"i0"}), (0.49, {"i0", "i1"}), (0.75, set())])
@@ -317,10 +319,10 @@ def test_with_stopping_the_first_votes_alone_tell_the_agreement() -> None:
     # The first two votes on i0 are yes yes, on i1 yes no; later ones are no and yes.
     early = StoppingConfig(True, 2, 0.99, False, 0.8)
     given = asked({"a": "yy", "b": "yn", "c": "ny", "d": "ny"}, images=2)
-    found = count_votes(*given, Rules(10, SentinelRule.both, early), counting()).summary
+    found = count_votes(*given, Rules(10, SentinelRule.both, early), counting()).statistics.plain()
     assert found["acceptance"] == pytest.approx((1 + 0.5) / 2)
     assert found["acceptance_all_votes"] == pytest.approx((2 / 4 + 3 / 4) / 2)
-    whole = count_votes(*given, Rules(10, SentinelRule.both, NO_STOPPING), counting()).summary
+    whole = count_votes(*given, Rules(10, SentinelRule.both, NO_STOPPING), counting()).statistics.plain()
     assert whole["acceptance"] == pytest.approx(0.625) and "acceptance_all_votes" not in whole
     low, high = whole["acceptance_interval"]
     assert 0 < low < 0.625 < high < 1 and (whole["alpha"], found["alpha_all_votes"]) == (None, None)
@@ -335,11 +337,11 @@ def test_numbers_of_a_ballot_have_six_digits_and_none_is_null() -> None:
         Rules(10, SentinelRule.both, NO_STOPPING),
         counting(),
     )
-    assert found.summary["acceptance"] == 0.888889
+    assert found.statistics.plain()["acceptance"] == 0.888889
     alike = count_votes(
         *asked({"a": "y", "b": "y"}, images=1), Rules(10, SentinelRule.both, NO_STOPPING), counting()
     )
-    assert alike.summary["alpha"] is None and alike.summary["acceptance"] == 1.0
+    assert alike.statistics.plain()["alpha"] is None and alike.statistics.plain()["acceptance"] == 1.0
 
 
 # Stopping

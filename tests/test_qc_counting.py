@@ -179,7 +179,7 @@ def test_majority_and_alpha_are_those_of_crowd_kit() -> None:
     frame["label"] = np.where(frame["label"], "yes", "no")
     majority = MajorityVote().fit_predict(frame)
     assert ballot.accepted == frozenset(majority[majority == "yes"].index)
-    assert ballot.summary["alpha"] == pytest.approx(alpha_krippendorff(frame), abs=1e-5)
+    assert ballot.statistics.plain()["alpha"] == pytest.approx(alpha_krippendorff(frame), abs=1e-5)
 
 
 def test_sentinels_drop_each_kind_of_worker_as_often_as_computed() -> None:
@@ -247,7 +247,7 @@ def test_the_bias_of_stopping_is_reported_and_removed() -> None:
         for task_id in (task_id for task_id, count in missing.items() for _ in range(count)):
             says = next(votes)
             responses.append(Response(task_id, f"w{len(responses)}", (Judgement(0, says, says, 1.0),)))
-    found = count_votes(tasks, responses, early, counting()).summary
+    found = count_votes(tasks, responses, early, counting()).statistics.plain()
     assert found["acceptance_all_votes"] > 0.80 and found["alpha_all_votes"] > 0.04
     assert found["acceptance"] == pytest.approx(0.75, abs=0.02)
     assert found["alpha"] == pytest.approx(0.0, abs=0.03)

@@ -6,7 +6,7 @@ import pytest
 from imagenetd.config.qc import CalibrationMethod
 from imagenetd.errors import StoreError
 from imagenetd.qc.calibration import cross_fit
-from imagenetd.qc.estimates import Part, recall, total_bounds, valid_share
+from imagenetd.qc.estimates import JudgedImages, Part, recall, total_bounds, valid_share
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.sampling import Sampling, arms_of, digest, folds, require_sound, sample, sampling_of
 
@@ -70,23 +70,33 @@ def test_images_without_a_chance_to_be_judged_withhold_the_number_and_say_why() 
     mined, others = np.array([True] * 4 + [False] * 6), np.array([False] * 4 + [True] * 6)
     everything = np.ones(10, dtype=bool)
     sampling = sampling_of(arms_of(mined, everything, others), mined)
-    found = gate_shares(sampling, everything, mined, mined, np.full(10, 0.9), mined=mined, others=others)
-    assert found["precision_mined"]["value"] == 1.0 and found["precision_mined"]["interval"] is None
-    assert found["precision_pool"]["value"] is None
-    assert found["precision_pool"]["why"] == "6 of 10 images had no chance to be judged"
+    found = gate_shares(
+        JudgedImages(sampling, mined, mined), everything, np.full(10, 0.9), mined=mined, others=others
+    )
+    assert found.precision_mined.value == 1.0 and found.precision_mined.interval is None
+    assert found.precision_pool.value is None
+    assert found.precision_pool.why == "6 of 10 images had no chance to be judged"
 
 
 def test_votes_on_an_image_do_not_decide_about_its_own_fold() -> None:
     rng = np.random.default_rng(0)
     fold, probability = folds([f"{n:016x}" for n in range(400)]), rng.uniform(0.05, 0.95, 400)
-    judged, weight = np.arange(400) < 200, np.ones(400)
+    judged, sampling = np.arange(400) < 200, Sampling(("mined",) * 400, np.ones(400))
     valid = rng.random(400) < probability
     _, before = cross_fit(
-        probability, judged, valid, weight, fold, method=CalibrationMethod.platt, min_images=30
+        probability,
+        JudgedImages(sampling, judged, valid),
+        fold,
+        method=CalibrationMethod.platt,
+        min_images=30,
     )
     changed = np.where(fold == 2, ~valid, valid)
     _, after = cross_fit(
-        probability, judged, changed, weight, fold, method=CalibrationMethod.platt, min_images=30
+        probability,
+        JudgedImages(sampling, judged, changed),
+        fold,
+        method=CalibrationMethod.platt,
+        min_images=30,
     )
     assert (before[fold == 2] == after[fold == 2]).all() and (before[fold != 2] != after[fold != 2]).any()
 
@@ -104,11 +114,15 @@ def test_votes_of_other_surrogates_measure_this_run_without_bias() -> None:
         asked = sample(~one, 200, seed=run) | sample(one, 150, seed=run + 1000)
         sampling = sampling_of(arms_of(one, everything, ~one), asked)
         found = gate_shares(
-            sampling, kept, asked, valid & asked, np.full(4000, 0.9), mined=four, others=~four
+            JudgedImages(sampling, asked, valid & asked),
+            kept,
+            np.full(4000, 0.9),
+            mined=four,
+            others=~four,
         )
-        truth, shown = valid[kept].mean(), found["precision_pool"]
-        errors.append(shown["value"] - truth)
-        covered.append(shown["interval"][0] <= truth <= shown["interval"][1])
+        truth, shown = valid[kept].mean(), found.precision_pool
+        errors.append(shown.value - truth)
+        covered.append(shown.interval[0] <= truth <= shown.interval[1])
     assert (
         abs(np.mean(errors)) < 0.003 and np.mean(covered) >= 0.88
     )  # tests/slow/test_vote_sampling.py: 95 +- 2

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from imagenetd.config.qc import CalibrationMethod
+from imagenetd.qc.estimates import JudgedImages
 
 CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their log-odds are finite."""
@@ -82,9 +83,7 @@ def calibrate(
 
 def cross_fit(
     probability: Float[np.ndarray, " images"],
-    judged: Bool[np.ndarray, " images"],
-    is_valid: Bool[np.ndarray, " images"],
-    weight: Float[np.ndarray, " images"],
+    people: JudgedImages,
     fold: Int[np.ndarray, " images"],
     *,
     method: CalibrationMethod,
@@ -97,14 +96,14 @@ def cross_fit(
 
     Args:
         probability: The gate's, of every image.
-        judged: People have judged it.
-        is_valid: They accept it.
-        weight: 1 / the probability that the image was judged.
+        people: What they have judged; each image counts 1 / the probability that it was judged.
         fold: Of every image.
         method: See `calibrate`.
         min_images: See `calibrate`; it counts all judged images.
     """
     fitted = np.array(probability, dtype=np.float64)
+    judged, is_valid, chance = people.judged, people.valid, people.sampling.probability
+    weight = 1 / np.where(chance > 0, chance, 1.0)
     if int(judged.sum()) < min_images:
         return CalibrationMethod.none, fitted
     for number in np.unique(fold).tolist():

@@ -1,29 +1,39 @@
 """From responses to one decision on each image: drop, count, and say how good workers and votes are."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from imagenetd.config.qc import AggregationConfig
-from imagenetd.qc.agreement import Agreement, measure_agreement
+from imagenetd.qc.agreement import Agreement, Estimate, measure_agreement
 from imagenetd.qc.crowd import crowd_probability
 from imagenetd.qc.judgements import JudgementTable, is_item, item_votes, judgement_table
 from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import SentinelFailures, sentinel_failures
+from imagenetd.qc.summary import Interval, VoteStatistics
 from imagenetd.qc.tasks import Response, Task
-from imagenetd.qc.votes import Ballot
+from imagenetd.records import Vote
+
+
+@dataclass(frozen=True, slots=True)
+class CountedVotes:
+    """What the responses of a run come to."""
+
+    votes: tuple[Vote, ...]
+    """On the items of the qualified responses."""
+    accepted: frozenset[str]
+    """Ids of the images that are valid."""
+    statistics: VoteStatistics
+    tables: Mapping[str, Sequence[Mapping[str, object]]]
+    """`dropped` (task, worker, reason) and `workers` (how each did)."""
 
 
 def count_votes(
     tasks: Sequence[Task], responses: Sequence[Response], rules: Rules, config: AggregationConfig
-) -> Ballot:
-    """Return votes and decisions from all responses, the earliest first.
-
-    Tables: `dropped` (task, worker, reason) and `workers` (how each did). Summary: acceptance, agreement and alpha with
-    intervals, numbers of responses and judgements.
-    """
+) -> CountedVotes:
+    """Return votes and decisions from all responses, the earliest first."""
     table = judgement_table(tasks, responses)
     failures = sentinel_failures(table, rules.sentinel_rule)
     counted = is_item(table) & failures.is_qualified[table.response]
@@ -33,10 +43,10 @@ def count_votes(
     )
     accepted = probability > config.min_share  # False for NaN: an image without votes is not accepted
     names = zip(table.image_ids, accepted.tolist(), strict=True)
-    return Ballot(
+    return CountedVotes(
         item_votes(table, failures.is_qualified),
         accepted=frozenset(name for name, passes in names if passes),
-        summary=_summary(table, failures, counted, rules, config),
+        statistics=_statistics(table, failures, counted, rules, config),
         tables={"dropped": _dropped(table, failures), "workers": _workers(table, failures, counted)},
     )
 
@@ -47,51 +57,50 @@ def _dropped(table: JudgementTable, failures: SentinelFailures) -> list[dict[str
     return [{"task": task, "worker": worker, "reason": reason} for task, worker, reason in rows]
 
 
-def _summary(
+def _statistics(
     table: JudgementTable,
     failures: SentinelFailures,
     counted: Bool[np.ndarray, " answers"],
     rules: Rules,
     config: AggregationConfig,
-) -> dict[str, Any]:
-    """Return the plain numbers of the ballot.
+) -> VoteStatistics:
+    """Return how many votes there are and how much they agree.
 
     With sequential stopping the images on which workers agree get few votes and the others many, which biases
     agreement and alpha. Then all are given from the first `min_votes` votes on each image, which are asked for
-    whatever they say and so are not biased; `acceptance_all_votes` and `alpha_all_votes` show the biased ones.
+    whatever they say and so are not biased; `of_all_votes` shows the biased ones.
     """
-    agreement = _agreement(table, counted, config)
-    found: dict[str, Any] = {}
+    agreement, of_all_votes = _agreement(table, counted, config), None
     if rules.stopping.enabled:
-        found = {
-            "acceptance_all_votes": _plain(agreement.acceptance.value),
-            "alpha_all_votes": _plain(agreement.alpha.value),
-        }
+        of_all_votes = (_rounded(agreement.acceptance.value), _rounded(agreement.alpha.value))
         first = counted & (_vote_number(table, counted) < rules.stopping.min_votes)
         agreement = _agreement(table, first, config)
-    measures = {
-        "acceptance": agreement.acceptance,
-        "pairwise_agreement": agreement.pairwise,
-        "majority_agreement": agreement.majority,
-        "alpha": agreement.alpha,
-    }
-    for name, estimate in measures.items():
-        found[name] = _plain(estimate.value)
-        found[f"{name}_interval"] = [_plain(estimate.low), _plain(estimate.high)]
-    num_qualified = int(failures.is_qualified.sum())
-    return {
-        "aggregation": config.method.value,
-        "minority_images": agreement.num_minority,
-        "responses": len(table.responses),
-        "responses_dropped": len(table.responses) - num_qualified,
-        "workers": len(table.workers),
-        "votes": int(counted.sum()),
-        "judgements": len(table.role),
-    } | found
+    return VoteStatistics(
+        aggregation=config.method.value,
+        minority_images=agreement.num_minority,
+        responses=len(table.responses),
+        responses_dropped=len(table.responses) - int(failures.is_qualified.sum()),
+        workers=len(table.workers),
+        votes=int(counted.sum()),
+        judgements=len(table.role),
+        of_all_votes=of_all_votes,
+        acceptance=_rounded(agreement.acceptance.value),
+        acceptance_interval=_ends(agreement.acceptance),
+        pairwise_agreement=_rounded(agreement.pairwise.value),
+        pairwise_agreement_interval=_ends(agreement.pairwise),
+        majority_agreement=_rounded(agreement.majority.value),
+        majority_agreement_interval=_ends(agreement.majority),
+        alpha=_rounded(agreement.alpha.value),
+        alpha_interval=_ends(agreement.alpha),
+    )
 
 
-def _plain(number: float) -> float | None:
+def _rounded(number: float) -> float | None:
     return None if number != number else round(number, 6)
+
+
+def _ends(estimate: Estimate) -> Interval:
+    return _rounded(estimate.low), _rounded(estimate.high)
 
 
 def _agreement(

@@ -13,6 +13,8 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float, Int
 
+from imagenetd.qc.sampling import Sampling
+
 Counts = Int[np.ndarray, " parts"]
 Shares = Float[np.ndarray, " parts"]
 
@@ -82,24 +84,32 @@ class Share:
     """A count, which needs no interval: every image was judged, or, of a recall, the gate rejects none."""
 
 
+@dataclass(frozen=True)
+class JudgedImages:
+    """Which images of a pool people have judged, how these were chosen, and what was said."""
+
+    sampling: Sampling
+    """Within an arm the judged images are a random sample."""
+    judged: Bool[np.ndarray, " images"]
+    valid: Bool[np.ndarray, " images"]
+    """People accept the image."""
+
+
 def parts_of(
-    arm: np.ndarray,
+    people: JudgedImages,
     kept: Bool[np.ndarray, " images"],
-    judged: Bool[np.ndarray, " images"],
-    valid: Bool[np.ndarray, " images"],
     probability: Float[np.ndarray, " images"],
     members: Bool[np.ndarray, " images"],
 ) -> list[Part]:
     """Return the parts of some images: each sampling arm, cut by what the gate decides.
 
     Args:
-        arm: Name of the sampling arm of each image; within an arm the judged images are a random sample.
+        people: What they have judged.
         kept: The gate accepts the image.
-        judged: People have judged it.
-        valid: They accept it.
         probability: The gate's, of the image being valid.
         members: The images that are meant.
     """
+    arm, judged, valid = np.asarray(people.sampling.arm), people.judged, people.valid
     found = []
     for name in np.unique(arm[members]).tolist():
         for is_kept in (True, False):

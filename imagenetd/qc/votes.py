@@ -7,9 +7,9 @@ image is accepted when more than half of its votes accept it.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from imagenetd.qc.sampling import Sampling
+from imagenetd.qc.summary import GateSummary, PeopleSummary
 from imagenetd.records import Vote
 
 
@@ -28,8 +28,8 @@ class Ballot:
     """Ids of mined images that a gate rejected before people; they are not accepted, even where a sample is judged."""
     sampling: Sampling | None = None
     """With what probability each image of the pool was judged; None: nobody judges."""
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    """Plain numbers for `summary.json`, under `qc`."""
+    summary: PeopleSummary | GateSummary | None = None
+    """What was found; None while votes are missing."""
     tables: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
     """Name -> rows; written as CSV beside the votes."""
 

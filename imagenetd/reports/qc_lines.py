@@ -1,102 +1,110 @@
 """What quality control found, in a few lines for the terminal."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from imagenetd.qc.agreement import MIN_MINORITY_IMAGES
+from imagenetd.qc.summary import (
+    GateShares,
+    GateSummary,
+    Interval,
+    MeasuredShare,
+    PeopleSummary,
+    QcSummary,
+    VoteStatistics,
+)
 from imagenetd.store.numerals import percent_interval
 
 
-def qc_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return the lines: validity before and after where the truth is known, agreement, dropped responses, the gate."""
-    return [f"          {line}" for line in _lines(summary)]
+def qc_lines(summary: Mapping[str, object]) -> list[str]:
+    """Return the lines: validity before and after where the truth is known, agreement, dropped responses, the gate.
+
+    Args:
+        summary: What `QcSummary.plain` gave; empty while votes are missing.
+    """
+    return [f"          {line}" for line in _lines(QcSummary.read(summary))] if summary else []
 
 
-def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    if "truth" in summary:
-        shares = [percent(summary[f"valid_share_{name}"]) for name in ("pool", "mined", "accepted")]
+def _lines(summary: QcSummary) -> Iterator[str]:
+    if summary.truth is not None:
+        known = summary.truth
         yield (
-            f"valid images: {shares[0]} of the pool, {shares[1]} of the mined, {shares[2]} of the accepted "
-            f"({percent(summary['valid_kept'])} of the valid mined ones are kept; exact for these images, truth "
-            f"{summary['truth']})"
+            f"valid images: {percent(known.valid_share_pool)} of the pool, {percent(known.valid_share_mined)} of the "
+            f"mined, {percent(known.valid_share_accepted)} of the accepted ({percent(known.valid_kept)} of the valid "
+            f"mined ones are kept; exact for these images, truth {known.truth})"
         )
-    if "acceptance" in summary:
-        found = {
-            name: f"{percent(summary[name])} {interval(summary[f'{name}_interval'])}"
-            for name in ("acceptance", "pairwise_agreement", "majority_agreement")
-        }
-        yield (
-            f"acceptance {found['acceptance']}, pairwise agreement {found['pairwise_agreement']}, with the majority "
-            f"{found['majority_agreement']}; 95% for other images and other workers, {summary['votes']:,} votes"
-        )
-        yield _alpha_line(summary)
-        yield (
-            f"{summary['responses']} responses of {summary['workers']} workers to {summary['tasks']} tasks, "
-            f"{summary['responses_dropped']} dropped by sentinels; {summary['votes']} votes on "
-            f"{summary['judged']} images, {summary['unmined_judged']} of them unmined"
-        )
-    if "gate_before_people" in summary:
-        yield f"gate {summary['gate_before_people']}, before people:"
-        yield from _measured_lines(summary)
-    if "gate" in summary:
-        yield from _gate_lines(summary)
+    if isinstance(summary.votes, PeopleSummary):
+        yield from _people_lines(summary.votes)
+    elif isinstance(summary.votes, GateSummary):
+        yield from _gate_lines(summary.votes)
 
 
-def _alpha_line(summary: Mapping[str, Any]) -> str:
-    if summary["alpha"] is None:
+def _people_lines(found: PeopleSummary) -> Iterator[str]:
+    votes = found.votes
+    yield (
+        f"acceptance {percent(votes.acceptance)} {interval(votes.acceptance_interval)}, "
+        f"pairwise agreement {percent(votes.pairwise_agreement)} {interval(votes.pairwise_agreement_interval)}, "
+        f"with the majority {percent(votes.majority_agreement)} {interval(votes.majority_agreement_interval)}; "
+        f"95% for other images and other workers, {votes.votes:,} votes"
+    )
+    yield _alpha_line(votes)
+    yield (
+        f"{votes.responses} responses of {votes.workers} workers to {found.tasks} tasks, "
+        f"{votes.responses_dropped} dropped by sentinels; {votes.votes} votes on "
+        f"{found.judged} images, {found.unmined_judged} of them unmined"
+    )
+    if found.gate is not None:
+        yield f"gate {found.gate.gate_before_people}, before people:"
+        yield from _measured_lines(found.gate.shares)
+
+
+def _alpha_line(votes: VoteStatistics) -> str:
+    if votes.alpha is None:
         return (
-            f"Krippendorff's alpha: not measurable, {summary['minority_images']} images are of the rarer kind (most "
+            f"Krippendorff's alpha: not measurable, {votes.minority_images} images are of the rarer kind (most "
             f"votes reject, or accept); it needs {MIN_MINORITY_IMAGES}"
         )
-    ends = interval(summary["alpha_interval"], scale=1)
-    return f"Krippendorff's alpha {number(summary['alpha'])} {ends}"
+    return f"Krippendorff's alpha {number(votes.alpha)} {interval(votes.alpha_interval, scale=1)}"
 
 
-def _gate_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    mined, unmined = summary["gate_accepts_mined"], summary["gate_accepts_unmined"]
+def _gate_lines(found: GateSummary) -> Iterator[str]:
+    mined, unmined = found.gate_accepts_mined, found.gate_accepts_unmined
     yield (
-        f"gate {summary['gate']} accepts {mined['accepted']} of the {mined['images']} mined images "
-        f"({percent(mined['share'])}), {unmined['accepted']} of the {unmined['images']} others "
-        f"({percent(unmined['share'])})"
+        f"gate {found.gate} accepts {mined.accepted} of the {mined.images} mined images "
+        f"({percent(mined.share)}), {unmined.accepted} of the {unmined.images} others "
+        f"({percent(unmined.share)})"
     )
-    if summary["precision_pool"] is None:
+    if found.shares.precision_pool is None:
         yield (
             "precision and recall: not measured, nobody has judged images of this pool in a known way; the gate itself "
-            f"claims {percent(summary['gate_claims_pool'])} valid images among those that pass. "
+            f"claims {percent(found.gate_claims_pool)} valid images among those that pass. "
             "Measure it with qc=local qc.tasks.num_unmined=200"
         )
     else:
-        yield from _measured_lines(summary)
-        voters = ", ".join(summary["votes_from"])
+        yield from _measured_lines(found.shares)
         yield (
-            f"by votes ({voters}) on {summary['human_votes_on']} images, each weighed by its chance to be asked; "
-            f"calibration: {summary['calibration']}, on the votes of other images"
+            f"by votes ({', '.join(found.votes_from)}) on {found.human_votes_on} images, each weighed by its chance to "
+            f"be asked; calibration: {found.calibration}, on the votes of other images"
         )
-    for line in summary["votes_left_out"]:
+    for line in found.votes_left_out:
         yield f"votes left out: {line}"
 
 
-MEASURED = {
-    "mined": ("of the mined images that pass", "of the valid mined images"),
-    "pool": ("of all images that pass", "of all valid images"),
-}
-
-
-def _measured_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+def _measured_lines(found: GateShares) -> Iterator[str]:
     """Yield precision and recall, on the mined images and on the pool, or why there is none."""
-    for name, (passing, valid) in MEASURED.items():
-        precision, recall = summary[f"precision_{name}"], summary[f"recall_{name}"]
-        yield f"precision: {_estimate(precision)} {passing} are valid"
-        yield f"recall: {_estimate(recall)} {valid} pass"
+    yield f"precision: {_estimate(found.precision_mined)} of the mined images that pass are valid"
+    yield f"recall: {_estimate(found.recall_mined)} of the valid mined images pass"
+    yield f"precision: {_estimate(found.precision_pool)} of all images that pass are valid"
+    yield f"recall: {_estimate(found.recall_pool)} of all valid images pass"
 
 
-def _estimate(found: Mapping[str, Any]) -> str:
-    if found["value"] is None:
-        return f"not measured ({found.get('why', 'no valid image')}): what share"
-    count = f"{found['num_judged']} of {found['num_images']} judged, these images"
-    if found["interval"] is None:
-        return f"{percent(found['value'])} (all {found['num_images']} judged, these images)"
-    return f"{percent(found['value'])} {interval(found['interval'])} ({count})"
+def _estimate(found: MeasuredShare | None) -> str:
+    assert found is not None, "what nobody has judged is told in another line"
+    if found.value is None:
+        return f"not measured ({found.why or 'no valid image'}): what share"
+    if found.interval is None:
+        return f"{percent(found.value)} (all {found.num_images} judged, these images)"
+    count = f"{found.num_judged} of {found.num_images} judged, these images"
+    return f"{percent(found.value)} {interval(found.interval)} ({count})"
 
 
 def percent(share: float | None) -> str:
@@ -109,7 +117,7 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:z.3f}"
 
 
-def interval(ends: list[float | None], *, scale: int = 100) -> str:
+def interval(ends: Interval, *, scale: int = 100) -> str:
     """Return `[71.0, 86.2]`, in percent unless told otherwise."""
     if any(end is None for end in ends):
         return "[-]"

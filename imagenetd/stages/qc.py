@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from imagenetd.config.qc import PEOPLE, QcMethod
 from imagenetd.qc.sampling import Arm, Sampling, digest, sampling_of
+from imagenetd.qc.summary import QcSummary
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.qc.ways import to_do
 from imagenetd.records import StageResult
@@ -117,7 +118,13 @@ def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: flo
     }
     write_table_atomic(folder.path / DECISIONS_FILE, pa.table(decisions))
     numbers = {"num_mined": int(mined.sum()), "num_accepted": int(accepted.sum())}
-    summary = {"method": method.value} | numbers | valid_shares(run, accepted)
+    summary = QcSummary(
+        method=method.value,
+        num_mined=int(mined.sum()),
+        num_accepted=int(accepted.sum()),
+        truth=valid_shares(run, accepted),
+        votes=None if ballot is None else ballot.summary,
+    )
     record = numbers | {
         "num_votes": len(votes),
         "judges_pool": method is QcMethod.auto,
@@ -125,7 +132,7 @@ def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: flo
         "sampling_sha256": digest(image_ids, sampling),
         "method": method.value,
         "pool": run.plan.images.key,
-        "summary": summary | (dict(ballot.summary) if ballot is not None else {}),
+        "summary": summary.plain(),
         "seconds": time.perf_counter() - started,
     }
     folder.finish(record, [VOTES_FILE, DECISIONS_FILE, *(f"{name}.csv" for name in tables)])

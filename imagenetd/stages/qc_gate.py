@@ -1,5 +1,6 @@
 """Quality control without people: an independent gate, made honest by whatever human votes on the pool exist."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,11 @@ import numpy as np
 from imagenetd.config.qc import CalibrationMethod
 from imagenetd.errors import ConfigError
 from imagenetd.qc.calibration import cross_fit
+from imagenetd.qc.estimates import JudgedImages
 from imagenetd.qc.gate import gate_ballot
 from imagenetd.qc.gate_shares import NAMES, gate_shares
 from imagenetd.qc.sampling import Arm, Sampling, arms_of, folds, sampling_of
+from imagenetd.qc.summary import GateCount, GateShares, GateSummary, MeasuredShare
 from imagenetd.qc.votes import Ballot
 from imagenetd.stages.qc_people import gate_confidence
 from imagenetd.stages.run import Run
@@ -55,24 +58,25 @@ def auto_ballot(run: Run) -> Ballot:
     if best is not None:
         method, honest = cross_fit(
             confidence,
-            best.judged & everything,
-            best.valid,
-            1 / np.where(best.sampling.probability > 0, best.sampling.probability, 1.0),
+            JudgedImages(best.sampling, best.judged & everything, best.valid),
             folds(image_ids),
             method=config.calibration.method,
             min_images=config.calibration.min_images,
         )
     accepts = honest >= config.min_confidence
-    summary: dict[str, Any] = {"gate": gate.name, "gate_family": gate.classifier.family}
-    summary |= {
-        "calibration": method.value,
-        "human_votes_on": int((best.judged & everything).sum()) if best is not None else 0,
-    }
-    summary["votes_from"] = [voters(best.votes.folder)] if best is not None else []
-    summary["votes_left_out"] = left_out
-    summary |= _counts(accepts, run.mined, others)
-    summary |= _measured(known, accepts, honest, run.mined, others)
-    summary |= _claims(honest, accepts, {"pool": everything, "mined": run.mined})
+    summary = GateSummary(
+        gate=gate.name,
+        gate_family=gate.classifier.family,
+        calibration=method.value,
+        human_votes_on=int((best.judged & everything).sum()) if best is not None else 0,
+        votes_from=(voters(best.votes.folder),) if best is not None else (),
+        votes_left_out=tuple(left_out),
+        gate_accepts_mined=_count(accepts, run.mined),
+        gate_accepts_unmined=_count(accepts, others),
+        shares=_measured(known, accepts, honest, run.mined, others),
+        gate_claims_pool=_claim(honest, everything & accepts),
+        gate_claims_mined=_claim(honest, run.mined & accepts),
+    )
     cast = gate_ballot(honest, image_ids=image_ids, gate=gate.name, min_confidence=config.min_confidence)
     arm = arms_of(run.mined, np.ones(len(run.mined), dtype=bool), others)
     rng = np.random.default_rng(config.calibration.seed)
@@ -105,42 +109,32 @@ def _known_votes(run: Run) -> tuple[list[Known], list[str]]:
     return found, left_out
 
 
-def _counts(accepts: np.ndarray, mined: np.ndarray, others: np.ndarray) -> dict[str, Any]:
-    """Return what the gate accepts of the mined images and of all others: counts, so there is no interval."""
-    return {
-        f"gate_accepts_{name}": {
-            "images": int(members.sum()),
-            "accepted": int((accepts & members).sum()),
-            "share": float(accepts[members].mean()) if members.any() else None,
-        }
-        for name, members in (("mined", mined), ("unmined", others))
-    }
+def _count(accepts: np.ndarray, members: np.ndarray) -> GateCount:
+    """Return what the gate accepts of some images: a count, so there is no interval."""
+    share = float(accepts[members].mean()) if members.any() else None
+    return GateCount(int(members.sum()), int((accepts & members).sum()), share)
 
 
 def _measured(
     known: Sequence[Known], accepts: np.ndarray, honest: np.ndarray, mined: np.ndarray, others: np.ndarray
-) -> dict[str, Any]:
+) -> GateShares:
     """Return precision, recall and the share of valid images; None where nobody has judged: claims do not measure."""
-    found: dict[str, Any] = {}
+    if not known:
+        return GateShares()
+    found: dict[str, MeasuredShare] = {}
     for name, members in (("mined", mined), ("pool", mined | others)):
-        keys = [f"{share}_{name}" for share in NAMES]
-        if not known:
-            found |= dict.fromkeys(keys)
-            continue
         best = max(known, key=lambda one: one.coverage(members))
         shares = gate_shares(
-            best.sampling, accepts, best.judged, best.valid, honest, mined=mined, others=others
+            JudgedImages(best.sampling, best.judged, best.valid), accepts, honest, mined=mined, others=others
         )
-        found |= {key: shares[key] | {"votes": best.votes.folder.name} for key in keys}
-    return found
+        for key in (f"{share}_{name}" for share in NAMES):
+            found[key] = dataclasses.replace(getattr(shares, key), votes=best.votes.folder.name)
+    return GateShares(**found)
 
 
-def _claims(honest: np.ndarray, accepts: np.ndarray, sets: dict[str, np.ndarray]) -> dict[str, Any]:
+def _claim(honest: np.ndarray, kept: np.ndarray) -> float | None:
     """Return the mean probability that the gate itself gives to what it accepts."""
-    return {
-        f"gate_claims_{name}": float(honest[members & accepts].mean()) if (members & accepts).any() else None
-        for name, members in sets.items()
-    }
+    return float(honest[kept].mean()) if kept.any() else None
 
 
 def _audit(

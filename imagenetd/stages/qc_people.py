@@ -1,23 +1,24 @@
 """Who says whether an image shows its object: people or simulated workers; and what the truth is, if known."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from imagenetd.config.qc import PEOPLE, QcMethod
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
+from imagenetd.qc.estimates import JudgedImages
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.options import write_options
 from imagenetd.qc.progress import missing_responses
 from imagenetd.qc.sampling import arms_of, sample, sampling_of
+from imagenetd.qc.summary import GateBefore, KnownShares, PeopleSummary
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc.votes_folder import TASKS_FILE, read_responses
-from imagenetd.records import Kind
+from imagenetd.records import Kind, Vote
 from imagenetd.scoring.predictions import labels
 from imagenetd.stages.plan_votes import rules_of
 from imagenetd.stages.run import Run
@@ -88,44 +89,48 @@ def people_ballot(run: Run) -> Ballot:
         waiting = [slot.image_id for task in tasks.tasks if task.task_id in missing for slot in task.items]
         line = f"{sum(missing.values())} responses to {len(missing)} of {len(tasks.tasks)} tasks are missing"
         return Ballot((), tuple(waiting), line)
-    ballot = count_votes(tasks.tasks, responses, rules, config.aggregation)
+    counted = count_votes(tasks.tasks, responses, rules, config.aggregation)
     not_asked = frozenset(image_ids[run.mined & ~passes].tolist())
     judged = {slot.image_id for task in tasks.tasks for slot in task.items}
-    facts = {"tasks": len(tasks.tasks), "judged": len(judged), "votes_folder": str(votes.folder)}
-    facts |= _unmined_facts(run, ballot, judged) | _hard_facts(config.tasks.hard_votes)
     sampling = sampling_of(arm, asked_images(tasks.tasks, image_ids.tolist()))
     chance = dict(zip(image_ids.tolist(), zip(arm, sampling.probability.tolist(), strict=True), strict=True))
+    gate = None
     if confidence is not None:
-        valid = np.isin(image_ids, list(ballot.accepted or ()))
+        valid = np.isin(image_ids, list(counted.accepted))
         asked = np.isin(image_ids, list(judged))
-        facts |= {"gate_before_people": run.plan.of_role("gate")[0].name, "arms": sampling.sizes()}
-        facts |= gate_shares(sampling, passes, asked, valid, confidence, mined=run.mined, others=others)
+        people = JudgedImages(sampling, asked, valid)
+        shares = gate_shares(people, passes, confidence, mined=run.mined, others=others)
+        gate = GateBefore(run.plan.of_role("gate")[0].name, sampling.sizes(), shares)
+    unmined = [name for name in image_ids[~run.mined].tolist() if name in judged]
     return Ballot(
-        tuple(
-            dataclasses.replace(
-                vote, arm=chance[vote.image_id][0], inclusion_probability=chance[vote.image_id][1]
-            )
-            for vote in ballot.votes
-        ),
+        _with_chances(counted.votes, chance),
         sampling=sampling,
-        accepted=ballot.accepted,
+        accepted=counted.accepted,
         not_asked=not_asked,
-        summary=facts | dict(ballot.summary),
-        tables=ballot.tables,
+        summary=PeopleSummary(
+            tasks=len(tasks.tasks),
+            judged=len(judged),
+            votes_folder=str(votes.folder),
+            unmined_judged=len(unmined),
+            unmined_accepted=sum(name in counted.accepted for name in unmined),
+            votes=counted.statistics,
+            hard_sentinels_from=_name_of(config.tasks.hard_votes),
+            gate=gate,
+        ),
+        tables=counted.tables,
     )
 
 
-def _unmined_facts(run: Run, ballot: Ballot, judged: set[str]) -> dict[str, Any]:
-    """Return how many of the random unmined images people accept: validity apart from difficulty."""
-    image_ids = run.pool.table["image_id"].to_numpy()
-    unmined = [name for name in image_ids[~run.mined].tolist() if name in judged]
-    accepted = ballot.accepted or frozenset()
-    return {"unmined_judged": len(unmined), "unmined_accepted": sum(name in accepted for name in unmined)}
+def _with_chances(votes: Sequence[Vote], chance: Mapping[str, tuple[str, float]]) -> tuple[Vote, ...]:
+    """Return the votes with the arm and the probability by which each image was asked about."""
+    found = ((vote, *chance[vote.image_id]) for vote in votes)
+    return tuple(
+        dataclasses.replace(vote, arm=arm, inclusion_probability=asked) for vote, arm, asked in found
+    )
 
 
-def _hard_facts(hard_votes: str | None) -> dict[str, Any]:
-    """Return whose votes settled the hard sentinels; empty without any."""
-    return {} if hard_votes is None else {"hard_sentinels_from": Path(hard_votes).name}
+def _name_of(folder: str | None) -> str | None:
+    return None if folder is None else Path(folder).name
 
 
 def _design(run: Run, judged: np.ndarray, others: np.ndarray) -> Design:
@@ -153,20 +158,20 @@ def _shown(run: Run, truth: Truth) -> Mapping[str, str]:
     return {image_id: names[code] for image_id, code in zip(ids, truth.category.tolist(), strict=True)}
 
 
-def valid_shares(run: Run, accepted: np.ndarray) -> dict[str, Any]:
-    """Return the shares of valid images before and after quality control; empty where the truth is not known."""
+def valid_shares(run: Run, accepted: np.ndarray) -> KnownShares | None:
+    """Return the shares of valid images before and after quality control; None where the truth is not known."""
     truth = known_truth(run)
     if truth is None:
-        return {}
+        return None
     is_nuisance = (run.pool.table["kind"] != Kind.NEUTRAL).to_numpy()
     mined_valid = run.mined & truth.is_valid
-    return {
-        "truth": truth.source,
-        "valid_share_pool": _share(truth.is_valid, is_nuisance),
-        "valid_share_mined": _share(truth.is_valid, run.mined),
-        "valid_share_accepted": _share(truth.is_valid, accepted),
-        "valid_kept": _share(accepted, mined_valid),
-    }
+    return KnownShares(
+        truth=truth.source,
+        valid_share_pool=_share(truth.is_valid, is_nuisance),
+        valid_share_mined=_share(truth.is_valid, run.mined),
+        valid_share_accepted=_share(truth.is_valid, accepted),
+        valid_kept=_share(accepted, mined_valid),
+    )
 
 
 def _share(is_counted: np.ndarray, members: np.ndarray) -> float | None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from imagenetd.qc.estimates import parts_of, recall, valid_share
+from imagenetd.qc.estimates import JudgedImages, parts_of, recall, valid_share
 from imagenetd.qc.gate_shares import gate_shares
-from imagenetd.qc.sampling import arms_of, sample, sampling_of
+from imagenetd.qc.sampling import Sampling, arms_of, sample, sampling_of
 from imagenetd.scoring.statistics.intervals import wilson_interval
 
 pytestmark = pytest.mark.slow
@@ -28,13 +28,17 @@ def test_votes_that_other_surrogates_chose_do_not_bias_the_precision_and_recall(
         asked = sample(~one, 200, seed=2 * run) | sample(one, 150, seed=2 * run + 100_001)
         sampling = sampling_of(arms_of(one, everything, ~one), asked)
         found = gate_shares(
-            sampling, kept, asked, valid & asked, np.full(4000, 0.9), mined=four, others=~four
+            JudgedImages(sampling, asked, valid & asked),
+            kept,
+            np.full(4000, 0.9),
+            mined=four,
+            others=~four,
         )
         truths = {"precision_pool": valid[kept].mean(), "recall_pool": kept[valid].mean()}
-        errors.append([found[name]["value"] - truth for name, truth in truths.items()])
+        errors.append([getattr(found, name).value - truth for name, truth in truths.items()])
         covered.append(
             [
-                found[name]["interval"][0] <= truth <= found[name]["interval"][1]
+                getattr(found, name).interval[0] <= truth <= getattr(found, name).interval[1]
                 for name, truth in truths.items()
             ]
         )
@@ -51,12 +55,15 @@ def test_a_gate_narrows_the_interval_which_still_holds_near_one(
 ) -> None:
     rng = np.random.default_rng(7)
     rows = []
-    arm, everything = np.full(4000, "unmined"), np.ones(4000, dtype=bool)
+    everything = np.ones(4000, dtype=bool)
+    sampling = Sampling(("unmined",) * 4000, np.full(4000, votes / 4000))
     for run in range(500):
         valid = rng.random(4000) < rate
         probability = expit(separation * (np.where(valid, 0.5, -0.5) * separation + rng.normal(size=4000)))
         judged = sample(everything, votes, seed=run)
-        parts = parts_of(arm, probability >= 0.5, judged, valid & judged, probability, everything)
+        parts = parts_of(
+            JudgedImages(sampling, judged, valid & judged), probability >= 0.5, probability, everything
+        )
         found, lost = valid_share(parts), recall(parts)
         low, high = wilson_interval(np.array([(valid & judged).sum()]), np.array([votes]))
         kept = float((probability >= 0.5)[valid].mean())
