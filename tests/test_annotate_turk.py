@@ -23,8 +23,8 @@ from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.annotate.commands import main
 from imagenetd.qc.annotate.forms import read_result, response_of_result
 from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.turk.bill import Bill, bill
 from imagenetd.qc.annotate.turk.campaign import Campaign
-from imagenetd.qc.annotate.turk.costs import Bill, bill
 from imagenetd.qc.annotate.turk.pages import export_forms, export_pictures, form_name, question
 from imagenetd.qc.annotate.turk.publish import adopt, hit_mark, planned_steps, publish
 from imagenetd.qc.annotate.turk.question import MAX_QUESTION_BYTES, answer_text, html_question

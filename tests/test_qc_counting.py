@@ -18,7 +18,7 @@ from imagenetd.errors import ConfigError
 from imagenetd.qc.agreement import krippendorff, measure_agreement
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.crowd import crowd_probability
-from imagenetd.qc.odds import COIN, Habits, SentinelPlan, pass_chance
+from imagenetd.qc.odds import COIN, Habits, SentinelDesign, pass_chance
 from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
@@ -195,7 +195,7 @@ def test_sentinels_drop_each_kind_of_worker_as_often_as_computed() -> None:
     dropped = collections.Counter(row["worker"].rsplit("-", 1)[0] for row in ballot.tables["dropped"])
     expected = {"careful": Habits(0.95), "careless": Habits(0.75), "coin": COIN}
     for kind, habits in expected.items():
-        chance = 1 - pass_chance(SentinelPlan(), habits)
+        chance = 1 - pass_chance(SentinelDesign(), habits)
         spread = 4 * (chance * (1 - chance) / asked[kind]) ** 0.5
         assert dropped[kind] / asked[kind] == pytest.approx(chance, abs=spread), kind
     assert dropped["always_yes"] == asked["always_yes"] > 500

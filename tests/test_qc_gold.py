@@ -10,7 +10,7 @@ from imagenetd.config.qc import SentinelRule
 from imagenetd.errors import ConfigError
 from imagenetd.qc.design import DesignPool, design_tasks, num_items_per_task
 from imagenetd.qc.gold import gold_images
-from imagenetd.qc.odds import COIN, Habits, SentinelPlan, odds_lines, pass_chance
+from imagenetd.qc.odds import COIN, Habits, SentinelDesign, odds_lines, pass_chance
 from imagenetd.qc.tasks import Slot, SlotRole
 from tests.test_qc_design import numbers, pool
 
@@ -124,7 +124,7 @@ def test_hard_sentinels_take_places_of_a_task() -> None:
 
 
 def test_the_calculator_counts_hard_sentinels_once() -> None:
-    plan = SentinelPlan(1, 0, 0, SentinelRule.accepted, num_hard_positive=1, num_hard_negative=1)
+    plan = SentinelDesign(1, 0, 0, SentinelRule.accepted, num_hard_positive=1, num_hard_negative=1)
     assert pass_chance(plan, COIN) == pytest.approx(0.75 * 0.75 * 0.25)
     assert pass_chance(plan, Habits(0.95)) == pytest.approx(0.95**3)
     assert "0 consistency, 1 hard positive, 1 hard negative, binding accepted" in odds_lines(plan, 0.95)[0]

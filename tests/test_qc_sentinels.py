@@ -8,7 +8,7 @@ import pytest
 from imagenetd.config.qc import Repeats, SentinelRule
 from imagenetd.qc import odds
 from imagenetd.qc.judgements import item_votes, judgement_table
-from imagenetd.qc.odds import COIN, Habits, SentinelPlan, answer_chances, odds_lines, pass_chance
+from imagenetd.qc.odds import COIN, Habits, SentinelDesign, answer_chances, odds_lines, pass_chance
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
@@ -86,15 +86,15 @@ def test_only_items_of_qualified_responses_are_votes() -> None:
 
 
 def test_the_chances_of_the_papers_plan_by_hand() -> None:
-    paper = SentinelPlan()
+    paper = SentinelDesign()
     assert pass_chance(paper, COIN) == pytest.approx(0.25 * 0.25 * 0.25**2)
     # 0.95 right on each image, both questions together: 0.95 * 0.95 * (0.95^2 + 0.05^2)^2 = 0.73917...
     assert pass_chance(paper, Habits(0.95)) == pytest.approx(0.9025 * 0.905**2)
     # each question alone: a sentinel needs both, a repeat needs both equal
     assert pass_chance(paper, Habits(0.95, together=0.0)) == pytest.approx(0.9025**2 * 0.905**4)
-    loose = SentinelPlan(rule=SentinelRule.accepted)
+    loose = SentinelDesign(rule=SentinelRule.accepted)
     assert pass_chance(loose, COIN) == pytest.approx(0.75 * 0.25 * 0.625**2)
-    assert pass_chance(SentinelPlan(rule=SentinelRule.use), COIN) == pytest.approx(0.5**4)
+    assert pass_chance(SentinelDesign(rule=SentinelRule.use), COIN) == pytest.approx(0.5**4)
 
 
 @pytest.mark.parametrize("rule", SentinelRule)
@@ -121,7 +121,7 @@ def test_the_chances_agree_with_simulated_workers(rule: SentinelRule, habits: Ha
         can_recognise=recognise.ravel(),
         can_use=use.ravel(),
     )
-    expected = pass_chance(SentinelPlan(1, 1, 1, rule), habits)
+    expected = pass_chance(SentinelDesign(1, 1, 1, rule), habits)
     found = sentinel_failures(table, rule).is_qualified.mean()
     assert found == pytest.approx(expected, abs=4 * (expected * (1 - expected) / num_workers) ** 0.5)
 
@@ -129,7 +129,7 @@ def test_the_chances_agree_with_simulated_workers(rule: SentinelRule, habits: Ha
 def test_invalid_images_that_come_twice_drop_more_good_workers_where_acceptance_binds() -> None:
     """A slip that spoils one question: 0.9975 and 0.9025 on the sentinels; equal twice with 0.9950 on a valid image,
     with 0.8240 on an invalid one, since there one slip of two accepts."""
-    plan, good = SentinelPlan(rule=SentinelRule.accepted), Habits(0.95, together=0.0)
+    plan, good = SentinelDesign(rule=SentinelRule.accepted), Habits(0.95, together=0.0)
     equal = 0.76 * (0.9975**2 + 0.0025**2) + 0.24 * (0.0975**2 + 0.9025**2)
     assert pass_chance(plan, good, invalid_share=0.24) == pytest.approx(0.9975 * 0.9025 * equal**2)
     assert pass_chance(plan, good, invalid_share=0.24) == pytest.approx(0.819, abs=5e-4)
@@ -137,10 +137,10 @@ def test_invalid_images_that_come_twice_drop_more_good_workers_where_acceptance_
 
 
 def test_where_sentinels_come_twice_a_coin_flipper_passes_as_rarely_and_a_good_worker_oftener() -> None:
-    clear = SentinelPlan(repeats=Repeats.clear)
+    clear = SentinelDesign(repeats=Repeats.clear)
     assert pass_chance(clear, COIN) == pytest.approx(1 / 256)
     assert pass_chance(clear, Habits(0.95), invalid_share=0.24) == pytest.approx(0.95**4)
-    loose = SentinelPlan(rule=SentinelRule.accepted, repeats=Repeats.clear)
+    loose = SentinelDesign(rule=SentinelRule.accepted, repeats=Repeats.clear)
     assert pass_chance(loose, COIN) == pytest.approx(0.75**2 * 0.25**2)
 
 
@@ -161,7 +161,7 @@ def test_the_chances_of_an_answer_sum_to_one() -> None:
 
 
 def test_the_calculator_speaks_plainly() -> None:
-    lines = odds_lines(SentinelPlan(), 0.95)
+    lines = odds_lines(SentinelDesign(), 0.95)
     assert lines[1].startswith(
         "a coin-flipper passes with 0.391% (1 in 256); somebody who always says yes passes never"
     )

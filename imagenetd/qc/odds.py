@@ -1,4 +1,4 @@
-"""What a sentinel plan catches: exact chances that a worker of known habits passes it. Pure arithmetic.
+"""What a design of sentinels catches: exact chances that a worker of known habits passes it. Pure arithmetic.
 
 python -m imagenetd.qc.odds --positive 1 --negative 1 --consistency 2 --rule both --accuracy 0.95
 """
@@ -10,7 +10,7 @@ from imagenetd.config.qc import Repeats, SentinelRule
 
 
 @dataclass(frozen=True, slots=True)
-class SentinelPlan:
+class SentinelDesign:
     """The sentinels of one task."""
 
     num_positive: int = 1
@@ -63,26 +63,26 @@ def repeat_counts(num_positive: int, num_negative: int, num_consistency: int) ->
     return positive, num_consistency - positive
 
 
-def pass_chance(plan: SentinelPlan, habits: Habits, *, invalid_share: float = 0.0) -> float:
-    """Return the probability that a response fails no sentinel of the plan.
+def pass_chance(design: SentinelDesign, habits: Habits, *, invalid_share: float = 0.0) -> float:
+    """Return the probability that a response fails no sentinel of the design.
 
     It is exact for workers who do not remember a repeated image, and are as accurate on hard images as on others.
 
     Args:
-        plan: Of a task.
+        design: Of a task.
         habits: Of the worker.
         invalid_share: Of the images to be judged, which do not show their object; it matters where they are repeated.
 
-    >>> pass_chance(SentinelPlan(), COIN) == 1 / 256
+    >>> pass_chance(SentinelDesign(), COIN) == 1 / 256
     True
     """
     both, one, none = answer_chances(habits)
-    if plan.rule is SentinelRule.both:
+    if design.rule is SentinelRule.both:
         positive, negative = both, both
         equal = (
             both**2 + none**2 + one**2 / 2
         )  # with one right answer it is either question's with equal chance
-    elif plan.rule is SentinelRule.accepted:
+    elif design.rule is SentinelRule.accepted:
         # On an image that shows the object one right answer accepts; on another object one wrong answer does.
         positive, negative = both + one, both
         # Of a repeated image that shows the object one right answer accepts, of one that does not one wrong answer.
@@ -91,32 +91,35 @@ def pass_chance(plan: SentinelPlan, habits: Habits, *, invalid_share: float = 0.
     else:
         positive = negative = habits.accuracy
         equal = habits.accuracy**2 + (1 - habits.accuracy) ** 2
-    num_positive, num_negative, num_equal = plan.num_positive, plan.num_negative, plan.num_consistency
-    if plan.repeats is Repeats.clear:  # whoever was right on a sentinel must be right on it again
+    num_positive, num_negative, num_equal = design.num_positive, design.num_negative, design.num_consistency
+    if design.repeats is Repeats.clear:  # whoever was right on a sentinel must be right on it again
         more_positive, more_negative = repeat_counts(num_positive, num_negative, num_equal)
         num_positive, num_negative, num_equal = num_positive + more_positive, num_negative + more_negative, 0
-    num_positive, num_negative = num_positive + plan.num_hard_positive, num_negative + plan.num_hard_negative
+    num_positive, num_negative = (
+        num_positive + design.num_hard_positive,
+        num_negative + design.num_hard_negative,
+    )
     return positive**num_positive * negative**num_negative * equal**num_equal
 
 
-def odds_lines(plan: SentinelPlan, accuracy: float, *, invalid_share: float = 0.0) -> list[str]:
-    """Return what a plan does to a coin-flipper, to somebody who always says yes, and to an accurate worker."""
-    coin = pass_chance(plan, COIN, invalid_share=invalid_share)
+def odds_lines(design: SentinelDesign, accuracy: float, *, invalid_share: float = 0.0) -> list[str]:
+    """Return what a design does to a coin-flipper, to somebody who always says yes, and to an accurate worker."""
+    coin = pass_chance(design, COIN, invalid_share=invalid_share)
     rejected = [
-        1 - pass_chance(plan, Habits(accuracy, together), invalid_share=invalid_share)
+        1 - pass_chance(design, Habits(accuracy, together), invalid_share=invalid_share)
         for together in (1.0, 0.0)
     ]
     twice = (
         "sentinels"
-        if plan.repeats is Repeats.clear
+        if design.repeats is Repeats.clear
         else f"images to be judged, {invalid_share:.0%} of them invalid"
     )
-    yes = "never" if plan.num_negative + plan.num_hard_negative else "always"
-    hard = {"positive": plan.num_hard_positive, "negative": plan.num_hard_negative}
+    yes = "never" if design.num_negative + design.num_hard_negative else "always"
+    hard = {"positive": design.num_hard_positive, "negative": design.num_hard_negative}
     counts = "".join(f", {count} hard {kind}" for kind, count in hard.items() if count)
     return [
-        f"sentinels: {plan.num_positive} positive, {plan.num_negative} negative, {plan.num_consistency} consistency"
-        f"{counts}, binding {plan.rule.value}; what comes twice: {twice}",
+        f"sentinels: {design.num_positive} positive, {design.num_negative} negative, "
+        f"{design.num_consistency} consistency{counts}, binding {design.rule.value}; what comes twice: {twice}",
         f"a coin-flipper passes with {coin:.3%} (1 in {1 / coin:,.0f}); somebody who always says yes passes {yes}",
         f"a {accuracy:.0%}-accurate worker is rejected with {rejected[0]:.1%} when a slip spoils both questions, "
         f"{rejected[1]:.1%} when it spoils one",
@@ -124,8 +127,8 @@ def odds_lines(plan: SentinelPlan, accuracy: float, *, invalid_share: float = 0.
 
 
 def main() -> None:
-    """Print the chances for the plan of the command line."""
-    parser = argparse.ArgumentParser(description="What a sentinel plan catches.")
+    """Print the chances for the design of the command line."""
+    parser = argparse.ArgumentParser(description="What a design of sentinels catches.")
     kinds = {"positive": 1, "negative": 1, "consistency": 2, "hard-positive": 0, "hard-negative": 0}
     for kind, default in kinds.items():
         parser.add_argument(f"--{kind}", type=_count, default=default, help="sentinels of a task")
@@ -147,8 +150,8 @@ def main() -> None:
             "--consistency is above --positive + --negative, which are what comes twice: add --repeats items"
         )
     rule, hard = SentinelRule(asked.rule), (asked.hard_positive, asked.hard_negative)
-    plan = SentinelPlan(asked.positive, asked.negative, asked.consistency, rule, repeats, *hard)
-    print("\n".join(odds_lines(plan, asked.accuracy, invalid_share=asked.invalid_share)))
+    design = SentinelDesign(asked.positive, asked.negative, asked.consistency, rule, repeats, *hard)
+    print("\n".join(odds_lines(design, asked.accuracy, invalid_share=asked.invalid_share)))
 
 
 def _share(text: str) -> float:

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pandas as pd
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc.costs import cost_rows, sentinel_design
 from imagenetd.qc.odds import odds_lines
-from imagenetd.qc.planning import plan_rows, sentinel_plan
 from imagenetd.records import Kind, StageResult
-from imagenetd.reports.plan_table import plan_table
+from imagenetd.reports.cost_table import cost_table
 from imagenetd.scoring.mining import num_failures
 from imagenetd.stages.qc_people import gate_confidence
 from imagenetd.stages.run import Run
@@ -34,7 +34,7 @@ def plan(run: Run) -> StageResult:
     started, confidence = time.perf_counter(), gate_confidence(run)
     with folder.locked():
         is_asked = (run.pool.table["kind"] != Kind.NEUTRAL).to_numpy() & ~run.pool.is_flagged
-        rows = plan_rows(
+        rows = cost_rows(
             num_failures(run.correct(surrogates))[is_asked],
             None if confidence is None else confidence[is_asked],
             num_surrogates=len(surrogates),
@@ -45,8 +45,8 @@ def plan(run: Run) -> StageResult:
         write_text_atomic(folder.path / PLAN_FILE, csv_text(pd.DataFrame([asdict(row) for row in rows])))
         seconds = time.perf_counter() - started
         folder.finish({"rows": len(rows), "seconds": seconds})
-    console().print(plan_table(rows, num_surrogates=len(surrogates)))
-    sentinels = sentinel_plan(config.qc.tasks)
+    console().print(cost_table(rows, num_surrogates=len(surrogates)))
+    sentinels = sentinel_design(config.qc.tasks)
     odds = odds_lines(sentinels, config.planning.worker_accuracy, invalid_share=1 - prior)
     source = (
         f"valid images as the gate {run.plan.of_role('gate')[0].name} believes, uncalibrated"

@@ -11,8 +11,8 @@ from imagenetd.config.page import MturkConfig
 from imagenetd.errors import ConfigError
 from imagenetd.qc.annotate.arguments import path
 from imagenetd.qc.annotate.subcommand import Act, add_command, room_of
+from imagenetd.qc.annotate.turk.bill import Bill
 from imagenetd.qc.annotate.turk.campaign import Campaign
-from imagenetd.qc.annotate.turk.costs import Bill
 from imagenetd.qc.annotate.turk.pages import export_forms, export_pictures, require_address
 from imagenetd.qc.annotate.turk.publish import bill_of, planned_steps, publish
 from imagenetd.qc.annotate.turk.review import poll, review

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from imagenetd.errors import ConfigError
+from imagenetd.qc.annotate.turk.bill import MANY, Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.campaign import Campaign
-from imagenetd.qc.annotate.turk.costs import MANY, Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.pages import question
 from imagenetd.qc.annotate.turk.requirements import make_qualification, requirements
 from imagenetd.qc.annotate.turk.service import TurkError, error_code

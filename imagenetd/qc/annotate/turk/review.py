@@ -7,8 +7,8 @@ from typing import Any
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.forms import read_result, response_of_result
 from imagenetd.qc.annotate.room import Room
+from imagenetd.qc.annotate.turk.bill import Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.campaign import Campaign
-from imagenetd.qc.annotate.turk.costs import Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.question import answer_text
 from imagenetd.qc.annotate.turk.service import TurkError, error_code
 from imagenetd.qc.annotate.turk.state import Assignment

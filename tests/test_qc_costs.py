@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imagenetd.config.qc import PlanningConfig
-from imagenetd.qc.planning import PlanRow, plan_rows
+from imagenetd.qc.costs import CostRow, cost_rows
 from tests.test_qc_design import numbers
 
 # Six images: three mined at k=1, two of them believed by the gate.
@@ -15,7 +15,7 @@ BELIEVED = np.array([0.9, 0.8, 0.2, 1.0, 0.9, 0.8])
 TASK: dict[str, Any] = {"images_per_task": 6}  # four sentinels and two images to be judged
 
 
-def plan(probability: np.ndarray | None, **tasks: Any) -> list[PlanRow]:
+def plan(probability: np.ndarray | None, **tasks: Any) -> list[CostRow]:
     planning = PlanningConfig(
         gate_thresholds=[0.5],
         votes_per_image=[3],
@@ -26,7 +26,7 @@ def plan(probability: np.ndarray | None, **tasks: Any) -> list[PlanRow]:
         valid_share=None,
     )
     settings = {"num_rejected": 0} | TASK | tasks
-    return plan_rows(
+    return cost_rows(
         FAILURES, probability, num_surrogates=1, tasks=numbers(**settings), planning=planning, prior=0.5
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from imagenetd.qc.planning import PlanRow
+from imagenetd.qc.costs import CostRow
 from imagenetd.store.numerals import significant
 
 COLUMNS = (
@@ -14,7 +14,7 @@ COLUMNS = (
 )
 
 
-def plan_table(rows: Sequence[PlanRow], *, num_surrogates: int) -> Table:
+def cost_table(rows: Sequence[CostRow], *, num_surrogates: int) -> Table:
     """Return the table; expected numbers are rounded."""
     table = Table(
         title=f"\nwhat quality control will cost, for k of {num_surrogates} surrogates wrong",
@@ -31,7 +31,7 @@ def plan_table(rows: Sequence[PlanRow], *, num_surrogates: int) -> Table:
     return table
 
 
-def _cells(row: PlanRow) -> list[str]:
+def _cells(row: CostRow) -> list[str]:
     gate = "none" if row.gate_threshold is None else significant(row.gate_threshold, 6)
     counts = [str(row.min_failures), gate, str(row.votes_per_image), f"{row.mined:,}", f"{row.shown:,}"]
     counts.append(f"{row.sampled:,}")

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 
 from imagenetd.config.qc import PlanningConfig, TaskDesignConfig
 from imagenetd.qc.design import num_items_per_task, num_sentinels
-from imagenetd.qc.odds import Habits, SentinelPlan, pass_chance
+from imagenetd.qc.odds import Habits, SentinelDesign, pass_chance
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRow:
+class CostRow:
     """One way to go about it, and what is to be expected of it."""
 
     min_failures: int
@@ -50,7 +50,7 @@ def majority_chance(num_votes: int, accuracy: float) -> float:
     return sum(math.comb(num_votes, k) * accuracy**k * (1 - accuracy) ** (num_votes - k) for k in wins)
 
 
-def plan_rows(
+def cost_rows(
     num_failures: Int[np.ndarray, " images"],
     probability: Float[np.ndarray, " images"] | None,
     *,
@@ -58,7 +58,7 @@ def plan_rows(
     tasks: TaskDesignConfig,
     planning: PlanningConfig,
     prior: float,
-) -> list[PlanRow]:
+) -> list[CostRow]:
     """Return one row for each k, gate threshold and number of votes.
 
     What people are asked is what a run would ask: the mined images that the gate keeps, a sample of those that it
@@ -118,11 +118,13 @@ class _Way:
     samples: _Expected
 
 
-def _row(way: _Way, votes: int, tasks: TaskDesignConfig, planning: PlanningConfig) -> PlanRow:
+def _row(way: _Way, votes: int, tasks: TaskDesignConfig, planning: PlanningConfig) -> CostRow:
     valid, num_kept, samples = float(way.kept.sum()), len(way.kept), way.samples
     num_shown, valid_shown = num_kept + samples.images, valid + samples.valid
     invalid_share = 1 - valid_shown / num_shown if num_shown else 0.0
-    passes = pass_chance(sentinel_plan(tasks), Habits(planning.worker_accuracy), invalid_share=invalid_share)
+    passes = pass_chance(
+        sentinel_design(tasks), Habits(planning.worker_accuracy), invalid_share=invalid_share
+    )
     right = valid * majority_chance(votes, planning.worker_accuracy)
     # A tie rejects, so of an even number of votes it takes one more than half to accept an invalid image, too.
     wrong = (num_kept - valid) * majority_chance(votes, 1 - planning.worker_accuracy)
@@ -132,7 +134,7 @@ def _row(way: _Way, votes: int, tasks: TaskDesignConfig, planning: PlanningConfi
     paid = responses if planning.pays_dropped else num_tasks * votes
     usd = paid * planning.usd_per_task * (1 + planning.fee_share)
     judgements = responses / max(1, num_tasks) * (num_shown + num_tasks * num_sentinels(tasks))
-    return PlanRow(
+    return CostRow(
         min_failures=way.min_failures,
         gate_threshold=way.threshold,
         votes_per_image=votes,
@@ -151,14 +153,14 @@ def _row(way: _Way, votes: int, tasks: TaskDesignConfig, planning: PlanningConfi
     )
 
 
-def sentinel_plan(tasks: TaskDesignConfig) -> SentinelPlan:
+def sentinel_design(tasks: TaskDesignConfig) -> SentinelDesign:
     """Return the sentinels of one task."""
     counts = (tasks.num_positive, tasks.num_negative, tasks.num_consistency)
     hard = (tasks.num_hard_positive, tasks.num_hard_negative)
-    return SentinelPlan(*counts, tasks.sentinel_rule, tasks.repeats, *hard)
+    return SentinelDesign(*counts, tasks.sentinel_rule, tasks.repeats, *hard)
 
 
-def best_rows(rows: Sequence[PlanRow]) -> Iterator[PlanRow]:
+def best_rows(rows: Sequence[CostRow]) -> Iterator[CostRow]:
     """Yield, for each k, the row with the cheapest accepted image."""
     for k in sorted({row.min_failures for row in rows}):
         priced = [row for row in rows if row.min_failures == k and row.usd_per_accepted is not None]
