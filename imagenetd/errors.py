@@ -1,6 +1,7 @@
 """The mistakes that a user can mend; `run.py` shows them as one line and exits with code 1."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -41,3 +42,12 @@ class MissingFilesError(UserError):
     def __init__(self, message: str, files: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.files = tuple(files)
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that was perhaps meant, None where none is spelt like it.
+
+    >>> nearest("surrogate", ["surrogates", "target"])
+    'surrogates'
+    """
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)

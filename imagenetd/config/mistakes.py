@@ -1,12 +1,11 @@
 """What is wrong with a config, in one line: the option, what was found, what to do."""
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Sequence
 
 from imagenetd.config.schema import CONF_DIR
-from imagenetd.errors import ConfigError
+from imagenetd.errors import ConfigError, nearest
 
 
 def explain(error: BaseException) -> str:
@@ -60,8 +59,8 @@ def _choices(group: str, choice: str = "", offered: re.Match[str] | None = None)
     known = known or (offered[1].split() if offered else [])
     if not known:
         return f"There is no group {group}; see python run.py --help."
-    close = difflib.get_close_matches(choice, known, n=1)
-    hint = f"Did you mean {group}={close[0]}? " if close else ""
+    close = nearest(choice, known)
+    hint = f"Did you mean {group}={close}? " if close else ""
     return f"{hint}Choices: {', '.join(known)}."
 
 
@@ -76,7 +75,5 @@ def _nearest_option(name: str) -> str:
         known += [
             f"{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)
         ]
-    close = difflib.get_close_matches(name.lstrip("+~"), known, n=1, cutoff=0.6)
-    return (
-        f"Did you mean {close[0]}?" if close else "See python run.py --help, or --cfg job for every option."
-    )
+    close = nearest(name.lstrip("+~"), known)
+    return f"Did you mean {close}?" if close else "See python run.py --help, or --cfg job for every option."

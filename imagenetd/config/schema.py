@@ -1,6 +1,5 @@
 """The guard of the yaml files: a dataclass tree, registered once, that refuses what they must not say."""
 
-import difflib
 import enum
 import inspect
 import pkgutil
@@ -25,7 +24,7 @@ from imagenetd.config.ranges import (
     check_value,
     plain_type,
 )
-from imagenetd.errors import ConfigError
+from imagenetd.errors import ConfigError, nearest
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
@@ -246,8 +245,8 @@ def _check_arguments(factory: Any, arguments: dict[str, Any], option: str) -> No
         if name not in parameters:
             if takes_any:
                 continue
-            close = difflib.get_close_matches(name, parameters, n=1)
-            hint = f"did you mean {option}.{close[0]}?" if close else f"it takes {', '.join(parameters)}."
+            close = nearest(name, parameters)
+            hint = f"did you mean {option}.{close}?" if close else f"it takes {', '.join(parameters)}."
             raise ConfigError(f"{option}.{name} is not an option of {option}: {hint}")
         if not _fits(value, parameters[name].annotation):
             raise ConfigError(

@@ -1,6 +1,5 @@
 """The weights of a network in a checkpoint: which of its entries they are, freed of what training wraps around them."""
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenetd.errors import ModelError
+from imagenetd.errors import ModelError, nearest
 from imagenetd.models.weight_files import open_weights, tensor_mappings
 
 if TYPE_CHECKING:
@@ -198,8 +197,8 @@ def _unfitted(
 
 
 def _no_entry(path: Path, entry: str, names: Sequence[str]) -> ModelError:
-    close = difflib.get_close_matches(entry, names, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    close = nearest(entry, names)
+    hint = f" Did you mean {close}?" if close else ""
     return ModelError(
         f"{path} has no weights under checkpoint_entry={entry}; it has them under {', '.join(names)}.{hint}"
     )

@@ -1,12 +1,12 @@
 """Weights in local files: which file of a folder holds them, and why they do not fit, in one line."""
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imagenetd import errors
 from imagenetd.errors import ModelError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
@@ -121,5 +121,5 @@ def first_line(error: Exception) -> str:
 
 def nearest(name: str, known: Sequence[str], *, listing: str) -> str:
     """Return which known name was perhaps meant, or else where they are listed."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"{listing} has the names."
+    close = errors.nearest(name, known)
+    return f"did you mean {close}?" if close else f"{listing} has the names."

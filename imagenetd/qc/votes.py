@@ -12,6 +12,9 @@ from imagenetd.qc.sampling import Sampling
 from imagenetd.qc.summary import GateSummary, PeopleSummary
 from imagenetd.records import Vote
 
+VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
+"""What a finished stage of quality control leaves behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ballot:

@@ -13,7 +13,7 @@ from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
 from imagenetd.reports.report import Report
 from imagenetd.scoring.statistics.intervals import OTHER_SEEDS, wilson_interval
-from imagenetd.store.numerals import counted, percent_interval
+from imagenetd.store.numerals import counted, known, percent_interval
 
 TOGETHER = "all surrogates"
 """Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""
@@ -50,7 +50,7 @@ class ConfirmationReport(Report):
         table = pd.DataFrame(rows, columns=[*COLUMNS])
         totals = table[table["kind"] == ALL]
         summary = {
-            str(row["model"]): {name: _or_none(row[name]) for name in SUMMARY}
+            str(row["model"]): {name: known(row[name]) for name in SUMMARY}
             for row in totals.to_dict("records")
         }
         return ReportResult(self.name, {"twins": table}, tuple(self._findings(totals, evidence)), summary)
@@ -138,10 +138,6 @@ def _rows(
             "returns_low": (pool - high) / lost if lost > 0 else np.nan,
             "returns_high": (pool - low) / lost if lost > 0 else np.nan,
         }
-
-
-def _or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _surrogates(count: int) -> str:

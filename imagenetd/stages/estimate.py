@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imagenetd.images.pool import BYTES_PER_PIXEL
 from imagenetd.store.numerals import significant
-
-BYTES_PER_PIXEL = 2.1
-"""Of a lossless PNG of a photograph (measured at 512 px)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.pool import (
+    BYTES_PER_PIXEL,
     MANIFEST_FILE,
     PROMPTS_FILE,
     Layout,
@@ -46,8 +47,8 @@ from imagenetd.store.folders import (
 from imagenetd.store.system_errors import explained
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
-BYTES_PER_PIXEL = 2.5
-"""Upper estimate for a lossless PNG of a photograph, for the check of free space."""
+RESERVE = 1.2
+"""Of free space, for pictures that compress worse than others."""
 
 
 def generate(run: Run) -> StageResult:
@@ -94,7 +95,7 @@ def _long_stage(run: Run, rows: PromptTable, layout: Layout, pending: list[int])
     for name in ("shards", "manifest"):
         make_folder(folder / name)
     num_images = sum(len(layout.images(shard)) for shard in pending)
-    require_space(folder, int(num_images * plan.generator.num_pixels * BYTES_PER_PIXEL))
+    require_space(folder, int(num_images * plan.generator.num_pixels * BYTES_PER_PIXEL * RESERVE))
     module = GenerateModule(
         plan.generator, rows, folder=folder, layout=layout, pending=pending, identity=plan.generator_identity
     )

@@ -12,11 +12,10 @@ from imagenetd.config.schema import Config
 from imagenetd.errors import ConfigError
 from imagenetd.qc.design import DESIGN_VERSION
 from imagenetd.qc.progress import Rules
+from imagenetd.qc.votes import DECISIONS_FILE, VOTES_FILE
 from imagenetd.qc.votes_folder import response_files
 from imagenetd.qc.wording import WORDING_VERSION
 from imagenetd.store.folders import STAGE_FILE, content_key, file_sha256, read_stage_file
-
-VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
 
 QC_VERSION = 4
 """Part of every key of quality control: raise it when the same votes give other results or other files."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -12,6 +11,7 @@ from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, with_ends
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
+from imagenetd.store.numerals import known
 
 RECORD_FILE, REGIMES_FILE = "per_image.parquet", "regimes.parquet"
 PER_IMAGE_CSV, UNREADABLE_CSV = "per_image.csv", "unreadable.csv"
@@ -98,10 +98,6 @@ def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "top5_high",
             "interval_for",
         )
-        entry = {name: None if _is_nan(row[name]) else row[name] for name in numbers}
+        entry = {name: known(row[name]) for name in numbers}
         summary.setdefault(row["model"], {})[row["regime"]] = entry
     return summary
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and bool(np.isnan(value))

@@ -13,12 +13,12 @@ from imagenetd.errors import ConfigError, StoreError
 from imagenetd.images.pool import Pool, checked
 from imagenetd.qc.gold import gold_images
 from imagenetd.qc.sampling import Sampling, require_sound
+from imagenetd.qc.votes import DECISIONS_FILE, VOTES_FILE
 from imagenetd.records import Failure, Score, Twin
 from imagenetd.store.folders import STAGE_FILE, StageFolder, read_listed, read_stage_file, read_table
 
 FAILURES_FILE, TWINS_FILE = "failures.parquet", "twins.parquet"
 COUNTS_FILE, SCORES_FILE = "counts.parquet", "scores.parquet"
-VOTES_FILE, DECISIONS_FILE = "votes.parquet", "decisions.parquet"
 
 
 def read_mining(folder: Path, pool: Pool) -> pd.DataFrame:

@@ -1,9 +1,19 @@
 """Numbers as people write them: never an exponent, `nan`, `inf` or a zero with a minus sign."""
 
 import math
+from typing import Any
 
 NOT_KNOWN = "-"
 """Stands where there is no number."""
+
+
+def known(value: Any) -> Any:
+    """Return a value as JSON knows it: None for NaN, which it does not have.
+
+    >>> known(0.5), known(float("nan")), known("mug")
+    (0.5, None, 'mug')
+    """
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def significant(value: float | None, digits: int = 2) -> str:

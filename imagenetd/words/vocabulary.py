@@ -1,6 +1,5 @@
 """The words of ImageNet-D: 113 categories, and 547 nuisances of three kinds, raw and as they stand in prompts."""
 
-import difflib
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagenetd import ASSETS_DIR
-from imagenetd.errors import VocabularyError
+from imagenetd.errors import VocabularyError, nearest
 from imagenetd.records import NUISANCE_KINDS, Kind, Word
 from imagenetd.store.delimited import read_delimited
 
@@ -242,7 +241,5 @@ def _clash(first: Word, second: Word) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(
-        name.lower().replace(" ", "_").replace("-", "_"), known, n=1, cutoff=0.5
-    )
-    return f"Did you mean {close[0]}?" if close else "Their keys are in categories.json of that vocabulary."
+    close = nearest(name.lower().replace(" ", "_").replace("-", "_"), known, cutoff=0.5)
+    return f"Did you mean {close}?" if close else "Their keys are in categories.json of that vocabulary."

@@ -1,6 +1,5 @@
 """From the names of folders and files to categories: keys, display names, WordNet ids, or a map of one's own."""
 
-import difflib
 import math
 import re
 import reprlib
@@ -9,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagenetd.errors import DataError
+from imagenetd.errors import DataError, nearest
 from imagenetd.store.delimited import read_delimited, read_file, read_foreign_json
 from imagenetd.words.imagenet import NUM_CLASSES, ids_by_wnid, load_classes
 from imagenetd.words.vocabulary import Category, load_categories
@@ -97,8 +96,8 @@ class NameResolver:
         if NameResolver(tuple(load_categories().values())).find(name) if len(self.categories) < 113 else None:
             return "it is a category of ImageNet-D, but not among categories.names of this run"
         spelt = {**self._normal, **self._normal_aliases}
-        close = difflib.get_close_matches(normal_name(name), spelt, n=1, cutoff=0.7)
-        return f"did you mean {min(spelt[close[0]])}?" if close else "no category is spelt like it"
+        close = nearest(normal_name(name), spelt, cutoff=0.7)
+        return f"did you mean {min(spelt[close])}?" if close else "no category is spelt like it"
 
 
 def refuse_merged(names: Iterable[str], resolver: NameResolver, *, where: str) -> None:

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
+from imagenetd.images.pool import MANIFEST_FILE
+from imagenetd.qc.votes import DECISIONS_FILE, VOTES_FILE
 from imagenetd.records import Kind, StageResult
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.trackers.run_report import Artifact, Confusion, Curve
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES
+from imagenetd.store.folders import STAGE_FILE
 
 SMALL = {
-    "generate": ("pool", ("manifest.parquet", "layout.json", "stage.json")),
-    "data": ("pool", ("manifest.parquet", "stage.json")),
-    "qc": ("benchmark", ("decisions.parquet", "votes.parquet", "stage.json")),
+    "generate": ("pool", (MANIFEST_FILE, "layout.json", STAGE_FILE)),
+    "data": ("pool", (MANIFEST_FILE, STAGE_FILE)),
+    "qc": ("benchmark", (DECISIONS_FILE, VOTES_FILE, STAGE_FILE)),
 }
 """Stage -> type of its artifact, and its files that are small whatever the size of the pool."""
 LARGE = {"generate": "shards/*.tar"}

@@ -6,6 +6,7 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float, Int
 
+from imagenetd.scoring.statistics.bootstrap import ratio
 from imagenetd.scoring.statistics.intervals import zero_events_bound
 
 PerGroup = Float[np.ndarray, " groups"]
@@ -30,13 +31,13 @@ class Calibration:
     def error(self) -> PerGroup:
         """Expected calibration error (Guo et al. 2017, ICML, equation 3); NaN without images. Biased upwards."""
         gap = np.abs(self.confidence - self.num_correct).sum(axis=1)
-        return _share(gap, self.num_images.sum(axis=1))
+        return ratio(gap, self.num_images.sum(axis=1))
 
     @property
     def overconfidence(self) -> PerGroup:
         """Mean confidence minus accuracy."""
         gap = (self.confidence - self.num_correct).sum(axis=1)
-        return _share(gap, self.num_images.sum(axis=1))
+        return ratio(gap, self.num_images.sum(axis=1))
 
     def error_if_calibrated(self, *, quantile: float = 0.95) -> tuple[PerGroup, PerGroup]:
         """Return what a calibrated model of these confidences would show with so few images: mean and high quantile.
@@ -46,7 +47,7 @@ class Calibration:
         this mean and the variance of the sum over bins.
         """
         n = self.num_images
-        p = np.clip(np.nan_to_num(_share(self.confidence, n)), 1e-12, 1 - 1e-12)
+        p = np.clip(np.nan_to_num(ratio(self.confidence, n)), 1e-12, 1 - 1e-12)
         k = np.floor(n * p) + 1
         ways = (
             scipy.special.gammaln(n + 1)
@@ -59,7 +60,7 @@ class Calibration:
         mean = np.maximum(deviation.sum(axis=1), 1e-12)
         shape = mean**2 / np.maximum(variance, 1e-18)
         high = scipy.special.gammaincinv(shape, quantile) * mean / shape
-        return _share(deviation.sum(axis=1), total), _share(high, total)
+        return ratio(deviation.sum(axis=1), total), ratio(high, total)
 
     def error_interval(self, *, confidence: float = 0.95) -> tuple[PerGroup, PerGroup, PerGroup]:
         """Return the calibration error without its bias, and its interval: for other images of these categories.
@@ -73,8 +74,8 @@ class Calibration:
         safe = np.where(total > 0, total, 1.0)[:, None]
         gap = (self.confidence - self.num_correct) / safe
         # A bin without a mistake does not vary, and says little: one answer more, as right as the bin is confident.
-        right = (self.num_correct + np.nan_to_num(_share(self.confidence, n))) / (n + 1)
-        alone = n * (right * (1 - right) + np.nan_to_num(_share(gap * safe, n)) ** 2)
+        right = (self.num_correct + np.nan_to_num(ratio(self.confidence, n))) / (n + 1)
+        alone = n * (right * (1 - right) + np.nan_to_num(ratio(gap * safe, n)) ** 2)
         variance = np.maximum(np.maximum(self.squared_gap, alone) / safe - gap**2, 0) / safe
         size, spread = np.abs(gap), np.sqrt(np.maximum(variance, 1e-18))
         seen, reach = size.sum(axis=1), float(scipy.special.ndtri(0.5 + confidence / 2))
@@ -142,7 +143,3 @@ def _crossing(factor: np.ndarray, curve: np.ndarray, seen: np.ndarray) -> np.nda
     part = np.where(step > 0, (seen - curve[before, group]) / np.where(step > 0, step, 1), 0.0)
     found = factor[before] + np.clip(part, 0, 1) * (factor[after] - factor[before])
     return np.where(after == 0, 0.0, found)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
