@@ -96,8 +96,13 @@ class Evidence:
             fresh = count_answers(self.images, [model.mark for model in unknown], self.sets)
             found |= _by_set_and_model(fresh)
         parts = [found[name, model.name] for name in self.sets for model in self.models]
-        columns = {name: object for name in (*MODEL, "regime", "set", *CELL)}
-        return pd.concat([part.astype(columns) for part in parts], ignore_index=True)
+        texts = {
+            name: pd.CategoricalDtype(
+                list(dict.fromkeys(word for part in parts for word in part[name].cat.categories))
+            )
+            for name in (*MODEL, "regime", "set", *CELL)
+        }
+        return pd.concat([part.astype(texts) for part in parts], ignore_index=True)
 
     def by_failures(self) -> pd.DataFrame:
         """Return the accuracy of each target on the judged images that at least k surrogates get wrong, k in `set`."""
