@@ -63,6 +63,15 @@ def num_stored_bytes(output_dir: Path) -> int:
     return sum(path.stat().st_size for path in output_dir.glob("pools/*/shards/*.tar*") if path.is_file())
 
 
+def test_a_generator_that_needs_no_torch_makes_alone_what_two_processes_make(tmp_path: Path) -> None:
+    shards = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        run(config(folder, f"trainer.devices={devices}", stages=[StageName.prompts, StageName.generate]))
+        shards.append([path.read_bytes() for path in sorted(pool_of(folder).glob("shards/*.tar"))])
+    assert shards[0] and shards[0] == shards[1]
+
+
 def run_alone(made: Config) -> None:
     """Run as a process of its own does, with a group that can be killed."""
     os.setsid()

@@ -73,6 +73,13 @@ def test_a_finished_run_started_again_says_the_same_and_imports_nothing_heavy(tm
     assert table.strip() in said_again
 
 
+def test_a_generator_that_draws_alone_makes_its_pool_without_torch(tmp_path: Path) -> None:
+    few = ["categories.names=[banana,mug]", "nuisances.background=[beach-s]", "nuisances.texture=[striped]"]
+    command = ["generator=render", "stages=[prompts,generate]", "num_images_per_cell=1", "logger=none", *few]
+    found, told = modules_of(tmp_path, *command, f"paths.output_dir={tmp_path}")
+    assert "images in" in told and not found & {*HEAVY}
+
+
 def test_the_page_of_help_needs_no_table_library(tmp_path: Path) -> None:
     found, said = modules_of(tmp_path, "--help")
     assert "python run.py" in said and not found & {*HEAVY, "pandas", "pyarrow", "numpy"}
@@ -128,7 +135,7 @@ def test_the_table_of_repositories_says_what_the_library_says(
 
 def said(library: str, model: str) -> object:
     if library == "timm":
-        return TimmWeights(model, None, True, None, model).hub_file()
+        return TimmWeights(architecture=model).hub_file()
     architecture, tag = model.split(" ")
-    weights = OpenClipWeights(architecture, tag, None, None, model)
+    weights = OpenClipWeights(architecture=architecture, weights=tag)
     return weights.hub_file(), weights.tokenizer_repository() or None

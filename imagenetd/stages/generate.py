@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imagenetd.config.schema import LauncherName
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.pool import (
     BYTES_PER_PIXEL,
@@ -30,6 +31,7 @@ from imagenetd.records import ImageRow, Prompt, StageResult
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.prediction import trainer_of
 from imagenetd.stages.workers.trainer import LongStage
+from imagenetd.stages.workers.units import PoolMaker, make_alone
 from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
@@ -76,9 +78,16 @@ def generate(run: Run) -> StageResult:
         pending, told = _parts_to_make(folder.path, rows, layout, key)
         remark = told or remark
         if pending:
-            long = _long_stage(run, rows, layout, pending)
-            with trainer_of(long, pending) as trainer:
-                trainer.predict(long.module, return_predictions=False)
+            maker = PoolMaker(generator, rows, folder=folder.path, layout=layout, generator_key=key)
+            _make_room(maker, pending)
+            trainer_config = plan.config.trainer
+            is_local = trainer_config.launcher is LauncherName.local
+            if is_local and not generator.needs_torch and min(trainer_config.devices or 1, len(pending)) == 1:
+                make_alone(maker, pending)
+            else:
+                long = _long_stage(run, maker, pending)
+                with trainer_of(long, pending) as trainer:
+                    trainer.predict(long.module, return_predictions=False)
         record = _finish(folder, rows, layout, key)
         note = f"; {remark}" if remark else ""
         if layout.unit_size != generator.unit_size:
@@ -86,21 +95,24 @@ def generate(run: Run) -> StageResult:
         return _result(folder, record, is_skipped=False, note=note)
 
 
-def _long_stage(run: Run, rows: PromptTable, layout: Layout, pending: list[int]) -> LongStage:
+def _make_room(maker: PoolMaker, pending: list[int]) -> None:
+    """Make the folders of the pool; StoreError when the disk cannot hold the images of some shards."""
+    for name in ("shards", "manifest"):
+        make_folder(maker.folder / name)
+    num_pixels = maker.num_images(pending) * maker.generator.num_pixels
+    require_space(maker.folder, int(num_pixels * BYTES_PER_PIXEL * RESERVE))
+
+
+def _long_stage(run: Run, maker: PoolMaker, pending: list[int]) -> LongStage:
     """Return what every process needs to make the images of some shards."""
     from imagenetd.stages.workers.generating import GenerateModule
 
-    plan, folder = run.plan, run.plan.images.folder.path
-    assert plan.generator is not None, "images are drawn or listed"
-    for name in ("shards", "manifest"):
-        make_folder(folder / name)
-    num_images = sum(len(layout.images(shard)) for shard in pending)
-    require_space(folder, int(num_images * plan.generator.num_pixels * BYTES_PER_PIXEL * RESERVE))
-    module = GenerateModule(
-        plan.generator, rows, folder=folder, layout=layout, pending=pending, identity=plan.generator_identity
-    )
     return LongStage(
-        module=module, config=plan.config.trainer, stage="generate", num_items=num_images, folder=folder
+        module=GenerateModule(maker, pending),
+        config=run.plan.config.trainer,
+        stage="generate",
+        num_items=maker.num_images(pending),
+        folder=maker.folder,
     )
 
 

@@ -53,6 +53,8 @@ class FolderGenerator(Generator):
         apply_exif: Turn images as their EXIF orientation says.
     """
 
+    needs_torch = False
+
     @takes_options
     def __init__(
         self,

@@ -37,6 +37,9 @@ class Generator(abc.ABC):
     images_per_s: float | None = None
     """Measured speed of one process, for the estimate of the cost; None: not known."""
 
+    needs_torch: bool = True
+    """False of one that draws with NumPy alone: a single process then reads neither torch nor Lightning."""
+
     @abc.abstractmethod
     def identity(self) -> dict[str, Any]:
         """Return, as plain values, everything that changes an image, weights included."""

@@ -43,7 +43,7 @@ class PlantedGenerator(Generator):
         self.share, self.seed, self.categories = share, seed, list(categories)
         self.unit_size = self.inner.unit_size
         self.height_px, self.width_px = self.inner.height_px, self.inner.width_px
-        self.images_per_s = self.inner.images_per_s
+        self.images_per_s, self.needs_torch = self.inner.images_per_s, self.inner.needs_torch
 
     def close(self) -> None:
         """Give back what the inner generator took."""

@@ -22,6 +22,8 @@ class RenderGenerator(Generator):
         unit_size: Images of one unit of work.
     """
 
+    needs_torch = False
+
     @takes_options
     def __init__(self, *, size_px: Annotated[int, Range(16, 4096)], unit_size: Batch) -> None:
         self.size_px, self.unit_size = size_px, unit_size

@@ -5,16 +5,8 @@ import warnings
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from imagenetd.store.console import console
+from imagenetd.stages.workers.units import StageBar
 
 
 def quieten() -> None:
@@ -39,7 +31,7 @@ class StageProgress(Callback):
 
     def __init__(self, stage: str, num_items: int) -> None:
         self.stage, self.num_items = stage, num_items
-        self._bar: Progress | None = None
+        self._bar: StageBar | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Arrive in a spawned process, where nothing has been quietened yet."""
@@ -50,19 +42,7 @@ class StageProgress(Callback):
         """Open the bar."""
         if trainer.global_rank != 0:
             return
-        self._bar = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console(),
-            transient=True,
-            disable=not console().is_terminal,
-        )
-        self._bar.add_task(self.stage, total=self.num_items, speed="")
-        self._bar.start()
+        self._bar = StageBar(self.stage, self.num_items)
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
@@ -70,10 +50,7 @@ class StageProgress(Callback):
         """Advance the bar."""
         if self._bar is None:
             return
-        task = self._bar.tasks[0]
-        done = min(self.num_items, task.completed + pl_module.items_of(batch) * trainer.world_size)
-        speed = done / task.elapsed if task.elapsed else 0.0
-        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{gpu_memory(trainer)}")
+        self._bar.advance(pl_module.items_of(batch) * trainer.world_size, note=gpu_memory(trainer))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
@@ -85,5 +62,5 @@ class StageProgress(Callback):
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None

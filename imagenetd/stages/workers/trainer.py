@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagenetd import errors
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ConfigError, WorkerError
+from imagenetd.stages.workers.units import no_memory
 
 if TYPE_CHECKING:
     import lightning
@@ -133,8 +134,5 @@ def _lost_loader(error: Exception) -> WorkerError | None:
             f"memory, or somebody ended it. Use fewer with trainer.num_workers=0. {kept}"
         )
     if isinstance(error, MemoryError) or getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN):
-        return WorkerError(
-            "There was no memory left for this run or for another process of it. Use fewer with trainer.num_workers=0 "
-            f"and trainer.devices=1, or smaller batches. {kept}"
-        )
+        return no_memory()
     return None
