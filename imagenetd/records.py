@@ -2,6 +2,29 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Identity: TypeAlias = dict[str, Any]
+"""All that decides a result, or a part of it, by name: what a key is the hash of, see `content_key`.
+
+It holds only what JSON can hold, and nothing that differs between two machines or two days (no path, no time), so the
+same choices have the same key everywhere. Renaming an entry, or adding one, gives every result another key.
+"""
+
+ModelFacts: TypeAlias = dict[str, Any]
+"""What a loaded model says of itself, or a part of it: file, sha256, preprocessing, library, what is to be remarked.
+
+It holds only what JSON can hold, is written beside the predictions, and decides no key.
+"""
+
+Record: TypeAlias = dict[str, Any]
+"""What stands in a sealed JSON file of ours, e.g. `stage.json`: what a later run or a later stage wants to know.
+
+A stage names its own entries. `stage`, `key` and `files` (name -> size and seal) are added by `StageFolder.finish`.
+"""
+
+Spec: TypeAlias = dict[str, Any]
+"""What a config says of a plug-in: its class under `_target_`, and the arguments of its constructor by name."""
 
 
 class Kind(enum.StrEnum):

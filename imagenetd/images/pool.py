@@ -14,7 +14,7 @@ from PIL import Image
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
-from imagenetd.records import ImageRow, Prompt
+from imagenetd.records import ImageRow, Prompt, Record
 from imagenetd.store.folders import (
     STAGE_FILE,
     is_sealed,
@@ -243,7 +243,7 @@ def read_layout(folder: Path) -> Layout:
     return layout_of(folder / "layout.json", record)
 
 
-def layout_of(path: Path, record: dict[str, Any]) -> Layout:
+def layout_of(path: Path, record: Record) -> Layout:
     """Return the layout that a record names; one that cannot be is a StoreError."""
     names = [field.name for field in fields(Layout)]
     require_fields(path, record, dict.fromkeys(names, int))

@@ -4,13 +4,12 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from imagenetd.images.adopt import Adopted, adopt, open_images, write_manifest
 from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
 from imagenetd.images.pool import Pool, read_pool
-from imagenetd.records import StageResult
+from imagenetd.records import Identity, StageResult
 from imagenetd.store.folders import StageFolder, content_key, content_key_of_rows
 from imagenetd.words.prompt_table import PromptTable
 from imagenetd.words.vocabulary import VOCABULARY_VERSION, Category
@@ -27,7 +26,7 @@ class ImageSource(abc.ABC):
     generator: Generator | None = None
     """None when nothing is drawn; so with the next two."""
     rows: PromptTable | None = None
-    identity: dict[str, Any] = field(default_factory=dict)
+    identity: Identity = field(default_factory=dict)
     """Of the generator: all that changes an image."""
 
     @property
@@ -109,7 +108,7 @@ def drawn_images(
     generator: Generator,
     rows: PromptTable,
     *,
-    identity: dict[str, Any],
+    identity: Identity,
     categories: Sequence[Category],
 ) -> DrawnImages:
     """Return the pool that a generator makes of prompts.

@@ -196,7 +196,8 @@ def read_times(path: Path) -> dict[int, float]:
             unit = open_record(json.loads(line))
         except (ValueError, AttributeError, TypeError):
             continue
-        times |= dict.fromkeys(range(unit["first"], unit["stop"]), unit["seconds_per_image"])
+        seconds: float = unit["seconds_per_image"]
+        times |= dict.fromkeys(range(unit["first"], unit["stop"]), seconds)
     return times
 
 

@@ -9,7 +9,7 @@ from imagenetd.config.groups import Options
 from imagenetd.config.ranges import Megabytes
 from imagenetd.errors import ModelError
 from imagenetd.models.weights import find_weights, first_line
-from imagenetd.records import MissingFile
+from imagenetd.records import Identity, MissingFile, ModelFacts
 from imagenetd.store.folders import file_sha256
 from imagenetd.store.hub import HubFile, fetch, missing_file, resolve_local
 
@@ -70,10 +70,10 @@ class Checkpoint(Options, abc.ABC):
         """Return the library without which `missing_files` has no answer; empty: none."""
         return ""
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the weights in plain values: the hash of a file, else what names them."""
         path = self.path()
-        found: dict[str, Any] = {"weights": f"sha256:{file_sha256(path)}" if path else self.elsewhere()}
+        found: Identity = {"weights": f"sha256:{file_sha256(path)}" if path else self.elsewhere()}
         if path is not None and path.suffix != ".safetensors":
             found["reader"] = READER
         if self.checkpoint_entry is not None:
@@ -84,7 +84,7 @@ class Checkpoint(Options, abc.ABC):
         """Return in a word what the weights are where no file is given."""
         return "its own"
 
-    def loaded(self, path: Path | None) -> dict[str, Any]:
+    def loaded(self, path: Path | None) -> ModelFacts:
         """Return file and hash, for the provenance."""
         assert path is not None
         return {"file": str(path), "sha256": file_sha256(path)}

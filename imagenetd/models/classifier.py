@@ -11,7 +11,7 @@ from imagenetd.config.groups import Options
 from imagenetd.config.ranges import Batch
 from imagenetd.errors import ModelError
 from imagenetd.models.relations import data_names
-from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.records import Identity, LabelSpace, MissingFile, ModelFacts
 from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
@@ -65,7 +65,7 @@ class Classifier(abc.ABC):
         return ""
 
     @abc.abstractmethod
-    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def identity(self, categories: Sequence[Category]) -> Identity:
         """Return, as plain values, all that changes the logits; ModelError for a model without weights.
 
         It stays the same when a download fills the cache; `provenance` has the hash of what was loaded.
@@ -80,7 +80,7 @@ class Classifier(abc.ABC):
         """Read the weights and move them to `device`; a dual encoder also makes its zero-shot head."""
 
     @abc.abstractmethod
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> ModelFacts:
         """Return what was loaded: file, sha256, preprocessing and library version (after `load`)."""
 
     @abc.abstractmethod

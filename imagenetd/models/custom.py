@@ -15,6 +15,7 @@ from imagenetd.models.classifier import About
 from imagenetd.models.network import LabelOffset, NetworkClassifier
 from imagenetd.models.preprocessing import REFERENCE, Preprocessing, resized_and_cropped, steps
 from imagenetd.models.weights import first_line
+from imagenetd.records import Identity, ModelFacts
 from imagenetd.store.folders import file_sha256
 from imagenetd.words.vocabulary import Category
 
@@ -54,7 +55,7 @@ class OwnCode(Checkpoint):
             f"{self.module} returns a trained model."
         )
 
-    def loaded(self, path: Path | None) -> dict[str, Any]:
+    def loaded(self, path: Path | None) -> ModelFacts:
         """Return file and hash of the weights, or else of the code."""
         if path is not None:
             return super().loaded(path)
@@ -106,7 +107,7 @@ class CustomClassifier(NetworkClassifier):
         """Return the category keys of a closed set."""
         return None if isinstance(self.classes, str) else self.classes
 
-    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def own_identity(self, categories: Sequence[Category]) -> Identity:
         """Return the path and source of the code, its arguments, and the meaning of the outputs."""
         self.source.path()
         order = read_class_order(self.classes, name=self.name)
@@ -117,20 +118,20 @@ class CustomClassifier(NetworkClassifier):
             "classes": list(order) if order else self.classes,
         }
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return the steps, or path and source of the user's transform."""
         path = self.source.transform
         if path is None:
             return self._steps
         return {"transform": path, "source": _source_sha256(self.source.found(path))}
 
-    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+    def make_transform(self, network: Any) -> tuple[Any, ModelFacts]:
         """Return the user's transform, or else the steps of the config."""
         path = self.source.transform
         made = resized_and_cropped(**self._steps) if path is None else self.source.found(path)
         return made, self.preprocessing()
 
-    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+    def build(self, path: Path | None) -> tuple[Any, ModelFacts]:
         """Return what the user's code makes, its weights read where a checkpoint is given."""
         import torch
 
@@ -139,7 +140,7 @@ class CustomClassifier(NetworkClassifier):
             model = self.source.found(module)(**kwargs)
         except Exception as error:  # code of the user
             self._refuse(error, f"{module}({kwargs}) cannot be made")
-        read: dict[str, Any] = {"label_offset": self.label_offset} if self.label_offset else {}
+        read: ModelFacts = {"label_offset": self.label_offset} if self.label_offset else {}
         if isinstance(model, torch.nn.Module):
             return model, read | (self.fill(path, model).told() if path is not None else {})
         if path is not None or not callable(model):
@@ -156,7 +157,7 @@ class CustomClassifier(NetworkClassifier):
         else:
             self._model, self._tail = network, None
 
-    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> dict[str, Any]:
+    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> ModelFacts:
         """Read the order of the outputs."""
         import torch
 

@@ -11,7 +11,7 @@ from imagenetd.errors import ModelError
 from imagenetd.models.answers import ALIASES_VERSION, answer_space, parse_answer, parse_as_reference
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.questions import ordered_options
-from imagenetd.records import ChatReply, LabelSpace
+from imagenetd.records import ChatReply, Identity, LabelSpace
 from imagenetd.words.vocabulary import Category, clip_name, load_categories
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Interviewer(Classifier):
             seeds: One for each image; only sampling uses them.
         """
 
-    def asking_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def asking_identity(self, categories: Sequence[Category]) -> Identity:
         """Return what changes the questions, as plain values."""
         if self.needs_rivals and self.asking.questions is None and self.reference_identity is None:
             raise ModelError(f"{self.name}: the wrong options are not known: no reference model was bound.")
@@ -95,7 +95,7 @@ class Interviewer(Classifier):
             "reference": dict(self.reference_identity) if self.reference_identity else None,
         }
 
-    def scoring_identity(self) -> dict[str, Any]:
+    def scoring_identity(self) -> Identity:
         """Return what changes the reading of the answers, which never needs the model again."""
         return {"rule": self.asking.scoring, "aliases": ALIASES_VERSION}
 

@@ -13,7 +13,7 @@ from imagenetd.models.classifier import About, Classifier, closed_label_space, i
 from imagenetd.models.state_dicts import StateDict, choose_weights, prefixes_of
 from imagenetd.models.weight_files import open_weights
 from imagenetd.models.weights import load_error
-from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.records import Identity, LabelSpace, MissingFile, ModelFacts
 from imagenetd.store.tensors import check_effect, check_kinds, check_numbers
 from imagenetd.words.vocabulary import Category
 
@@ -53,26 +53,26 @@ class NetworkClassifier(Classifier):
         self._provenance: Mapping[str, Any] = {}
 
     @abc.abstractmethod
-    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def own_identity(self, categories: Sequence[Category]) -> Identity:
         """Return what changes the logits besides weights and preprocessing; refuses what cannot be built."""
 
     @abc.abstractmethod
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return an image's way into the network, in plain values."""
 
     @abc.abstractmethod
-    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+    def build(self, path: Path | None) -> tuple[Any, ModelFacts]:
         """Return the network with all weights from the file, and what was read; or raise ModelError."""
 
     @abc.abstractmethod
-    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+    def make_transform(self, network: Any) -> tuple[Any, ModelFacts]:
         """Return the function from a PIL image to "3 h w", and what it does in plain values."""
 
     def class_keys(self) -> Sequence[str] | None:
         """Return the category keys of the outputs, in order; None for the 1,000 classes of ImageNet."""
         return None
 
-    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> dict[str, Any]:
+    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> ModelFacts:
         """Make what the logits need besides the network, and return what the provenance should say of it."""
         return {}
 
@@ -84,7 +84,7 @@ class NetworkClassifier(Classifier):
         """Return the library without which `missing_files` has no answer, and which takes long to read; empty: none."""
         return self.source.library_asked()
 
-    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def identity(self, categories: Sequence[Category]) -> Identity:
         """Return network, weights, preprocessing, and what else changes the logits."""
         own = self.own_identity(categories)
         offset = {"label_offset": self.label_offset} if self.label_offset else {}
@@ -116,7 +116,7 @@ class NetworkClassifier(Classifier):
             **told,
         }
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> ModelFacts:
         """Return what was loaded."""
         return dict(self._provenance)
 

@@ -9,7 +9,7 @@ from imagenetd.errors import ModelError
 from imagenetd.models import repositories
 from imagenetd.models.checkpoint import HubCheckpoint
 from imagenetd.models.weights import nearest, plain, read_json
-from imagenetd.records import MissingFile
+from imagenetd.records import Identity, MissingFile
 from imagenetd.store.hub import HubFile, missing_file, refuse_remote_code, resolve_local
 
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -118,7 +118,7 @@ class OpenClipWeights(HubCheckpoint):
             self.model_config().get("quick_gelu") or self.tag_config().get("quick_gelu")
         )
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return size and normalisation as open_clip's own factory would choose them."""
         said = (
             self._folder_config().get("preprocess_cfg", {})

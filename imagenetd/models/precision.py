@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from imagenetd.records import ModelFacts
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -129,7 +131,7 @@ def _is_float32(output: Any) -> bool:
     return not isinstance(output, torch.Tensor) or output.dtype not in (torch.bfloat16, torch.float16)
 
 
-def computed_with(classifier: Any, device: "torch.device", *, precision: str) -> dict[str, Any]:
+def computed_with(classifier: Any, device: "torch.device", *, precision: str) -> ModelFacts:
     """Return, as plain values, what a loaded classifier is really computed with.
 
     Args:
@@ -144,7 +146,7 @@ def computed_with(classifier: Any, device: "torch.device", *, precision: str) ->
     tail = vars(classifier).get("_tail")
     half = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}.get(precision)
     features = half if half and not (tail and tail.is_whole) else "+".join(kinds) or None
-    found: dict[str, Any] = {
+    found: ModelFacts = {
         "device": device.type,
         "weights": "+".join(kinds) or None,
         "features": features,

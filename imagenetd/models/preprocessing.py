@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from imagenetd.config.groups import Options
 from imagenetd.config.ranges import Channels, OneOf, Pixels, Range
+from imagenetd.records import Identity
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
@@ -34,7 +35,7 @@ class Preprocessing(Options):
     std: Annotated[list[Annotated[float, Range(0, 1000, open_low=True)]] | None, Channels()] = None
     """Divides each channel."""
 
-    def over(self, known: Mapping[str, Any]) -> dict[str, Any]:
+    def over(self, known: Mapping[str, Any]) -> Identity:
         """Return what is known of the weights, and in its place what the config says; timm's names and plain values."""
         size = None if self.input_size_px is None else [3, self.input_size_px, self.input_size_px]
         asked = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError, nearest
 from imagenetd.models.weight_files import open_weights, tensor_mappings
+from imagenetd.records import ModelFacts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +64,7 @@ class StateDict:
     others: tuple[str, ...] = ()
     """Other entries that would fit, e.g. the raw weights beside averaged ones."""
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> ModelFacts:
         """Return, as plain values, what was read: for the provenance."""
         beside = {"left_out": list(self.left_out[:20])} if self.left_out else {}
         others = {"other_entries": list(self.others)} if self.others else {}

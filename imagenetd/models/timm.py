@@ -12,6 +12,7 @@ from imagenetd.models.preprocessing import Preprocessing
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.timm_weights import TimmWeights, registered
 from imagenetd.models.weights import plain
+from imagenetd.records import Identity, ModelFacts
 from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
@@ -53,7 +54,7 @@ class TimmClassifier(NetworkClassifier):
         super().__init__(source, about, label_offset=label_offset)
         self.classes, self.asked = classes, preprocessing
 
-    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def own_identity(self, categories: Sequence[Category]) -> Identity:
         """Return architecture and meaning of the outputs."""
         self._description()
         keys = self.class_keys()
@@ -64,12 +65,12 @@ class TimmClassifier(NetworkClassifier):
             "precision": "float32",
         }
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return the model's own values, with those that the config overrides."""
         cfg = self.source.description()
         return self.asked.over({key: cfg[key] for key in _PREPROCESSING if cfg.get(key) is not None})
 
-    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+    def make_transform(self, network: Any) -> tuple[Any, ModelFacts]:
         """Return timm's own preprocessing."""
         import timm.data
 
@@ -93,7 +94,7 @@ class TimmClassifier(NetworkClassifier):
     def _size_error(self, error: AssertionError) -> ModelError:
         return ModelError(f"{self.name}: {error} Change input_size_px, or model_kwargs.img_size.")
 
-    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+    def build(self, path: Path | None) -> tuple[Any, ModelFacts]:
         """Return the network with all weights from the file, and what was read; or raise ModelError."""
         import timm
 

@@ -8,7 +8,7 @@ from imagenetd.config.groups import takes_options
 from imagenetd.images.tiny_world import CATEGORIES
 from imagenetd.models.classifier import About, Classifier, closed_label_space
 from imagenetd.models.weights import find_weights
-from imagenetd.records import LabelSpace, MissingFile
+from imagenetd.records import Identity, LabelSpace, MissingFile, ModelFacts
 from imagenetd.store.folders import file_sha256
 from imagenetd.store.hub import resolve_local
 from imagenetd.words.vocabulary import Category
@@ -51,7 +51,7 @@ class TinyJudge(Classifier):
             return []
         return [MissingFile(self.checkpoint, None, f"{option}.checkpoint=PATH", "imagenetd itself")]
 
-    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def identity(self, categories: Sequence[Category]) -> Identity:
         """Return the hash of the weights."""
         return {"adapter": "tiny_judge", "weights": f"sha256:{file_sha256(self._weights())}"}
 
@@ -65,7 +65,7 @@ class TinyJudge(Classifier):
 
         self._network = load_referee(self._weights().parent).to(device)
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> ModelFacts:
         """Return file and hash."""
         path = self._weights()
         return {"file": path.name, "sha256": file_sha256(path), "size_px": SIZE_PX}

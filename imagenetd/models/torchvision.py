@@ -13,6 +13,7 @@ from imagenetd.models.classifier import About
 from imagenetd.models.network import LabelOffset, NetworkClassifier
 from imagenetd.models.preprocessing import REFERENCE, Preprocessing, resized_and_cropped, steps
 from imagenetd.models.weights import nearest
+from imagenetd.records import Identity, ModelFacts
 from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import Category
 
@@ -61,7 +62,7 @@ class TorchvisionClassifier(NetworkClassifier):
         super().__init__(source, about, label_offset=label_offset)
         self.asked = preprocessing
 
-    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def own_identity(self, categories: Sequence[Category]) -> Identity:
         """Return the architecture, which torchvision has."""
         from torchvision import models
 
@@ -80,16 +81,16 @@ class TorchvisionClassifier(NetworkClassifier):
             "precision": "float32",
         }
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return what torchvision's first weights want, in its place the manifest's, in its place the config's."""
         return self.asked.over(REFERENCE | card_preprocessing(self.source.path(), name=self.name))
 
-    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+    def make_transform(self, network: Any) -> tuple[Any, ModelFacts]:
         """Return torchvision's own steps."""
         options = self.preprocessing()
         return resized_and_cropped(**steps(options)), options
 
-    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+    def build(self, path: Path | None) -> tuple[Any, ModelFacts]:
         """Return the network with an output for each class, and what was read; or raise ModelError."""
         from torchvision import models
 

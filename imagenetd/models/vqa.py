@@ -12,7 +12,7 @@ from imagenetd.models.classifier import About
 from imagenetd.models.interviewer import Asking, Interviewer
 from imagenetd.models.prompts_read import read_options
 from imagenetd.models.vqa_weights import VqaWeights, load_chat_model, load_processor
-from imagenetd.records import MissingFile
+from imagenetd.records import Identity, MissingFile, ModelFacts
 from imagenetd.store.folders import file_sha256
 from imagenetd.words.vocabulary import Category, clip_name
 
@@ -51,13 +51,13 @@ class VqaClassifier(Interviewer):
         self.reference = asking.reference
         self._model: Any = None
         self._processor: Any = None
-        self._provenance: dict[str, Any] = {}
+        self._provenance: ModelFacts = {}
 
     def missing_files(self, option: str) -> list[MissingFile]:
         """Return the weights if neither a local folder, nor the cache, nor the hub has them."""
         return self.source.missing_files(option)
 
-    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def identity(self, categories: Sequence[Category]) -> Identity:
         """Return weights, questions, decoding and scoring."""
         asked = self.asking_identity(categories)
         if self.asking.questions is not None and self.needs_rivals:
@@ -102,7 +102,7 @@ class VqaClassifier(Interviewer):
             "library": f"transformers {transformers.__version__}",
         }
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> ModelFacts:
         """Return what was loaded."""
         return dict(self._provenance)
 

@@ -5,11 +5,14 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError
 from imagenetd.images.decode import described
 from imagenetd.models.weights import first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch began its files before version 1.6."""
@@ -99,7 +102,7 @@ def _zip_of_something_else(path: Path) -> str | None:
     )
 
 
-def _open_safetensors(path: Path, *, header: int, size: int) -> dict[str, Any]:
+def _open_safetensors(path: Path, *, header: int, size: int) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -160,7 +163,7 @@ def _safe_globals() -> list[Any]:
     return [argparse.Namespace, *numbers, (scalar, "numpy.core.multiarray.scalar"), *records]
 
 
-def tensor_mappings(content: Any, *, label: str = "", depth: int = 0) -> dict[str, dict[str, Any]]:
+def tensor_mappings(content: Any, *, label: str = "", depth: int = 0) -> dict[str, dict[str, "Tensor"]]:
     """Return every mapping of names to tensors in a checkpoint, under its place, e.g. `state_dict` or `ema.shadow`.
 
     The state of optimizers is left out. Values beside the tensors that are none (an epoch, a loss) are, too.

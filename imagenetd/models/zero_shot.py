@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imagenetd import ASSETS_DIR
 from imagenetd.errors import ConfigError, DamagedError
+from imagenetd.records import Identity
 from imagenetd.store.folders import content_key, read_sealed_bytes, write_sealed_bytes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _from_file(spec: str, name: str) -> tuple[str, ...]:
     return templates
 
 
-def cached_head(folder: Path | None, identity: dict[str, Any], make: Callable[[], "Tensor"]) -> "Tensor":
+def cached_head(folder: Path | None, identity: Identity, make: Callable[[], "Tensor"]) -> "Tensor":
     """Return the head that lies in `folder` under the key of `identity`; make and keep it when there is none.
 
     Args:

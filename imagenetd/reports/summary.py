@@ -39,6 +39,23 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RegimeTotals:
+    """One model under one regime, on its images without the control arm; None: not known in this regime."""
+
+    num_choices: int
+    chance: float
+    num_images: int
+    num_correct: int
+    top1: float | None
+    wilson_low: float | None
+    wilson_high: float | None
+    top5: float | None
+    top5_low: float | None
+    top5_high: float | None
+    interval_for: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetScore:
     """A target on one set of images, in the shortest form."""
 
@@ -97,7 +114,7 @@ class RunSummary:
     overrides: Sequence[str]
     config: Mapping[str, Any]
     versions: Mapping[str, str]
-    regimes: Mapping[str, Mapping[str, Any]]
+    regimes: Mapping[str, Mapping[str, RegimeTotals]]
     """Model -> regime -> its totals."""
     data: Mapping[str, Any]
     """Of a dataset: root, and how many files were not evaluated."""

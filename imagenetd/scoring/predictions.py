@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from imagenetd.errors import DamagedError, ModelError, StoreError
 from imagenetd.images.pool import Pool, part_name
-from imagenetd.records import LabelSpace
+from imagenetd.records import LabelSpace, Record
 from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
 from imagenetd.store.folders import (
     STAGE_FILE,
@@ -53,7 +53,7 @@ def _read_part(folder: Path, record: Mapping[str, Any], shard: int, pool: Pool) 
     return read_table(path, of=subject(record["key"], pool.key), seal=_listed_seal(folder, record, path.name))
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def _record(folder: Path) -> Record:
     return read_sealed_record(folder / STAGE_FILE, {"key": str, "files": dict})
 
 

@@ -9,7 +9,7 @@ from imagenetd.config.qc import QcMethod
 from imagenetd.config.qc_checks import check_numbers
 from imagenetd.config.schema import Config, StageName, check_config
 from imagenetd.errors import ConfigError
-from imagenetd.records import NUISANCE_KINDS, Word
+from imagenetd.records import NUISANCE_KINDS, Spec, Word
 from imagenetd.reports.exports.export import build_exports
 from imagenetd.reports.report import build_reports
 from imagenetd.scoring.mining import resolve_min_failures
@@ -104,7 +104,7 @@ def model_specs(config: Config, *, knows_truth: bool = True) -> list[ModelSpec]:
     return found
 
 
-def _set(chosen: Any, option: str, example: str) -> dict[str, Any]:
+def _set(chosen: Any, option: str, example: str) -> dict[str, Spec]:
     if chosen and not isinstance(chosen, dict):
         raise ConfigError(f"{option}={chosen} is not a set of models. Choose one, e.g. {option}={example}.")
     return chosen or {}

@@ -1,13 +1,12 @@
 """The confirmation set: another seed of every mined prompt, which no model chose (sample splitting over seeds)."""
 
 import time
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from imagenetd.images.pool import Pool
-from imagenetd.records import StageResult, Twin
+from imagenetd.records import Record, StageResult, Twin
 from imagenetd.stages.generate import generate
 from imagenetd.stages.predict import predict
 from imagenetd.stages.prompts import prompts
@@ -44,7 +43,7 @@ def confirm(run: Run) -> StageResult:
     )
 
 
-def _write(folder: StageFolder, mined: pd.DataFrame, twins: Pool | None, *, started: float) -> dict[str, Any]:
+def _write(folder: StageFolder, mined: pd.DataFrame, twins: Pool | None, *, started: float) -> Record:
     """Write `twins.parquet`, one row for each mined image with the id of its twin."""
     of_twin = [] if twins is None else twins.table["image_id"].tolist()
     rows = zip(mined["image_id"].tolist(), of_twin, strict=True)

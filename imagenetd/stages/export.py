@@ -2,12 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from imagenetd.errors import ConfigError, DamagedError
-from imagenetd.records import StageResult
+from imagenetd.records import Record, StageResult
 from imagenetd.reports.exports.benchmark import Benchmark
 from imagenetd.reports.exports.export import Export, build_exports
 from imagenetd.stages.benchmark import make_benchmark
@@ -79,7 +78,7 @@ def _folder(plan: Plan, name: str, export: Export) -> StageFolder:
     return StageFolder(Path(export.to) if export.to else home, f"export.{name}", key)
 
 
-def _done(folder: StageFolder) -> tuple[dict[str, Any] | None, str]:
+def _done(folder: StageFolder) -> tuple[Record | None, str]:
     """Return the record of a whole export, else None and why it is written again: every file must have its size."""
     record = folder.done()
     if record is None:
@@ -107,7 +106,7 @@ def _list_files(folder: Path) -> None:
     write_table_atomic(folder / FILES_FILE, pa.table({"file": pa.array(names, pa.string()), "size": sizes}))
 
 
-def _write(export: Export, benchmark: Benchmark, folder: StageFolder) -> dict[str, Any]:
+def _write(export: Export, benchmark: Benchmark, folder: StageFolder) -> Record:
     started = time.perf_counter()
     if benchmark.images.empty:
         raise ConfigError(

@@ -4,7 +4,6 @@ import itertools
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,7 @@ from imagenetd.images.pool import (
 )
 from imagenetd.images.shards import shard_name
 from imagenetd.images.writer import stored_rows
-from imagenetd.records import ImageRow, Prompt, StageResult
+from imagenetd.records import ImageRow, Prompt, Record, StageResult
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.prediction import trainer_of
 from imagenetd.stages.workers.trainer import LongStage
@@ -208,7 +207,7 @@ def _has_images(folder: Path) -> bool:
     return any(path.stat().st_size > 0 for path in stored)
 
 
-def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> dict[str, Any]:
+def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> Record:
     """Join the parts of the manifest, check that every image is there once, and mark the pool as done."""
     started = time.perf_counter()
     paths = [folder.path / "manifest" / part_name(shard) for shard in range(layout.num_shards)]
@@ -241,7 +240,7 @@ def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_ke
     return record
 
 
-def _result(folder: StageFolder, record: dict[str, Any], *, is_skipped: bool, note: str = "") -> StageResult:
+def _result(folder: StageFolder, record: Record, *, is_skipped: bool, note: str = "") -> StageResult:
     note = f"{record['num_bytes'] / 2**20:.1f} MB in {record['num_shards']} shards{note}"
     if record.get("num_flagged"):
         note += f"; {record['num_flagged']} flagged by the safety checker (is_flagged in the manifest), never mined"

@@ -11,7 +11,7 @@ from imagenetd.images.pool import part_name
 from imagenetd.models.interviewer import Interviewer, answer_logits
 from imagenetd.models.questions import rival_categories
 from imagenetd.models.released_questions import released_rivals
-from imagenetd.records import LabelSpace
+from imagenetd.records import Identity, LabelSpace
 from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import read_part, subject
 from imagenetd.stages.keys import PlannedModel
@@ -96,8 +96,8 @@ def _reread(model: Interviewer, table: pa.Table, space: LabelSpace) -> pa.Table:
     return table.set_column(table.column_names.index("outcome"), "outcome", pa.array(outcomes, pa.string()))
 
 
-def _without_scoring(identity: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(identity))
+def _without_scoring(identity: Mapping[str, Any]) -> Identity:
+    plain: Identity = json.loads(json.dumps(identity))
     plain.pop("scoring", None)
     return plain
 

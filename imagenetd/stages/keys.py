@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imagenetd.config.schema import Config
 from imagenetd.models.classifier import Classifier
+from imagenetd.records import Identity
 from imagenetd.stages.choices import confirms, judges_images
 from imagenetd.stages.plan_votes import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store.folders import StageFolder, content_key
@@ -25,7 +25,7 @@ class PlannedModel:
     option: str
     """Where it stands in the config, e.g. `surrogates.clip_rn50`."""
     classifier: Classifier
-    identity: dict[str, Any]
+    identity: Identity
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Stage 4: the images on which the surrogates fail together."""
 
 import time
-from typing import Any
 
 import pyarrow as pa
 
-from imagenetd.records import Kind, StageResult
+from imagenetd.records import Kind, Record, StageResult
 from imagenetd.scoring.mining import easy_images, num_failures, shared_failures
 from imagenetd.stages.run import Run
 from imagenetd.stages.stored import FAILURES_FILE
@@ -42,7 +41,7 @@ def mine(run: Run) -> StageResult:
     )
 
 
-def _mine(run: Run, folder: StageFolder) -> dict[str, Any]:
+def _mine(run: Run, folder: StageFolder) -> Record:
     started = time.perf_counter()
     pool, surrogates, min_failures = run.pool, run.plan.of_role("surrogate"), run.plan.min_failures
     correct = run.correct(surrogates)

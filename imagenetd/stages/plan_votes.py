@@ -15,6 +15,7 @@ from imagenetd.qc.progress import Rules
 from imagenetd.qc.votes import DECISIONS_FILE, VOTES_FILE
 from imagenetd.qc.votes_folder import response_files
 from imagenetd.qc.wording import WORDING_VERSION
+from imagenetd.records import Identity
 from imagenetd.store.folders import STAGE_FILE, content_key, file_sha256, read_stage_file
 
 QC_VERSION = 4
@@ -71,7 +72,7 @@ def plan_votes(
     else:
         source = finished_votes(config.tasks.hard_votes, option="qc.tasks.hard_votes")
         tasks["hard_votes"] = [file_sha256(source / name) for name in (VOTES_FILE, DECISIONS_FILE)]
-    identity: dict[str, Any] = {
+    identity: Identity = {
         "stage": "votes",
         "arms": ARMS_VERSION,
         "design": DESIGN_VERSION,
@@ -95,7 +96,7 @@ def qc_identity(
     mine: str,
     gate: Sequence[str],
     calibration: Sequence[Path],
-) -> dict[str, Any]:
+) -> Identity:
     """Return what changes the result of quality control, the votes that are there included.
 
     Args:
@@ -105,7 +106,7 @@ def qc_identity(
         gate: Keys of the gate's predictions, if there is a gate.
         calibration: Folders of the votes that calibrate the gate.
     """
-    identity: dict[str, Any] = {"stage": "qc", "version": QC_VERSION, "mine": mine}
+    identity: Identity = {"stage": "qc", "version": QC_VERSION, "mine": mine}
     identity |= {"method": config.method.value, "gate": list(gate)}
     identity |= {"min_confidence": config.min_confidence if gate else None}
     if config.method is QcMethod.auto:
@@ -126,7 +127,7 @@ def qc_identity(
     return identity
 
 
-def plan_identity(config: Config, *, surrogates: Sequence[str], gate: Sequence[str]) -> dict[str, Any]:
+def plan_identity(config: Config, *, surrogates: Sequence[str], gate: Sequence[str]) -> Identity:
     """Return what changes a cost plan: predictions, prices and the design of the tasks."""
     settings = {"tasks": plain(config.qc.tasks), "planning": plain(config.planning)}
     settings["stopping"] = plain(config.qc.stopping)
@@ -167,7 +168,7 @@ def finished_votes(named: str, *, option: str) -> Path:
     return folder
 
 
-def plain(settings: Any) -> dict[str, Any]:
+def plain(settings: Any) -> Identity:
     """Return a dataclass of the config as plain values."""
     fields: Mapping[str, Any] = dataclasses.asdict(settings)
     return {name: value.value if isinstance(value, enum.Enum) else value for name, value in fields.items()}

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imagenetd.config.schema import Config, StageName, build
 from imagenetd.errors import ConfigError
@@ -12,6 +11,7 @@ from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
 from imagenetd.images.source import DrawnImages, ImageSource, ListedImages, drawn_images, listed_images
 from imagenetd.models.classifier import Classifier
+from imagenetd.records import Identity
 from imagenetd.stages.choices import (
     ModelSpec,
     check_choices,
@@ -84,7 +84,7 @@ class Plan:
         return self.images.rows
 
     @property
-    def generator_identity(self) -> dict[str, Any]:
+    def generator_identity(self) -> Identity:
         """All that changes a drawn image."""
         return self.images.identity
 

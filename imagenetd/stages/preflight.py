@@ -15,6 +15,7 @@ from imagenetd.config.mistakes import explain, name_empty_groups
 from imagenetd.config.overrides import jobs_of, number_job, parse_arguments, without_hydra
 from imagenetd.config.schema import Config, check_spec
 from imagenetd.errors import ConfigError, StoreError, UserError
+from imagenetd.records import Spec
 
 SHOWS = ("--cfg", "-c=", "--info", "--package")
 """Flags of Hydra that print a config and run nothing."""
@@ -120,7 +121,7 @@ def _texts(value: Any, option: str) -> Iterator[tuple[str, str]]:
             yield from _texts(entry, option)
 
 
-def _specs(value: Any, option: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _specs(value: Any, option: str) -> Iterator[tuple[str, Spec]]:
     """Yield every plug-in below a value: a model in a set, a report, the inner generator of another one."""
     if not isinstance(value, dict):
         return

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from imagenetd.qc.sampling import Arm, Sampling, digest, sampling_of
 from imagenetd.qc.summary import QcSummary
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.qc.ways import to_do
-from imagenetd.records import StageResult
+from imagenetd.records import Record, StageResult
 from imagenetd.reports.qc_lines import qc_lines
 from imagenetd.stages.qc_gate import auto_ballot
 from imagenetd.stages.qc_people import people_ballot, valid_shares
@@ -92,7 +91,7 @@ def _paused(run: Run, ballot: Ballot) -> StageResult:
     )
 
 
-def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: float) -> dict[str, Any]:
+def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: float) -> Record:
     pool, mined, method = run.pool, run.mined, run.plan.config.qc.method
     image_ids = pool.table["image_id"].tolist()
     votes = ballot.votes if ballot is not None else ()

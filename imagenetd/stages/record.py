@@ -1,12 +1,13 @@
 """The record of an evaluation on disk: Parquet beside the scores, plain files in the run folder."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from imagenetd.reports.summary import RegimeTotals
 from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, with_ends
 from imagenetd.store.csv_files import csv_text
@@ -80,24 +81,11 @@ def spreadsheet(record: pd.DataFrame) -> str:
     return csv_text(plain)
 
 
-def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def regime_summary(table: pd.DataFrame) -> dict[str, dict[str, RegimeTotals]]:
     """Return for each model and regime the totals that stand in `summary.json`."""
     totals = table[table["kind"] == "all"]
-    summary: dict[str, dict[str, Any]] = {}
+    summary: dict[str, dict[str, RegimeTotals]] = {}
     for row in totals.to_dict("records"):
-        numbers = (
-            "num_choices",
-            "chance",
-            "num_images",
-            "num_correct",
-            "top1",
-            "wilson_low",
-            "wilson_high",
-            "top5",
-            "top5_low",
-            "top5_high",
-            "interval_for",
-        )
-        entry = {name: known(row[name]) for name in numbers}
+        entry = RegimeTotals(**{field.name: known(row[field.name]) for field in fields(RegimeTotals)})
         summary.setdefault(row["model"], {})[row["regime"]] = entry
     return summary

@@ -19,6 +19,7 @@ from imagenetd.reports.report import ReportSet, build_reports
 from imagenetd.reports.run_folder import HTML_FILE
 from imagenetd.reports.summary import (
     MiningSummary,
+    RegimeTotals,
     RunSummary,
     model_summary,
     report_summaries,
@@ -144,7 +145,7 @@ def _summary(
     scores: Sequence[Score],
     results: Sequence[ReportResult],
     *,
-    regimes: Mapping[str, Mapping[str, Any]],
+    regimes: Mapping[str, Mapping[str, RegimeTotals]],
     findings: Sequence[str],
 ) -> RunSummary:
     plan, num_images, relations = run.plan, run.num_images(), run.relations()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from imagenetd import __version__
 from imagenetd.errors import DamagedError, StoreError
+from imagenetd.records import Record
 from imagenetd.store.files import TEMPORARY, make_folder, size_of, write_bytes_atomic, write_json_atomic
 from imagenetd.store.files import require_room as require_room
 from imagenetd.store.files import require_space as require_space
@@ -142,7 +143,7 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     write_json_atomic(path, seal_record(content))
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> Record | None:
     """Return a JSON file's mapping, None where there is no file; anything else is one line."""
     refuse_odd(path)
     try:
@@ -168,7 +169,7 @@ def _damaged_record(path: Path, reason: str) -> DamagedError:
     )
 
 
-def _opened(path: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
+def _opened(path: Path, stored: Mapping[str, Any]) -> Record:
     try:
         return open_record(stored)
     except LaterFormatError as error:
@@ -180,9 +181,7 @@ def _opened(path: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
         raise _damaged_record(path, str(error)) from error
 
 
-def read_sealed_record(
-    path: Path, fields: Mapping[str, type | tuple[type, ...]] | None = None
-) -> dict[str, Any]:
+def read_sealed_record(path: Path, fields: Mapping[str, type | tuple[type, ...]] | None = None) -> Record:
     """Return what `write_record` was given; a missing, older or damaged record is a StoreError.
 
     Args:
@@ -213,7 +212,7 @@ def require_fields(
             raise _damaged_record(path, f"{name} is {value!r:.40}, not {words}")
 
 
-def read_stage_file(path: Path) -> dict[str, Any] | None:
+def read_stage_file(path: Path) -> Record | None:
     """Return the content of a record of ours, None where there is none; a damaged one is a StoreError.
 
     A record without a seal is taken as it is: it is older than seals.
@@ -282,7 +281,7 @@ class StageFolder:
     max_wait_s: float = MAX_WAIT_S
     """How long a run waits for another one that holds the folder; 0: it refuses to."""
 
-    def done(self) -> dict[str, Any] | None:
+    def done(self) -> Record | None:
         """Return what `finish` wrote, or None when the stage is not done.
 
         It is done when its record is whole and every file that the record lists is there with its size. A record that
@@ -297,7 +296,7 @@ class StageFolder:
         """Return the files that the record lists and that are gone, or have another size."""
         return absent_files(self.path, (self._record() or {}).get("files", {}))
 
-    def _record(self) -> dict[str, Any] | None:
+    def _record(self) -> Record | None:
         path = self.path / STAGE_FILE
         record = read_stage_file(path)
         if record is None:
@@ -314,7 +313,7 @@ class StageFolder:
             raise _damaged_record(path, "its list of files is none")
         return record
 
-    def sound(self) -> tuple[dict[str, Any] | None, str]:
+    def sound(self) -> tuple[Record | None, str]:
         """Return what `done` does after reading every listed file through, and what is wrong where it is None.
 
         Returns:

@@ -12,6 +12,8 @@ from typing import Any
 
 import xxhash
 
+from imagenetd.records import Record
+
 MARK = b"imgd:xx1"
 """Stands before a seal; the last sign is the version of the seal."""
 SEAL_BYTES = 16
@@ -99,7 +101,7 @@ def open_bytes(data: bytes) -> bytes:
     return content
 
 
-def seal_record(content: Mapping[str, Any]) -> dict[str, Any]:
+def seal_record(content: Mapping[str, Any]) -> Record:
     """Return a record as it is stored: with the number of its format and its seal.
 
     >>> open_record(seal_record({"num_mined": 7}))
@@ -109,7 +111,7 @@ def seal_record(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, "seal": _record_hash(plain)}
 
 
-def open_record(stored: Mapping[str, Any]) -> dict[str, Any]:
+def open_record(stored: Mapping[str, Any]) -> Record:
     """Return what `seal_record` was given, after checking it.
 
     Raises:

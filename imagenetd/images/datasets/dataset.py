@@ -15,6 +15,7 @@ from imagenetd.errors import ConfigError, DataError
 from imagenetd.images.datasets.labels import NameResolver, apply_label_map, read_label_map, refuse_unknown
 from imagenetd.images.datasets.walk import Found, FoundFile, walk
 from imagenetd.images.decode import MAX_ASPECT_RATIO, MAX_PIXELS, Decoding, decode
+from imagenetd.records import Identity
 from imagenetd.words.vocabulary import Category
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Dataset(abc.ABC):
     def listing(self, categories: Sequence[Category]) -> Listing:
         """Return the images with their labels; DataError when the folder is not what it should be."""
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the options that change the pixels; the files and their labels are hashed apart."""
         return {
             "max_pixels": self.max_pixels,

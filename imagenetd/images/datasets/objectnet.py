@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from PIL import Image
 
@@ -11,6 +11,7 @@ from imagenetd.errors import ConfigError, DataError
 from imagenetd.images.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
 from imagenetd.images.datasets.labels import NameResolver, refuse_merged
 from imagenetd.images.decode import UndecodableError
+from imagenetd.records import Identity
 from imagenetd.words.vocabulary import Category
 
 NUM_FOLDERS = 313
@@ -36,7 +37,7 @@ class ObjectNetDataset(Dataset):
                 f"data.border_px={self.border_px} is negative: give the pixels that are cut off."
             )
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the options that change the pixels."""
         return super().identity() | {"border_px": self.border_px}
 

@@ -12,7 +12,7 @@ from imagenetd.images.generators.generator import Generator, Picture, refuse_wor
 from imagenetd.images.generators.options import Additions, Machine, Safety, Sampling, Source
 from imagenetd.images.generators.safety import SafetyChecker, load_safety_checker
 from imagenetd.images.generators.text import TextEncoder
-from imagenetd.records import MissingFile, Prompt
+from imagenetd.records import Identity, MissingFile, Prompt
 
 
 class DiffusersGenerator(Generator):
@@ -42,7 +42,7 @@ class DiffusersGenerator(Generator):
         """Return the weights and additions that are neither here nor within reach."""
         return self.additions.missing_files(option) + self.source.missing_files(option)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return weights and sampler.
 
         What fits the machine is left out. Options that are off are left out too, so that a pool keeps its key when an

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from imagenetd.errors import ConfigError, StoreError
 from imagenetd.images.datasets.labels import NameResolver
 from imagenetd.images.decode import MAX_ASPECT_RATIO, MAX_PIXELS, Decoding, UndecodableError, decode
 from imagenetd.images.generators.generator import Generator, Picture
-from imagenetd.records import Kind, MissingFile, Prompt
+from imagenetd.records import Identity, Kind, MissingFile, Prompt
 from imagenetd.store.delimited import DelimitedRow, read_delimited
 from imagenetd.store.folders import file_sha256
 from imagenetd.words.prompt_table import PromptTable
@@ -76,7 +76,7 @@ class FolderGenerator(Generator):
             return []
         return [MissingFile(str(self.metadata), None, f"{option}.metadata=FILE", "a file of yours")]
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the hash of the metadata and of every image it lists; what the metadata says needs no reading."""
         adopted = self._read()
         known = {"generator": "folder", "decoder": DECODER_VERSION, "metadata": file_sha256(self.metadata)}

@@ -4,12 +4,11 @@ import abc
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from imagenetd.errors import ConfigError
-from imagenetd.records import MissingFile, Prompt
+from imagenetd.records import Identity, MissingFile, Prompt
 from imagenetd.words.prompt_table import PromptTable
 
 
@@ -41,7 +40,7 @@ class Generator(abc.ABC):
     """False of one that draws with NumPy alone: a single process then reads neither torch nor Lightning."""
 
     @abc.abstractmethod
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return, as plain values, everything that changes an image, weights included."""
 
     @abc.abstractmethod

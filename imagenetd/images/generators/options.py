@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from imagenetd.config.groups import Options
 from imagenetd.config.ranges import Batch, MayBeEmpty, Megabytes, OneOf, Pixels, Range
 from imagenetd.errors import ConfigError
-from imagenetd.records import MissingFile
+from imagenetd.records import Identity, MissingFile
 from imagenetd.store.folders import file_sha256, folder_sha256
 from imagenetd.store.hub import missing_pipeline_files, resolve_local
 from imagenetd.store.numerals import significant
@@ -116,7 +116,7 @@ class Additions(_OfGenerator):
             if not Path(file).expanduser().is_file()
         ]
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the hashes of the files, and their weights."""
         inversions = self.textual_inversions.items()
         return {

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from imagenetd.config.ranges import Seed, Share
 from imagenetd.config.schema import build
 from imagenetd.errors import ConfigError
 from imagenetd.images.generators.generator import Generator, Picture
-from imagenetd.records import MissingFile, Prompt
+from imagenetd.records import Identity, MissingFile, Prompt, Spec
 from imagenetd.words.prompt_table import PromptTable
 from imagenetd.words.vocabulary import load_categories
 
@@ -34,7 +34,7 @@ class PlantedGenerator(Generator):
     """
 
     @takes_options
-    def __init__(self, *, inner: dict[str, Any], share: Share, seed: Seed, categories: list[str]) -> None:
+    def __init__(self, *, inner: Spec, share: Share, seed: Seed, categories: list[str]) -> None:
         if len(set(categories)) < 2:
             raise ConfigError(
                 "generator.categories must name two objects or more, so that one can stand for another."
@@ -49,7 +49,7 @@ class PlantedGenerator(Generator):
         """Give back what the inner generator took."""
         self.inner.close()
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the inner generator's identity and how the images are planted."""
         planted = {"share": self.share, "seed": self.seed, "categories": self.categories}
         return {

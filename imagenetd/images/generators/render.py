@@ -1,14 +1,14 @@
 """The tiny world's procedural renderer as a generator: exact, fast, and not a diffusion model."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 from imagenetd.config.groups import takes_options
 from imagenetd.config.ranges import Batch, Range
 from imagenetd.images.generators.generator import Generator, Picture, refuse_words
-from imagenetd.records import Kind, Prompt
+from imagenetd.records import Identity, Kind, Prompt
 
 RENDERER_VERSION = 1
 """Part of every image's id; raise it when the renderer draws anything differently."""
@@ -29,7 +29,7 @@ class RenderGenerator(Generator):
         self.size_px, self.unit_size = size_px, unit_size
         self.height_px = self.width_px = size_px
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Return the renderer's version and the image size."""
         return {"generator": "render", "version": RENDERER_VERSION, "size_px": self.size_px}
 

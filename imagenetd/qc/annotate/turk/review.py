@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from imagenetd.errors import StoreError
 from imagenetd.qc.annotate.forms import read_result, response_of_result
@@ -10,7 +9,7 @@ from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.turk.bill import Bill, bill, reward_of
 from imagenetd.qc.annotate.turk.campaign import Campaign
 from imagenetd.qc.annotate.turk.question import answer_text
-from imagenetd.qc.annotate.turk.service import TurkError, error_code
+from imagenetd.qc.annotate.turk.service import Reply, TurkError, error_code
 from imagenetd.qc.annotate.turk.state import Assignment
 
 ALREADY_REVIEWED = "AWS.MechanicalTurk.InvalidAssignmentState"
@@ -56,7 +55,7 @@ def poll(campaign: Campaign) -> Poll:
     return Poll(new, known, tuple(problems))
 
 
-def _take_in(campaign: Campaign, found: dict[str, Any], one: Assignment) -> str:
+def _take_in(campaign: Campaign, found: Reply, one: Assignment) -> str:
     """Keep the response of an assignment; return what is wrong with it, empty when nothing is."""
     room, origin = campaign.room, f"assignment {found['AssignmentId']}"
     try:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from imagenetd.config.page import MturkConfig
 from imagenetd.errors import ConfigError, UserError
@@ -12,6 +12,10 @@ SANDBOX = "https://mturk-requester-sandbox.us-east-1.amazonaws.com"
 PRODUCTION = "https://mturk-requester.us-east-1.amazonaws.com"
 SUBMIT_TO = {"sandbox": "https://workersandbox.mturk.com", "production": "https://www.mturk.com"}
 PAGE_SIZE = 100
+
+
+Reply: TypeAlias = dict[str, Any]
+"""What Mechanical Turk answers, or one item of it, under Amazon's own names, e.g. `AssignmentId`."""
 
 
 class TurkError(UserError):
@@ -31,12 +35,12 @@ class Service:
         """`sandbox` or `production`."""
         return "production" if self.is_production else "sandbox"
 
-    def call(self, operation: str, **arguments: object) -> dict[str, Any]:
+    def call(self, operation: str, **arguments: object) -> Reply:
         """Call one operation; Amazon's refusal is a TurkError of one line."""
         with explained(operation, self.name):
             return getattr(self.client, operation)(**arguments)
 
-    def listed(self, operation: str, field: str, **arguments: object) -> Iterator[dict[str, Any]]:
+    def listed(self, operation: str, field: str, **arguments: object) -> Iterator[Reply]:
         """Yield the items of a list, page by page."""
         token: dict[str, str] = {}
         while True:
