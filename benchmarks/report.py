@@ -61,7 +61,7 @@ def measure(folder: Path, num_images: int, num_models: int) -> dict[str, Any]:
     before = peak_memory_mb()
 
     def gather(sets: dict[str, np.ndarray]) -> Any:
-        return gather_evidence(pool, models, sets, min_failures=NUM_SURROGATES, baseline=None)
+        return gather_evidence(pool, models, sets, min_failures=NUM_SURROGATES)
 
     correct = np.stack([model.correct for model in gather({}).models])
     sets = sets_of(correct[:NUM_SURROGATES], images, random)

@@ -21,6 +21,11 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((R
 MAX_FILE_LINES = 400  # a file that is cut only to be short is harder to read
 MAX_FUNCTION_LINES = 60  # 40 is the aim
 
+MAX_UNNAMED_MAPPINGS = 70
+"""How often signatures may say `dict[str, Any]`: what has a meaning has a name, or is a row with fields."""
+MAX_PARAMETERS = 8  # 5 is the aim
+MAX_LONG_SIGNATURES = 10
+
 ADAPTERS = (
     "imagenetd.images",
     "imagenetd.models",
@@ -144,6 +149,30 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     assert num_lines <= MAX_FILE_LINES
     long = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions_of(path)}
     assert {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES} == {}
+
+
+def test_few_signatures_take_or_give_a_mapping_of_anything() -> None:
+    found = []
+    for path in PACKAGE:
+        for node in functions_of(path):
+            own = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            given = [part.annotation for part in [*own, node.args.kwarg] if part is not None]
+            said = [ast.unparse(part) for part in [*given, node.returns] if part is not None]
+            place = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            found += [place] * sum(text.count("dict[str, Any]") for text in said)
+    assert len(found) <= MAX_UNNAMED_MAPPINGS, found
+
+
+def test_few_functions_have_more_than_five_parameters() -> None:
+    counted = {}
+    for path in PACKAGE:
+        for node in functions_of(path):
+            own = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            place = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            counted[place] = len([part for part in own if part.arg not in ("self", "cls")])
+    assert {place: count for place, count in counted.items() if count > MAX_PARAMETERS} == {}
+    long = {place: count for place, count in counted.items() if count > 5}
+    assert len(long) <= MAX_LONG_SIGNATURES, long
 
 
 def test_no_error_is_swallowed() -> None:

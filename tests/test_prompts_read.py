@@ -11,7 +11,13 @@ from PIL import Image
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.open_clip import OpenClipClassifier
-from imagenetd.models.prompts_read import alike_encodings, alike_prompts, read_options, read_prompts
+from imagenetd.models.prompts_read import (
+    TextTower,
+    alike_encodings,
+    alike_prompts,
+    read_options,
+    read_prompts,
+)
 from imagenetd.models.vqa import VqaClassifier
 from imagenetd.words.vocabulary import Category, choose_categories
 from tests.tiny_chat import byte_tokenizer, save_tiny_llava
@@ -29,10 +35,10 @@ def named(*displays: str) -> tuple[Category, ...]:
     return tuple(Category(f"c{number}", display, (number,)) for number, display in enumerate(displays))
 
 
-def tokens(tokenizer: Any, *names: str, context_length: int = 16, **options: Any) -> torch.Tensor:
+def tokens(tokenizer: Any, *names: str, context_length: int = 16, vocabulary: int = 0) -> torch.Tensor:
     prompts = {f"c{number}": [f"a photo of a {name}"] for number, name in enumerate(names)}
-    given = {"empty": ["a photo of a"], "context_length": context_length, "vocabulary": 0, "name": "x"}
-    return read_prompts(tokenizer, prompts, **given | options)
+    tower = TextTower(name="x", tokenizer=tokenizer, context_length=context_length, vocabulary=vocabulary)
+    return read_prompts(tower, prompts, empty=["a photo of a"])
 
 
 def simple() -> Any:

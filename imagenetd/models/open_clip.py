@@ -14,6 +14,7 @@ from imagenetd.models.open_clip_weights import OpenClipWeights
 from imagenetd.models.prompts_read import (
     LIST,
     REFUSE,
+    TextTower,
     alike_encodings,
     alike_prompts,
     read_prompts,
@@ -23,7 +24,7 @@ from imagenetd.models.prompts_read import (
 from imagenetd.models.state_dicts import StateDict
 from imagenetd.models.weights import load_error, plain
 from imagenetd.models.zero_shot import cached_head, read_templates
-from imagenetd.records import LabelSpace
+from imagenetd.records import Identity, LabelSpace, ModelFacts
 from imagenetd.store.folders import file_sha256
 from imagenetd.store.hub import refuse_remote_code
 from imagenetd.words.vocabulary import Category, clip_name
@@ -70,7 +71,7 @@ class OpenClipClassifier(NetworkClassifier):
         )
         self._head: Tensor | None = None
 
-    def own_identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+    def own_identity(self, categories: Sequence[Category]) -> Identity:
         """Return the network, and the prompts, which are the zero-shot head."""
         source = self.source
         words = source.tokenizer_folder()
@@ -83,7 +84,7 @@ class OpenClipClassifier(NetworkClassifier):
             "precision": "float32",
         }
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Identity:
         """Return size and normalisation as open_clip's own factory would choose them."""
         return self.source.preprocessing()
 
@@ -97,14 +98,14 @@ class OpenClipClassifier(NetworkClassifier):
         """Return the sentences that stand for a category."""
         return [template.replace("{category}", clip_name(category)) for template in self.templates]
 
-    def make_transform(self, network: Any) -> tuple[Any, dict[str, Any]]:
+    def make_transform(self, network: Any) -> tuple[Any, ModelFacts]:
         """Return open_clip's own preprocessing."""
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         options = plain(network.visual.preprocess_cfg)
         return image_transform_v2(PreprocessCfg(**network.visual.preprocess_cfg), is_train=False), options
 
-    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> dict[str, Any]:
+    def prepare(self, categories: Sequence[Category], device: "torch.device", path: Any) -> ModelFacts:
         """Encode the prompts of every category, and return what is to be said about categories that are alike."""
         import open_clip
 
@@ -148,7 +149,7 @@ class OpenClipClassifier(NetworkClassifier):
             with torch.autocast(batch.device.type, enabled=False):
                 return normalize(found.float(), dim=-1)
 
-    def build(self, path: Path | None) -> tuple[Any, dict[str, Any]]:
+    def build(self, path: Path | None) -> tuple[Any, ModelFacts]:
         """Return the network with all weights from the file, and what was read; or raise ModelError."""
         import logging
 
@@ -216,7 +217,7 @@ class OpenClipClassifier(NetworkClassifier):
             raise self.misfit(error, found, path) from error
         return dataclasses.replace(found, tensors=state)
 
-    def _fill_from_big_vision(self, network: Any, path: Path) -> dict[str, Any]:
+    def _fill_from_big_vision(self, network: Any, path: Path) -> ModelFacts:
         """Fill the network from a NumPy archive, as big_vision publishes SigLIP; return what was read."""
         from open_clip.convert import load_big_vision_weights
 
@@ -245,14 +246,14 @@ class OpenClipClassifier(NetworkClassifier):
         from torch.nn.functional import normalize
 
         prompts = {category.name: self.prompts(category) for category in categories}
-        tokens = read_prompts(
-            self.source.read_tokenizer(self._context_length()),
-            prompts,
-            empty=[template.replace("{category}", "").strip() for template in self.templates],
+        tower = TextTower(
+            name=self.name,
+            tokenizer=self.source.read_tokenizer(self._context_length()),
             context_length=self._context_length(),
             vocabulary=int(getattr(self._model, "vocab_size", 0) or 0),
-            name=self.name,
         )
+        empty = [template.replace("{category}", "").strip() for template in self.templates]
+        tokens = read_prompts(tower, prompts, empty=empty)
         if self.zero_shot.same_prompts == REFUSE:
             refuse_alike(
                 alike_prompts(list(prompts), tokens, num_templates=len(self.templates)),

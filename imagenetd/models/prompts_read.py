@@ -1,6 +1,7 @@
 """What a text tower reads of its prompts: cut off, unknown or equal ones make scores that only look like scores."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError
@@ -11,32 +12,36 @@ if TYPE_CHECKING:
 REFUSE, LIST = "refuse", "list"
 
 
-def read_prompts(
-    tokenizer: Any,
-    prompts: Mapping[str, Sequence[str]],
-    *,
-    empty: Sequence[str],
-    context_length: int,
-    vocabulary: int,
-    name: str,
-) -> "Tensor":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTower:
+    """What reads the prompts: a tokenizer, and how much of what it gives a network takes."""
+
+    name: str
+    """Of the model, for messages."""
+    tokenizer: Any
+    """Of open_clip: `tokenizer(texts, context_length=...)` gives padded rows."""
+    context_length: int
+    """How many tokens the tower reads."""
+    vocabulary: int
+    """How many tokens it knows; 0: not known."""
+
+
+def read_prompts(tower: TextTower, prompts: Mapping[str, Sequence[str]], *, empty: Sequence[str]) -> "Tensor":
     """Return the tokens of all prompts, category by category, as the text tower reads them: int64 "prompts context".
 
     Args:
-        tokenizer: Of open_clip: `tokenizer(texts, context_length=...)` gives padded rows.
+        tower: Of the model.
         prompts: Category -> its sentences.
         empty: The same sentences without a category in them.
-        context_length: How many tokens the tower reads.
-        vocabulary: How many tokens it knows; 0: not known.
-        name: Of the model, for messages.
 
     Raises:
         ModelError: For a prompt that would be cut off, one whose category the tokenizer does not know, or tokens that
             the tower does not know.
     """
+    name, context_length = tower.name, tower.context_length
     texts = [text for category in prompts.values() for text in category]
-    rows = tokenizer(texts, context_length=context_length)
-    lengths = _lengths(tokenizer, texts, context_length)
+    rows = tower.tokenizer(texts, context_length=context_length)
+    lengths = _lengths(tower.tokenizer, texts, context_length)
     longest = max(range(len(texts)), key=lambda number: lengths[number])
     if lengths[longest] > context_length:
         num_cut = sum(length > context_length for length in lengths)
@@ -45,12 +50,12 @@ def read_prompts(
             f"{name} reads {context_length} tokens, but {texts[longest]!r} has {lengths[longest]}: it would be cut "
             f"off{others}. Choose categories whose words it knows, shorter templates, or another model."
         )
-    if vocabulary and int(rows.max()) >= vocabulary:
+    if tower.vocabulary and int(rows.max()) >= tower.vocabulary:
         raise ModelError(
-            f"{name}: the tokenizer gives number {int(rows.max())}, but the text tower knows {vocabulary} tokens: they "
-            "do not belong together. Name the tokenizer of these weights with tokenizer=FOLDER."
+            f"{name}: the tokenizer gives number {int(rows.max())}, but the text tower knows {tower.vocabulary} "
+            "tokens: they do not belong together. Name the tokenizer of these weights with tokenizer=FOLDER."
         )
-    _refuse_unknown(tokenizer, prompts, rows, empty, context_length, name)
+    _refuse_unknown(tower, prompts, rows, empty)
     return rows
 
 
@@ -74,23 +79,18 @@ def _lengths(tokenizer: Any, texts: Sequence[str], context_length: int) -> list[
 
 
 def _refuse_unknown(
-    tokenizer: Any,
-    prompts: Mapping[str, Sequence[str]],
-    rows: "Tensor",
-    empty: Sequence[str],
-    context_length: int,
-    name: str,
+    tower: TextTower, prompts: Mapping[str, Sequence[str]], rows: "Tensor", empty: Sequence[str]
 ) -> None:
-    nothing = tokenizer(list(empty), context_length=context_length).tolist()
+    nothing = tower.tokenizer(list(empty), context_length=tower.context_length).tolist()
     split = rows.tolist()
     for number, (category, texts) in enumerate(prompts.items()):
         own = split[number * len(texts) : (number + 1) * len(texts)]
         unread = [text for text, row, bare in zip(texts, own, nothing, strict=True) if row == bare]
-        unread = unread or [text for text in texts if _has_unknown(tokenizer, text)]
+        unread = unread or [text for text in texts if _has_unknown(tower.tokenizer, text)]
         if unread:
             raise ModelError(
-                f"{name}: its tokenizer does not know the words of {unread[0]!r} ({category}). Name the category in "
-                "words that it knows, leave it out with categories.names, or choose another model."
+                f"{tower.name}: its tokenizer does not know the words of {unread[0]!r} ({category}). Name the category "
+                "in words that it knows, leave it out with categories.names, or choose another model."
             )
 
 

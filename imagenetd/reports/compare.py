@@ -62,7 +62,8 @@ class ComparisonReport(Report):
                 used = images > 0
                 correct = design.by_category(design.num_correct[row] * inside)[targets][:, used].T
                 for space, members in _by_space([models[index] for index in targets]):
-                    yield from _ranked(name, kind, space, members, correct, images[used])
+                    for numbers in _ranked(members, correct, images[used]):
+                        yield [name, kind, space, *numbers]
 
     def _pairs(self, design: Design) -> tuple[pd.DataFrame, pd.DataFrame]:
         models = design.evidence.models
@@ -109,14 +110,9 @@ def _by_space(models: list[ModelEvidence]) -> Iterator[tuple[str, list[tuple[int
 
 
 def _ranked(
-    set_: str,
-    kind: str,
-    space: str,
-    members: list[tuple[int, ModelEvidence]],
-    correct: np.ndarray,
-    images: np.ndarray,
+    members: list[tuple[int, ModelEvidence]], correct: np.ndarray, images: np.ndarray
 ) -> Iterator[list[Any]]:
-    """Yield the rows of one label space; `correct` is "categories targets"."""
+    """Yield the columns from `model` on of each row of one label space; `correct` is "categories targets"."""
     right = correct[:, [row for row, _ in members]].astype(np.float64)
     found = clustered_share(right, images[:, None])
     low, high = rank_bounds(right, images)
@@ -136,7 +132,7 @@ def _ranked(
             low[place],
             high[place],
         ]
-        about = [set_, kind, space, model.name, model.family, int(images.sum()), len(images)]
+        about = [model.name, model.family, int(images.sum()), len(images)]
         yield [*about, *numbers, detectable, OTHER_CATEGORIES]
 
 

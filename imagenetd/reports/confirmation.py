@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,43 @@ TOGETHER = "all surrogates"
 """Stands for the event that `min_failures` surrogates are wrong: `accuracy` is the share of the others."""
 
 
-COLUMNS = (
-    *("model", "role", "kind", "population", "num_pool", "pool_accuracy", "num_mined", "mined_accuracy"),
-    *("num_twins", "twins_correct", "twins_accuracy", "twins_low", "twins_high"),
-    *("returns", "returns_low", "returns_high"),
-)
+class TwinsRow(TypedDict):
+    """One model on one kind: its accuracy on the pool, on the mined images, and on their twins."""
+
+    model: str
+    role: str
+    kind: str
+    population: str
+    num_pool: int
+    pool_accuracy: float
+    num_mined: int
+    mined_accuracy: float
+    num_twins: int
+    twins_correct: int
+    twins_accuracy: float
+    twins_low: float
+    twins_high: float
+    returns: float
+    """Part of the drop from pool to mined that comes back with another seed; NaN where nothing was lost."""
+    returns_low: float
+    returns_high: float
+
+
+COLUMNS = tuple(TwinsRow.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at on the twins: a model, or all surrogates together."""
+
+    name: str
+    role: str
+    right: np.ndarray
+    """Bool "images", of the pool."""
+    again: np.ndarray
+    """Bool "twins"."""
+    counted: np.ndarray
+    """Bool "twins": the others stand in no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +78,7 @@ class ConfirmationReport(Report):
         twins = evidence.twins
         if twins is None:
             return ReportResult(self.name, {"twins": pd.DataFrame(columns=[*COLUMNS])})
-        rows = [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, *subject)]
+        rows = [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, subject)]
         table = pd.DataFrame(rows, columns=[*COLUMNS])
         totals = table[table["kind"] == ALL]
         summary = {
@@ -83,46 +115,38 @@ SUMMARY = (
 )
 
 
-def _subjects(
-    evidence: Evidence, twins: Twins
-) -> Iterator[tuple[str, str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield name, role, right on the images, right on the twins, and counted twins of each subject."""
+def _subjects(evidence: Evidence, twins: Twins) -> Iterator[Subject]:
+    """Yield the models that have seen the twins, targets first, and all surrogates together."""
     shown = [model for model in evidence.models if model.name in twins.correct]
     ordered = sorted(shown, key=lambda model: model.role != "target")
     for model in ordered:
-        yield model.name, model.role, model.correct, twins.correct[model.name], twins.counted[model.name]
+        again, counted = twins.correct[model.name], twins.counted[model.name]
+        yield Subject(model.name, model.role, model.correct, again, counted)
     surrogates = [model for model in shown if model.role == "surrogate"]
     if surrogates:
         wrong = sum(~model.correct for model in surrogates)
-        again = sum(~twins.correct[model.name] for model in surrogates)
+        wrong_again = sum(~twins.correct[model.name] for model in surrogates)
         counted = np.all([twins.counted[model.name] for model in surrogates], axis=0)
         few = evidence.min_failures
-        yield TOGETHER, "surrogate", np.asarray(wrong) < few, np.asarray(again) < few, counted
+        right, again = np.asarray(wrong) < few, np.asarray(wrong_again) < few
+        yield Subject(TOGETHER, "surrogate", right, again, counted)
 
 
-def _rows(
-    evidence: Evidence,
-    twins: Twins,
-    name: str,
-    role: str,
-    right: np.ndarray,
-    again: np.ndarray,
-    counted: np.ndarray,
-) -> Iterator[dict[str, Any]]:
+def _rows(evidence: Evidence, twins: Twins, subject: Subject) -> Iterator[TwinsRow]:
     kinds = evidence.images["kind"].to_numpy()
     of_twin = kinds[twins.positions]
     for kind in (ALL, *dict.fromkeys(of_twin.tolist())):
         in_pool = (kinds != Kind.NEUTRAL) if kind == ALL else (kinds == kind)
         here = np.ones(len(of_twin), dtype=bool) if kind == ALL else of_twin == kind
-        mined, used = right[twins.positions[here]], again[here & counted]
+        mined, used = subject.right[twins.positions[here]], subject.again[here & subject.counted]
         if not len(used):
             continue
         low, high = (float(end) for end in wilson_interval(np.array(used.sum()), np.array(len(used))))
-        pool, chosen, now = right[in_pool].mean(), mined.mean(), used.mean()
+        pool, chosen, now = subject.right[in_pool].mean(), mined.mean(), used.mean()
         lost = pool - chosen
         yield {
-            "model": name,
-            "role": role,
+            "model": subject.name,
+            "role": subject.role,
             "kind": str(kind),
             "population": OTHER_SEEDS,
             "num_pool": int(in_pool.sum()),

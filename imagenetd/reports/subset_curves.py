@@ -155,11 +155,12 @@ def curve_table(subsets: Subsets) -> pd.DataFrame:
     full = (size == len(subsets.surrogates)) & (subsets.min_failures == len(subsets.surrogates))
     tau = rank_agreement(accuracy, accuracy[np.flatnonzero(full)[0]], fair)
     whole = subsets.sums.sum(axis=0).sum(axis=0)
-    rows = [_curve_rows(subsets, 0, 0, 1, whole[None], *_pool_accuracy(subsets), np.array([np.nan]))]
+    pool = Selected(whole[None], *_pool_accuracy(subsets), np.array([np.nan]))
+    rows = [_curve_rows(subsets, 0, 0, pool)]
     for num, k in sorted(set(zip(size.tolist(), subsets.min_failures.tolist(), strict=True))):
         members = (size == num) & (subsets.min_failures == k)
-        part = (accuracy[members], moved[:, members], tau[members])
-        rows.append(_curve_rows(subsets, num, k, int(members.sum()), subsets.totals[members], *part))
+        found = Selected(subsets.totals[members], accuracy[members], moved[:, members], tau[members])
+        rows.append(_curve_rows(subsets, num, k, found))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -168,20 +169,26 @@ def _pool_accuracy(subsets: Subsets) -> tuple[np.ndarray, np.ndarray]:
     return share(whole[None, 2:], whole[None, 1:2]), share(moved[:, None, 2:], moved[:, None, 1:2])
 
 
-def _curve_rows(
-    subsets: Subsets,
-    num: int,
-    k: int,
-    num_subsets: int,
-    totals: np.ndarray,
-    accuracy: np.ndarray,
-    moved: np.ndarray,
-    tau: np.ndarray,
-) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What some subsets of one size select, and how the targets do on it."""
+
+    totals: np.ndarray
+    """Float "subsets columns", see Subsets."""
+    accuracy: np.ndarray
+    """Float "subsets targets"; NaN where a subset mines nothing."""
+    moved: np.ndarray
+    """Float "draws subsets targets": the accuracy in each draw of the bootstrap."""
+    tau: np.ndarray
+    """Float "subsets": how the ranks of the targets agree with those on the set of all surrogates."""
+
+
+def _curve_rows(subsets: Subsets, num: int, k: int, selected: Selected) -> pd.DataFrame:
+    accuracy, totals, tau = selected.accuracy, selected.totals, selected.tau
     known = ~np.isnan(accuracy).all(axis=1)  # a subset that mines nothing has no accuracy
     if known.any():
         value = np.nanmean(accuracy[known], axis=0)
-        drawn = _mean_of_known(moved[:, known])
+        drawn = _mean_of_known(selected.moved[:, known])
         found = interval_of(value, drawn, num_clusters=subsets.num_clusters, bounds=(0.0, 1.0))
         lowest, highest = accuracy[known].min(axis=0), accuracy[known].max(axis=0)
         low, high = share_from_error(
@@ -196,7 +203,7 @@ def _curve_rows(
     return pd.DataFrame(
         {
             **{"num_surrogates": num, "min_failures": k, "target": [model.name for model in subsets.targets]},
-            **{"num_subsets": num_subsets, "mean_num_mined": totals[:, 0].mean()},
+            **{"num_subsets": len(totals), "mean_num_mined": totals[:, 0].mean()},
             **{"mean_num_judged": totals[:, 1].mean(), "min_num_judged": int(totals[:, 1].min())},
             **{"max_num_judged": int(totals[:, 1].max()), "accuracy": value, "low": low, "high": high},
             **{"population": OTHER_CATEGORIES, "lowest_accuracy": lowest, "highest_accuracy": highest},

@@ -40,7 +40,6 @@ def gather_evidence(
     sets: Mapping[str, np.ndarray],
     *,
     min_failures: int,
-    baseline: Path | None,
     evaluated: pd.DataFrame | None = None,
 ) -> Evidence:
     """Read the answers of all models; `evaluated` are the counts of those that the stage `evaluate` knows."""
@@ -49,7 +48,6 @@ def gather_evidence(
         models=tuple(_model(model, pool) for model in models),
         sets=dict(sets),
         min_failures=min_failures,
-        baseline=None if baseline is None else read_baseline(baseline),
         read_image=pool.read_image,
         evaluated=evaluated,
     )

@@ -144,16 +144,8 @@ def _long_stage(run: Run, unseen: Mapping[str, frozenset[int]]) -> LongStage:
             model.classifier.cache_dir = folder.path.parents[1] / "heads"
             shards = unseen[model.name]
             pending.append(PendingModel(model.name, model.classifier, folder.path, shards, folder.key))
-    module = PredictModule(
-        pool,
-        pending,
-        plan.categories,
-        channels_last=trainer.channels_last,
-        compiles=trainer.compile,
-        num_workers=trainer.num_workers,
-    )
     return LongStage(
-        module=module,
+        module=PredictModule(pool, pending, plan.categories, trainer),
         config=trainer,
         stage="predict",
         num_items=sum(len(pool.layout.images(shard)) for shard in frozenset().union(*unseen.values())),

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,6 +19,33 @@ from imagenetd.qc.votes import Ballot
 from imagenetd.stages.qc_people import gate_confidence
 from imagenetd.stages.run import Run
 from imagenetd.stages.stored import HumanVotes, read_human_votes, voters
+
+
+class AuditRow(TypedDict):
+    """One image that the gate has judged, to be looked at: what the gate says of it, and what people say."""
+
+    image_id: str
+    is_mined: bool
+    gate_probability: float
+    calibrated_probability: float
+    gate_accepts: bool
+    people_accept: bool | None
+    """None: nobody was asked."""
+    arm: str
+    """Why people were asked, see `qc.sampling.Arm`."""
+    inclusion_probability: float
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What the gate says of every image of the pool."""
+
+    confidence: np.ndarray
+    """Float "images": the probability that it gives to the prompted category."""
+    honest: np.ndarray
+    """The same, calibrated by human votes where there are any."""
+    accepts: np.ndarray
+    """Bool "images"."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +91,7 @@ def auto_ballot(run: Run) -> Ballot:
             min_images=config.calibration.min_images,
         )
     accepts = honest >= config.min_confidence
+    verdict = GateVerdict(confidence, honest, accepts)
     summary = GateSummary(
         gate=gate.name,
         gate_family=gate.classifier.family,
@@ -73,7 +101,7 @@ def auto_ballot(run: Run) -> Ballot:
         votes_left_out=tuple(left_out),
         gate_accepts_mined=_count(accepts, run.mined),
         gate_accepts_unmined=_count(accepts, others),
-        shares=_measured(known, accepts, honest, run.mined, others),
+        shares=_measured(known, verdict, run.mined, others),
         gate_claims_pool=_claim(honest, everything & accepts),
         gate_claims_mined=_claim(honest, run.mined & accepts),
     )
@@ -82,7 +110,7 @@ def auto_ballot(run: Run) -> Ballot:
     rng = np.random.default_rng(config.calibration.seed)
     slice_of_others = rng.permutation(np.flatnonzero(others))[: config.calibration.num_unmined]
     shown = [*np.flatnonzero(run.mined).tolist(), *slice_of_others.tolist()]
-    audit = _audit(run, shown, confidence, honest, accepts, best)
+    audit = _audit(run, shown, verdict, best)
     sampling = sampling_of(arm, np.ones(len(arm), dtype=bool))
     return Ballot(cast.votes, summary=summary, tables={"audit": audit}, sampling=sampling)
 
@@ -116,7 +144,7 @@ def _count(accepts: np.ndarray, members: np.ndarray) -> GateCount:
 
 
 def _measured(
-    known: Sequence[Known], accepts: np.ndarray, honest: np.ndarray, mined: np.ndarray, others: np.ndarray
+    known: Sequence[Known], verdict: GateVerdict, mined: np.ndarray, others: np.ndarray
 ) -> GateShares:
     """Return precision, recall and the share of valid images; None where nobody has judged: claims do not measure."""
     if not known:
@@ -124,9 +152,8 @@ def _measured(
     found: dict[str, MeasuredShare] = {}
     for name, members in (("mined", mined), ("pool", mined | others)):
         best = max(known, key=lambda one: one.coverage(members))
-        shares = gate_shares(
-            JudgedImages(best.sampling, best.judged, best.valid), accepts, honest, mined=mined, others=others
-        )
+        judged = JudgedImages(best.sampling, best.judged, best.valid)
+        shares = gate_shares(judged, verdict.accepts, verdict.honest, mined=mined, others=others)
         for key in (f"{share}_{name}" for share in NAMES):
             found[key] = dataclasses.replace(getattr(shares, key), votes=best.votes.folder.name)
     return GateShares(**found)
@@ -137,23 +164,16 @@ def _claim(honest: np.ndarray, kept: np.ndarray) -> float | None:
     return float(honest[kept].mean()) if kept.any() else None
 
 
-def _audit(
-    run: Run,
-    shown: Sequence[int],
-    confidence: np.ndarray,
-    honest: np.ndarray,
-    accepts: np.ndarray,
-    best: Known | None,
-) -> list[dict[str, Any]]:
+def _audit(run: Run, shown: Sequence[int], verdict: GateVerdict, best: Known | None) -> list[AuditRow]:
     """Return a row for each mined image and for a random slice of the others, to be looked at."""
     image_ids = run.pool.table["image_id"].to_numpy()
     return [
         {
             "image_id": str(image_ids[i]),
             "is_mined": bool(run.mined[i]),
-            "gate_probability": float(confidence[i]),
-            "calibrated_probability": float(honest[i]),
-            "gate_accepts": bool(accepts[i]),
+            "gate_probability": float(verdict.confidence[i]),
+            "calibrated_probability": float(verdict.honest[i]),
+            "gate_accepts": bool(verdict.accepts[i]),
             "people_accept": bool(best.valid[i]) if best is not None and best.judged[i] else None,
             "arm": best.sampling.arm[i] if best is not None else str(Arm.NOT_ASKED),
             "inclusion_probability": float(best.sampling.probability[i]) if best is not None else 0.0,

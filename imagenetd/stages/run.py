@@ -15,7 +15,7 @@ from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.predictions import read_answers
-from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models
+from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models, read_baseline
 from imagenetd.stages.planning import Plan, PlannedModel
 from imagenetd.stages.stored import read_counts, read_decisions, read_mining, require_twins
 
@@ -182,9 +182,10 @@ class Run:
             stored,
             sets,
             min_failures=min_failures,
-            baseline=baseline,
             evaluated=read_counts(self.plan.folders["evaluate"].path),
         )
+        if baseline is not None:
+            found = replace(found, baseline=read_baseline(baseline))
         if self.twins is None:
             return found
         saw = self.plan.of_role("surrogate", "target")

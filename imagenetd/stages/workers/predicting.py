@@ -14,6 +14,7 @@ from lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ModelError
 from imagenetd.images.pool import Pool, part_name
 from imagenetd.models.classifier import Classifier
@@ -49,9 +50,7 @@ class PredictModule(LightningModule):
         pool: The images.
         models: Not loaded yet: each process loads its own.
         categories: The classes of zero-shot models.
-        num_workers: Processes, beside this one, that read, decode and preprocess images.
-        channels_last: Layout of the networks' convolutions.
-        compiles: Compile the networks.
+        settings: How many processes prepare images, and whether the networks are compiled or laid out otherwise.
     """
 
     def __init__(
@@ -59,15 +58,12 @@ class PredictModule(LightningModule):
         pool: Pool,
         models: Sequence[PendingModel],
         categories: Sequence[Category],
-        *,
-        num_workers: int = 0,
-        channels_last: bool = False,
-        compiles: bool = False,
+        settings: TrainerConfig,
     ) -> None:
         super().__init__()
-        self.channels_last, self.compiles = channels_last, compiles
+        self.channels_last, self.compiles = settings.channels_last, settings.compile
         self.pool, self.models, self.categories = pool, list(models), list(categories)
-        self.num_workers = num_workers
+        self.num_workers = settings.num_workers
         self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in models}
         self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
         self._unreadable: dict[int, str] = {}
