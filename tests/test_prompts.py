@@ -24,10 +24,9 @@ def build(
     return build_prompts(
         choose_categories(categories),
         choose_nuisances(nuisances),
-        templates,
+        dataclasses.replace(templates, include_neutral=include_neutral),
         seed=seed,
         num_images_per_cell=num_images_per_cell,
-        include_neutral=include_neutral,
     )
 
 
@@ -94,7 +93,6 @@ def test_the_paper_pairs_every_category_with_every_nuisance(templates: PromptsCo
         templates,
         seed=0,
         num_images_per_cell=1,
-        include_neutral=False,
     )
     assert len(rows) == 61_811
     assert len({row.text for row in rows}) == 61_811
@@ -103,9 +101,7 @@ def test_the_paper_pairs_every_category_with_every_nuisance(templates: PromptsCo
 def test_the_tiny_grid_has_240_cells(
     tiny_categories: tuple[Category, ...], tiny_nuisances: tuple[Word, ...], templates: PromptsConfig
 ) -> None:
-    rows = build_prompts(
-        tiny_categories, tiny_nuisances, templates, seed=0, num_images_per_cell=4, include_neutral=False
-    )
+    rows = build_prompts(tiny_categories, tiny_nuisances, templates, seed=0, num_images_per_cell=4)
     assert len(rows) == 960
     assert rows[1].text == "a photo of a banana in the beach"
 
@@ -139,9 +135,7 @@ def test_two_cells_with_one_text_are_refused(templates: PromptsConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"\(mug, lined\) and \(mug, lined paper\) have the same prompt 'a lined mug'"
     ):
-        build_prompts(
-            choose_categories(["mug"]), words, same, seed=0, num_images_per_cell=1, include_neutral=False
-        )
+        build_prompts(choose_categories(["mug"]), words, same, seed=0, num_images_per_cell=1)
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -116,10 +116,11 @@ def test_the_highest_of_many_yields_has_an_interval_for_all_of_them_at_once() ->
     cells = pd.DataFrame({"nuisance": list("abcde"), "num_pool": [48] * 5, "num_mined": [3, 19, 5, 0, 6]})
     cells["hard_yield"] = cells["num_mined"] / cells["num_pool"]
     highest, lowest = (extreme(cells, highest=is_highest) for is_highest in (True, False))
-    assert (highest["nuisance"], lowest["nuisance"]) == ("b", "d")
+    assert highest is not None and lowest is not None
+    assert (highest.nuisance, lowest.nuisance) == ("b", "d")
     # Wilson at 0.95^(1/5) = 98.98%, z = 2.569, for 19 and 0 of 48; alone they are [27, 54] and [0, 7.4].
-    assert (highest["low"], highest["high"]) == pytest.approx((0.2379, 0.5789), abs=1e-4)
-    assert (lowest["low"], lowest["high"]) == pytest.approx((0.0, 0.1209), abs=1e-4)
+    assert (highest.low, highest.high) == pytest.approx((0.2379, 0.5789), abs=1e-4)
+    assert (lowest.low, lowest.high) == pytest.approx((0.0, 0.1209), abs=1e-4)
 
 
 def test_rows_that_were_chosen_by_their_numbers_get_wider_intervals() -> None:
@@ -189,8 +190,8 @@ def test_an_accuracy_of_few_images_is_dim() -> None:
 
 
 def _report(folder: Path, sets: tuple[str, ...], **options: object) -> list[object]:
-    sizes = {"pool": 8, "mined": 3, "accepted": 2}
-    return TablesReport(**options).write(_scores(sets), folder, seconds={"generate": 8.0}, num_images=sizes)
+    costs = cost({"generate": 8.0}, {"pool": 8, "mined": 3, "accepted": 2})
+    return TablesReport(**options).write(_scores(sets), folder, costs=costs)
 
 
 def test_the_terminal_shows_every_nuisance_within_100_columns(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_a_large_kind_shows_only_its_lowest_nuisances(tmp_path: Path) -> None:
         sets={"pool": np.ones(3, bool)},
     )
     report = TablesReport(max_rows_per_kind=1, plot=False)
-    text = _printed(*report.write(scores, tmp_path, seconds={}, num_images={"pool": 3}))
+    text = _printed(*report.write(scores, tmp_path, costs=cost({}, {"pool": 3})))
     assert "texture, lowest 1 of 3" in text
     assert "striped" in text
     assert "woven" not in text
@@ -248,7 +249,7 @@ def test_a_plot_of_a_pool_in_which_nothing_was_mined_can_be_drawn(tmp_path: Path
         nuisances=["", "grid"],
         sets={"pool": np.ones(2, bool), "mined": np.zeros(2, bool)},
     )
-    shown = TablesReport().write(scores, tmp_path, seconds={}, num_images={"pool": 2, "mined": 0})
+    shown = TablesReport().write(scores, tmp_path, costs=cost({}, {"pool": 2, "mined": 0}))
     assert (tmp_path / "per_nuisance.png").stat().st_size > 1000
     assert "nan" not in _printed(*shown)
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from imagenetd.records import Record
 from imagenetd.reports.run_folder import JOB_FILE
 
 JOB_FIELDS = {"number": int, "overrides": list}
@@ -69,7 +70,7 @@ def show_comparison(sweep: Path) -> int:
     return len(failed)
 
 
-def _write_page(sweep: Path, table: Any, jobs: list[dict[str, Any]]) -> Path:
+def _write_page(sweep: Path, table: Any, jobs: list[Record]) -> Path:
     """Write the page that compares the jobs and leads to the page of each."""
     from imagenetd.reports.html.comparison import comparison_page
     from imagenetd.reports.run_folder import HTML_FILE

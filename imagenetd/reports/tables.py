@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,18 +122,29 @@ def held_together(rows: pd.DataFrame, *, num_compared: int) -> pd.DataFrame:
     return found
 
 
-def extreme(cells: pd.DataFrame, *, highest: bool) -> dict[str, Any] | None:
-    """Return the cell of the highest or lowest `hard_yield`, with the ends `low` and `high` for all cells at once.
+@dataclass(frozen=True, slots=True)
+class ExtremeYield:
+    """The nuisance with the highest or lowest share of mined images."""
 
-    The data chose the cell, so an interval for it alone would be too narrow.
-    """
+    nuisance: str
+    hard_yield: float
+    """Mined / pool."""
+    low: float
+    """End of an interval that holds for all compared nuisances at once: the data chose this one."""
+    high: float
+    num_pool: int
+
+
+def extreme(cells: pd.DataFrame, *, highest: bool) -> ExtremeYield | None:
+    """Return the cell of the highest or lowest `hard_yield`; None where no cell has one."""
     known = cells[cells["hard_yield"].notna()] if "hard_yield" in cells else cells.head(0)
     if known.empty:
         return None
     cell = known.loc[known["hard_yield"].idxmax() if highest else known["hard_yield"].idxmin()].to_dict()
     level = simultaneous_confidence(len(known))
-    low, high = wilson_interval(int(cell["num_mined"]), int(cell["num_pool"]), confidence=level)
-    return {**cell, "low": float(low), "high": float(high), "num_compared": len(known)}
+    num_pool = int(cell["num_pool"])
+    low, high = wilson_interval(int(cell["num_mined"]), num_pool, confidence=level)
+    return ExtremeYield(cell["nuisance"], cell["hard_yield"], float(low), float(high), num_pool)
 
 
 def cost(seconds: Mapping[str, float], num_images: Mapping[str, int]) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.records import Score
 from imagenetd.reports.plot import nuisance_plot
-from imagenetd.reports.tables import build_tables, cost, write_csv
+from imagenetd.reports.tables import build_tables, write_csv
 from imagenetd.reports.terminal import terminal_tables
 from imagenetd.store.folders import write_bytes_atomic
 
@@ -32,8 +32,7 @@ class TablesReport:
         scores: Sequence[Score],
         folder: Path,
         *,
-        seconds: Mapping[str, float],
-        num_images: Mapping[str, int],
+        costs: Mapping[str, float | None],
         regimes: Mapping[str, tuple[str, float]] | None = None,
         relations: Mapping[str, str] | None = None,
     ) -> list[RenderableType]:
@@ -45,8 +44,7 @@ class TablesReport:
         Args:
             scores: Of all models, from `metrics.score_rows`.
             folder: Made if absent.
-            seconds: Of each stage.
-            num_images: Of the sets, for the cost of one image.
+            costs: Seconds that an image costs, from `tables.cost`.
             regimes: Name of a model -> its regime and chance level, which then stand in every row.
             relations: Name of a model -> what it is to the surrogates, see `relations.relation`.
         """
@@ -55,7 +53,6 @@ class TablesReport:
             write_csv(frame, folder / f"{name}.csv")
         if self.plot:
             self._write_plots(tables, folder)
-        costs = cost(seconds, num_images)
         limits = {"min_images": self.min_images, "max_rows_per_kind": self.max_rows_per_kind}
         return terminal_tables(tables, costs, **limits)
 

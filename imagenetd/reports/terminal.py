@@ -238,9 +238,9 @@ def _extremes(yields: pd.DataFrame, kind: str, min_images: int) -> Iterator[Text
         if found is None:
             yield Text("-")
             continue
-        count = found["num_pool"]
-        ends = share_cell(found["hard_yield"], found["low"], found["high"], count, min_images=min_images)
-        yield cell(found["nuisance"]) + Text("\n") + ends + Text(f" {count}")
+        count = found.num_pool
+        ends = share_cell(found.hard_yield, found.low, found.high, count, min_images=min_images)
+        yield cell(found.nuisance) + Text("\n") + ends + Text(f" {count}")
 
 
 def _new_table(title: str, first: str, sets: list[str]) -> Table:

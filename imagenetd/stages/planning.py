@@ -168,7 +168,6 @@ def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:
         config.prompts,
         seed=config.seed,
         num_images_per_cell=config.num_images_per_cell,
-        include_neutral=config.prompts.include_neutral,
     )
 
 

@@ -117,8 +117,7 @@ def _write(run: Run, chosen: ReportSet, scores: Sequence[Score], *, keeps_page: 
         shown += chosen.tables.write(
             scores,
             folder / "tables",
-            seconds=seconds,
-            num_images=num_images,
+            costs=cost(seconds, num_images),
             regimes=_regimes(run),
             relations=run.relations(),
         )

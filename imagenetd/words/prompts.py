@@ -17,7 +17,6 @@ def build_prompts(
     *,
     seed: int,
     num_images_per_cell: int,
-    include_neutral: bool,
 ) -> PromptTable:
     """Return one prompt for each image: by category, then nuisance (neutral last), then seed index.
 
@@ -30,7 +29,7 @@ def build_prompts(
         )
     formats = check_templates(templates)
     names = category_words(categories, templates.category_tokens)
-    nothing = [Word(kind=Kind.NEUTRAL, name="", display="")] if include_neutral else []
+    nothing = [Word(kind=Kind.NEUTRAL, name="", display="")] if templates.include_neutral else []
     cells: list[Cell] = []
     owners: dict[str, tuple[Category, Word]] = {}
     for category in categories:
@@ -49,7 +48,7 @@ def build_prompts(
         template_version=templates.template_version,
         seed=seed,
         num_images_per_cell=num_images_per_cell,
-        is_paired=include_neutral and templates.paired_noise,
+        is_paired=templates.include_neutral and templates.paired_noise,
     )
 
 
