@@ -54,6 +54,14 @@ def test_cells_hold_the_sizes_of_the_sets_and_the_right_answers_of_each_model() 
     assert len(cells) == 6 * 6 + 6
     assert cells["num_pool"].eq(5).all() and cells["num_mined"].sum() == GIVEN.sets["mined"].sum()
     assert cells["correct_t"].sum() == GIVEN.models[1].correct.sum()
+    names = [
+        name.removeprefix("correct_")
+        for name in cells
+        if name.startswith("correct_") and name != "correct_for"
+    ]
+    for one in names:  # no number without its ends
+        low, mean, high = (cells[f"shrunken_{one}{end}"] for end in ("_low", "", "_high"))
+        assert ((low < high) & (low <= mean) & (mean <= high)).all()
 
 
 def test_categories_have_rows_for_every_model_and_set() -> None:

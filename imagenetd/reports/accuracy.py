@@ -153,7 +153,9 @@ class AccuracyReport(Report):
         for column, model in enumerate(design.evidence.models):
             correct, images = design.num_correct[0, column], design.num_counted[0, column]
             table[f"correct_{model.name}"] = correct
-            table[f"shrunken_{model.name}"] = _shrink_in(table["kind"], correct, images)[0]
+            mean, low, high = _shrink_in(table["kind"], correct, images)
+            table[f"shrunken_{model.name}"] = mean
+            table[f"shrunken_{model.name}_low"], table[f"shrunken_{model.name}_high"] = low, high
         return table
 
     def _long(
