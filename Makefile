@@ -16,6 +16,8 @@ TESTS ?= tests
 # One thread per process: with other load on the machine two are several times slower than one.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Without its bytecode every process compiles the libraries anew: a quarter of a minute instead of a few seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
