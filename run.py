@@ -16,7 +16,8 @@ from typing import Any  # noqa: E402
 import hydra  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 
-from imagenetd.config.schema import register  # noqa: E402
+from imagenetd.config.help import help_text  # noqa: E402
+from imagenetd.config.schema import CONF_DIR, register  # noqa: E402
 from imagenetd.config.spelling import in_order, spell_out  # noqa: E402
 from imagenetd.errors import UserError  # noqa: E402
 
@@ -27,6 +28,9 @@ def main() -> None:
     """Check the command line, run Hydra, and leave with code 1 after any error."""
     sys.argv[1:] = in_order([spell_out(argument) for argument in sys.argv[1:]])
     try:
+        if sys.argv[1:] in (["--help"], ["-h"]):
+            print(help_text(CONF_DIR))
+            return
         config = None
         if not any(argument in NO_PREFLIGHT for argument in sys.argv[1:]):
             from imagenetd.stages.preflight import check_overrides

@@ -152,6 +152,10 @@ def test_help_comes_in_two_seconds_and_names_the_groups(root: Path) -> None:
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     for words in ("surrogates: four_clip", "experiment=imagenet_d", "num_images_per_cell", "conf/local"):
         assert words in shown
+    of_hydra = subprocess.run(
+        [*command, "seed=0"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert shown == of_hydra
 
 
 def test_help_ends_quietly_when_its_reader_has_seen_enough(root: Path) -> None:
