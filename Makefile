@@ -28,7 +28,7 @@ run: $(INSTALLED)  ## the whole loop on the embedded models; ends with the table
 	@$(BIN)/python run.py $(PROCESSES) $(ARGS)
 
 test: $(INSTALLED)  ## all tests but the slow ones; TESTS=tests/test_mining.py for one file
-	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(TESTS)
 
 slow: $(INSTALLED)  ## the slow tests: killed and restarted runs, several processes
 	@$(BIN)/python -m pytest -m slow $(TESTS)
