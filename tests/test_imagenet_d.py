@@ -284,3 +284,7 @@ def test_a_question_without_one_meaning_is_named(row: str, message: str, tmp_pat
     put(tmp_path, "texture/mug/1.png")
     questions(tmp_path, "texture", row)
     assert message in refused(tmp_path)
+
+
+def test_the_counts_of_the_release_are_checked_unless_somebody_says_no() -> None:
+    assert ImageNetDDataset(root="somewhere").check_counts is True

@@ -13,7 +13,7 @@ import yaml
 from hydra.utils import get_object
 
 from imagenetd.config import ranges
-from imagenetd.config.ranges import Range, check_value, unbounded
+from imagenetd.config.ranges import MayBeEmpty, Range, check_value, plain_type, unbounded
 from imagenetd.config.schema import CONF_DIR, Config, build
 from imagenetd.errors import ConfigError
 
@@ -157,3 +157,18 @@ def test_a_long_number_is_cut_behind_forty_digits() -> None:
             check_value(int("7" * digits), ranges.Seed, "seed")
         shown = "7" * min(digits, 40) + ("..." if digits > 40 else "")
         assert str(caught.value).startswith(f"seed={shown} must be")
+
+
+def test_an_empty_text_or_list_is_refused_where_it_says_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"^name is empty\. Give name=VALUE\.$"):
+        check_value("", str, "name")
+    with pytest.raises(ConfigError, match=r"^tags is empty\. Give tags=\[VALUE,\.\.\.\]\.$"):
+        check_value([], list[str], "tags")
+    check_value("", Annotated[str, MayBeEmpty()], "name")
+    check_value([], Annotated[list[str], MayBeEmpty()], "tags")
+    check_value([], Any, "anything")  # its reader decides
+
+
+def test_a_type_is_told_without_its_range() -> None:
+    assert plain_type(ranges.Seed) is int
+    assert plain_type(str) is str and plain_type(list[int]) == list[int]

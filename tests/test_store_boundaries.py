@@ -393,14 +393,14 @@ def test_the_size_of_what_is_no_file_is_minus_one(tmp_path: Path) -> None:
 
 def test_space_is_enough_up_to_the_last_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
-        free = 60 * 2**20
+        free = 60 * 2**20 - 1  # a byte less, which is shown rounded
 
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage)
-    require_space(tmp_path, 10 * 2**20)
+    require_space(tmp_path, 10 * 2**20 - 1)
     with pytest.raises(StoreError, match="has 60 MB free, but about 61 MB are needed"):
         require_space(tmp_path, 11 * 2**20)
     with pytest.raises(StoreError, match="60 MB are needed"):
-        require_space(tmp_path, 10 * 2**20 + 1)
+        require_space(tmp_path, 10 * 2**20)
 
 
 def test_room_for_notes_is_tried_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
