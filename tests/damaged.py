@@ -36,6 +36,7 @@ def kinds(run: Run) -> list[Kind]:
     model, root = folders["s0"], folders["generate"].path
     images = range(3)
     rows = read_prompts(folders["prompts"].path / "prompts.parquet")[: len(pool.layout.images(0))]
+    provenance = model.path / "provenance.json"
     shard, answers = root / "shards" / "shard-000000.tar", model.path / ANSWERS_FILE
     (space,) = (run.space(planned) for planned in run.plan.models if planned.name == "s0")
     found = [
@@ -56,7 +57,7 @@ def kinds(run: Run) -> list[Kind]:
         ("shard", shard, lambda: stored_rows(shard, rows, _generator(pool.table), {})),
         ("stage.json", model.path / "stage.json", lambda: model.done() or _gone()),
         ("layout.json", root / "layout.json", lambda: read_layout(root)),
-        ("provenance.json", model.path / "provenance.json", lambda: _plain(model.path / "provenance.json")),
+        ("provenance.json", provenance, lambda: read_stage_file(provenance)),
         ("summary.json", folders["report"].path / "summary.json", lambda: read_summary(folders["report"].path)),
     ]  # fmt: skip
     return [Kind(*entry) for entry in found]
@@ -64,11 +65,6 @@ def kinds(run: Run) -> list[Kind]:
 
 def _gone() -> Any:
     raise StoreError("not done: it is made anew")
-
-
-def _plain(path: Path) -> dict[str, Any]:
-    """Return a record without what a flip can add to its name: an unsealed record is taken for an older one."""
-    return {name: value for name, value in (read_stage_file(path) or {}).items() if name in ("fake", "file")}
 
 
 def _part(folder: Path, model: str, pool: str) -> pd.DataFrame:

@@ -268,7 +268,7 @@ def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(tmp_path: Path
     pipe = tmp_path / "stage.json"
     os.mkfifo(pipe)
     os.mkfifo(tmp_path / locks.WORKERS)
-    for read in (store.read_table, store.read_stage_file, store.file_seal, store.carried_seal):
+    for read in (store.read_table, store.read_stage_file, store.file_seal):
         with pytest.raises(StoreError, match="a named pipe stands where a file is needed"):
             read(pipe)
     with pytest.raises(StoreError, match="Cannot lock"), working_in(tmp_path):

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from imagenetd.config.schema import StageName
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.images.__main__ import main
+from imagenetd.store.folders import write_table_atomic
 from tests.test_pipeline import config, run
 
 GENERATED = [StageName.prompts, StageName.generate]
@@ -140,7 +142,7 @@ def test_an_id_that_stands_twice_is_found(pool: Path, capsys: pytest.CaptureFixt
     part = pool / "manifest" / "part-000001.parquet"
     table = pd.read_parquet(part)
     table["image_id"] = pd.read_parquet(pool / "manifest" / "part-000000.parquet")["image_id"][0]
-    table.to_parquet(part)
+    write_table_atomic(part, pa.Table.from_pandas(table, preserve_index=False))
     with pytest.raises(SystemExit):
         main(["verify", str(pool)])
     assert "more than once" in capsys.readouterr().err

@@ -57,7 +57,7 @@ GATE = QcSummary(
     122,
     100,
     votes=GateSummary(
-        *("tiny_gate", "clip", "platt", 40, ("local",), ("old: not recorded",)),
+        *("tiny_gate", "clip", "platt", 40, ("local",)),
         GateCount(122, 100, 0.82),
         GateCount(0, 0, None),
         GateShares(),
@@ -117,5 +117,4 @@ def test_the_terminal_says_what_was_found() -> None:
     )
     gate = [line.strip() for line in qc_lines(GATE.plain())]
     assert gate[0] == ("gate tiny_gate accepts 100 of the 122 mined images (82.0%), 0 of the 0 others (-)")
-    assert gate[-1] == "votes left out: old: not recorded"
     assert qc_lines({}) == []

@@ -29,9 +29,7 @@ from imagenetd.store.files import (
 from imagenetd.store.folders import (
     StageFolder,
     absent_files,
-    carried_seal,
     file_seal,
-    is_sealed,
     read_listed,
     read_sealed_bytes,
     read_sealed_record,
@@ -47,12 +45,10 @@ from imagenetd.store.locks import lock
 from imagenetd.store.numerals import counted, p_value, percent_interval, significant
 from imagenetd.store.seals import (
     BrokenSealError,
-    UnsealedError,
     check_parquet,
     fast_hash,
     open_bytes,
     open_record,
-    parquet_seal,
     seal_bytes,
     seal_parquet,
     seal_record,
@@ -107,7 +103,7 @@ def test_a_seal_is_the_hash_of_all_other_bytes_before_the_footer() -> None:
     sealed = seal_parquet(data)
     start = len(data) - 8 - 6
     assert sealed == data[:start] + b"imgd:xx1" + bytes.fromhex(fast_hash(data)) + data[start:]
-    assert check_parquet(sealed) == parquet_seal(sealed) == fast_hash(data)
+    assert check_parquet(sealed) == fast_hash(data)
     assert len(fast_hash(b"a", b"b")) == 32 and fast_hash(b"a", b"b") == fast_hash(b"ab")
 
 
@@ -117,25 +113,25 @@ def test_the_shortest_parquet_file_has_12_bytes() -> None:
     for wrong in (shortest[1:], b"PARX" + shortest[4:], shortest[:-1] + b"X"):
         with pytest.raises(BrokenSealError, match="does not begin and end as a Parquet file"):
             seal_parquet(wrong)
-    with pytest.raises(BrokenSealError, match="does not end as a Parquet file"):
-        parquet_seal(shortest[1:])
-    with pytest.raises(BrokenSealError, match="does not end as a Parquet file"):
-        parquet_seal(b"0" * 8 + shortest[:-1] + b"X")
+        with pytest.raises(BrokenSealError, match="does not begin and end as a Parquet file"):
+            check_parquet(wrong)
 
 
 def test_a_footer_may_leave_just_the_room_of_a_seal() -> None:
-    seal = bytes(range(16))
-    end = b"f" * 5 + struct.pack("<I", 5) + b"PAR1"
-    assert parquet_seal(b"imgd:xx1" + seal + end) == seal.hex()
+    footer = struct.pack("<I", 5) + b"PAR1"
+    block = b"PAR1" + b"\0" * 20 + b"f" * 5  # 24 bytes before the footer, of which the first are the magic
+    with pytest.raises(BrokenSealError, match="no checksum"):
+        check_parquet(block + footer)
     with pytest.raises(BrokenSealError, match="footer is longer than the file"):
-        parquet_seal(b"mgd:xx1" + seal + end)
-    with pytest.raises(UnsealedError, match="no checksum"):
-        parquet_seal(b"imgd:xx2" + seal + end)
+        check_parquet(block[:4] + block[5:] + footer)
+    sealed = seal_parquet(b"PAR1" + b"f" * 5 + footer)
+    with pytest.raises(BrokenSealError, match="no checksum"):
+        check_parquet(sealed.replace(b"imgd:xx1", b"imgd:xx2"))
 
 
 def test_nothing_can_be_sealed_and_opened() -> None:
     assert open_bytes(seal_bytes(b"")) == b"" and len(seal_bytes(b"")) == 24
-    with pytest.raises(UnsealedError):
+    with pytest.raises(BrokenSealError, match="no checksum"):
         open_bytes(seal_bytes(b"")[1:])
     with pytest.raises(BrokenSealError, match="its bytes do not have the checksum"):
         open_bytes(b"x" + seal_bytes(b""))
@@ -151,7 +147,7 @@ def test_a_record_is_sealed_with_its_format_by_32_digits() -> None:
         "seal": hashlib.sha256(text.encode()).hexdigest()[:32],
     }
     assert open_record(stored) == {"b": [1, 2], "a": "é"}
-    with pytest.raises(UnsealedError):
+    with pytest.raises(BrokenSealError, match="no checksum"):
         open_record({"format": 1})
     with pytest.raises(BrokenSealError, match="its fields do not have the checksum"):
         open_record(stored | {"format": 0})
@@ -165,29 +161,27 @@ def test_a_table_must_be_about_what_is_asked_for(tmp_path: Path) -> None:
     write_table_atomic(path, TABLE.replace_schema_metadata({b"k": b"v"}), of="model m")
     assert read_table(path).equals(TABLE) and read_table(path, of="model m").schema.metadata[b"k"] == b"v"
     with pytest.raises(DamagedError, match=r"another model, pool or stage \(model m instead of model n\)"):
-        read_table(path, of="model n", is_older=True)
+        read_table(path, of="model n")
     write_table_atomic(path, TABLE)
     assert read_table(path).schema.metadata is None and read_table(path, of="").equals(TABLE)
     with pytest.raises(DamagedError, match=r"\(not said instead of model m\)"):
         read_table(path, of="model m")
-    assert read_table(path, of="model m", is_older=True).equals(TABLE)
 
 
-def test_a_table_without_a_seal_is_read_only_where_it_may_be_older(tmp_path: Path) -> None:
+def test_a_table_without_a_seal_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     unsealed(path)
     with pytest.raises(
-        DamagedError, match=r"was made before checksums, or is damaged \(it has no checksum\)"
+        DamagedError, match=r"t\.parquet is damaged \(it has no checksum\)\. Delete it and run"
     ):
         read_table(path)
-    assert read_table(path, is_older=True).equals(TABLE)
 
 
 def test_a_table_must_be_the_very_one_that_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table_atomic(path, TABLE)
     seal = file_seal(path)
-    assert seal == carried_seal(path) and read_table(path, seal=seal).equals(TABLE)
+    assert read_table(path, seal=seal).equals(TABLE)
     with pytest.raises(DamagedError, match="it is not the file that its stage has written"):
         read_table(path, seal="0" * 32)
 
@@ -207,18 +201,11 @@ def test_a_table_has_page_checksums_for_other_readers(tmp_path: Path) -> None:
     assert pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-@pytest.mark.parametrize("size", [0, 7, 8, 31])
-def test_a_file_too_short_for_a_seal_carries_none(tmp_path: Path, size: int) -> None:
-    (tmp_path / "t").write_bytes(bytes(size))
-    assert carried_seal(tmp_path / "t") == ""
-
-
-def test_the_seal_of_the_shortest_file_is_found(tmp_path: Path) -> None:
-    seal = bytes(range(16))
-    (tmp_path / "t").write_bytes(b"imgd:xx1" + seal + struct.pack("<I", 0) + b"PAR1")
-    assert carried_seal(tmp_path / "t") == seal.hex()
-    unsealed(tmp_path / "u")
-    assert carried_seal(tmp_path / "u") == ""
+@pytest.mark.parametrize("size", [0, 7, 8, 11, 12, 31])
+def test_a_file_too_short_for_a_seal_is_damaged(tmp_path: Path, size: int) -> None:
+    (tmp_path / "t.parquet").write_bytes(bytes(size))
+    with pytest.raises(DamagedError, match=r"t\.parquet is damaged \(it does not begin and end as"):
+        file_seal(tmp_path / "t.parquet")
 
 
 def test_the_seal_of_other_files_is_the_hash_of_their_bytes(tmp_path: Path) -> None:
@@ -244,20 +231,18 @@ def test_a_cache_gives_back_its_bytes_and_knows_what_it_is_about(tmp_path: Path)
 # Records
 
 
-def test_a_record_comes_back_and_an_older_one_only_as_a_stage_file(tmp_path: Path) -> None:
+def test_a_record_comes_back_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = tmp_path / "stage.json"
-    assert read_stage_file(path) is None and not is_sealed(path)
+    assert read_stage_file(path) is None
     with pytest.raises(StoreError, match=r"is missing\. Run the stage again that writes it"):
         read_sealed_record(path)
     write_record(path, {"key": "k"})
-    assert read_sealed_record(path) == read_stage_file(path) == {"key": "k"} and is_sealed(path)
-    path.write_text('{"key": "k"}')
-    assert read_stage_file(path) == {"key": "k"} and not is_sealed(path)
-    with pytest.raises(DamagedError, match="it has no checksum"):
-        read_sealed_record(path)
+    assert read_sealed_record(path) == read_stage_file(path) == {"key": "k"}
 
 
-@pytest.mark.parametrize("content", ["[1]", "7", "null", "{", "[" * 100_000, '{"a": 1, "seal": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["[1]", "7", "null", "{", "[" * 100_000, '{"a": 1, "seal": "x"}', '{"a": 1}']
+)
 def test_what_is_no_record_is_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "stage.json"
     path.write_text(content)
@@ -341,12 +326,13 @@ def test_changed_bytes_are_seen_by_reading_through_and_only_where_there_is_a_sea
     assert stage.sound() == (None, "t.parquet and 1 more was damaged or lost: made anew")
 
 
-def test_a_stage_of_before_seals_is_made_anew_and_one_that_never_was_says_nothing(tmp_path: Path) -> None:
+def test_a_stage_that_never_was_says_nothing_and_a_record_without_a_seal_is_damage(tmp_path: Path) -> None:
     stage = StageFolder(tmp_path, "mine", "k")
     assert (stage.done(), stage.lost(), stage.sound()) == (None, [], (None, ""))
     (tmp_path / "stage.json").write_text('{"stage": "mine", "key": "k"}')
-    assert (stage.done(), stage.lost()) == (None, [])
-    assert stage.sound() == (None, "made before checksums: made anew")
+    for ask in (stage.done, stage.lost, stage.sound):
+        with pytest.raises(DamagedError, match="it has no checksum"):
+            ask()
 
 
 def test_a_list_of_files_of_another_shape_is_damage(tmp_path: Path) -> None:

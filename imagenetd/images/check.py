@@ -24,7 +24,7 @@ from imagenetd.images.pool import (
 )
 from imagenetd.images.shards import shard_name, sidecars
 from imagenetd.records import ImageRow
-from imagenetd.store.folders import STAGE_FILE, carried_seal, read_stage_file, read_table
+from imagenetd.store.folders import STAGE_FILE, read_stage_file, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,7 @@ def _check_shard(folder: Path, layout: Layout, shard: int) -> tuple[ShardFinding
     """Return what is wrong with a shard, and the ids that its part of the manifest lists."""
     path, part = folder / "shards" / shard_name(shard), folder / "manifest" / part_name(shard)
     try:
-        # of a pool from before checksums the rows stand beside the images, too: they are compared below
-        table = checked(read_table(part, is_older=not carried_seal(part)), ImageRow, part)
+        table = checked(read_table(part), ImageRow, part)
     except StoreError as error:
         return ShardFinding(shard, 0, 0, (str(error),)), []
     problems = []

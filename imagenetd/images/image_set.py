@@ -65,6 +65,9 @@ class ImageSet(Pool):
     ignored: Mapping[str, int] = field(default_factory=dict)
     """What else lies in the dataset's folder -> how many."""
 
+    def place(self, index: int) -> None:
+        """Return None: the files are the user's, and may move."""
+
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image; DataError when the file is gone or has changed since it was hashed."""
         row = self.table.iloc[index]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,7 @@ from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
 from imagenetd.records import ImageRow, Prompt, Record
-from imagenetd.store.folders import (
-    STAGE_FILE,
-    is_sealed,
-    read_listed,
-    read_stage_file,
-    read_table,
-    require_fields,
-)
+from imagenetd.store.folders import read_listed, read_sealed_record, require_fields
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
@@ -92,15 +85,8 @@ def read_prompts(path: Path) -> PromptTable:
 
 
 def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
-    """Return the table's columns of a record; a table that lacks one is a StoreError.
-
-    A column that has a default was added later: tables that are older than it get the default.
-    """
+    """Return the table's columns of a record; a table that lacks one is a StoreError."""
     schema = arrow_schema(record)
-    for field in fields(record):
-        if field.name not in table.column_names and field.default is not MISSING:
-            values = pa.repeat(pa.scalar(field.default, schema.field(field.name).type), table.num_rows)
-            table = table.append_column(schema.field(field.name), values)
     lacking = [field.name for field in fields(record) if field.name not in table.column_names]
     if lacking:
         raise StoreError(
@@ -129,8 +115,6 @@ class Pool:
     @property
     def is_flagged(self) -> np.ndarray:
         """Bool "images": marked by a safety checker; images that were not generated here passed none."""
-        if "is_flagged" not in self.table:
-            return np.zeros(len(self.table), dtype=bool)
         return self.table["is_flagged"].to_numpy(dtype=bool)
 
     def readable(self) -> "Pool":
@@ -180,11 +164,16 @@ class Pool:
                 f"{path} is damaged: it is not about the images of {self.folder}. Delete it and run again."
             )
 
+    def place(self, index: int) -> tuple[Path, int, int] | None:
+        """Return the archive of ours in which an image lies, its first byte there and their number; None: in none."""
+        row = self.table.iloc[index]
+        return self.folder / "shards" / str(row.shard), int(row.offset), int(row.length)
+
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image at a position of the table, checked against its recorded hash."""
-        row = self.table.iloc[index]
-        path = self.folder / "shards" / str(row.shard)
-        return read_member(path, int(row.offset), int(row.length), str(row.sha256))
+        place = self.place(index)
+        assert place is not None, "images of a pool lie in its shards"
+        return read_member(*place, str(self.table["sha256"].iloc[index]))
 
     def read_image(self, index: int) -> Image.Image:
         """Return the image at a position of the table, RGB."""
@@ -221,10 +210,7 @@ def twin_prompts(mined: pd.DataFrame, *, num_images_per_cell: int) -> PromptTabl
 def read_pool(folder: Path, key: str) -> Pool:
     """Open a finished pool; what does not add up is a StoreError."""
     path, layout = folder / MANIFEST_FILE, read_layout(folder)
-    if is_sealed(folder / STAGE_FILE):
-        stored = read_listed(folder, path.name, of=key)
-    else:  # of a pool that was made before checksums, and has not been adopted since
-        stored = read_table(path, is_older=True)
+    stored = read_listed(folder, path.name, of=key)
     table = checked(stored, ImageRow, path).to_pandas().sort_values("index", ignore_index=True)
     is_complete = np.array_equal(table["index"].to_numpy(), np.arange(layout.num_images))
     if not is_complete or table["image_id"].duplicated().any():
@@ -237,10 +223,7 @@ def read_pool(folder: Path, key: str) -> Pool:
 
 def read_layout(folder: Path) -> Layout:
     """Return the layout of a finished pool."""
-    record = read_stage_file(folder / "layout.json")
-    if record is None:
-        raise StoreError(f"{folder}/layout.json is missing. Delete {folder} and run again.")
-    return layout_of(folder / "layout.json", record)
+    return layout_of(folder / "layout.json", read_sealed_record(folder / "layout.json"))
 
 
 def layout_of(path: Path, record: Record) -> Layout:

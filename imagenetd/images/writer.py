@@ -121,10 +121,6 @@ class PoolWriter:
         times_path.unlink(missing_ok=True)
 
 
-SINCE_ADDED = {"noise_seed", "template_index", "pair", "is_flagged"}
-"""Fields that the rows in older shards do not have."""
-
-
 def stored_rows(
     path: Path, rows: Sequence[Prompt], generator_key: str, times: dict[int, float]
 ) -> list[ImageRow]:
@@ -151,10 +147,9 @@ def stored_rows(
                     f"{path} is damaged: {member.name} {error}. Delete it and run again: only its images are made "
                     "anew."
                 ) from error
-            older = {"noise_seed": noise_seed(generator_key, row)}
             made.append(
                 ImageRow(
-                    **(older | sidecar),
+                    **sidecar,
                     generator=generator_key,
                     sha256=hashlib.sha256(data).hexdigest(),
                     shard=path.name,
@@ -176,13 +171,13 @@ def _require_own(
     if member.name != f"{name}.png":
         raise ValueError(f"stands where {name}.png should be")
     for field, value in expected.items():
-        if field not in sidecar and field not in SINCE_ADDED:
+        if field not in sidecar:
             raise ValueError(f"has no {field} in its row")
-        if sidecar.get(field, value) != value:
+        if sidecar[field] != value:
             raise ValueError(f"has {field}={sidecar[field]!r:.60} in its row instead of {value!r:.60}")
     if strange := set(sidecar) - set(expected) - {"is_flagged"}:
         raise ValueError(f"has {strange.pop()!r:.40} in its row")
-    if not isinstance(sidecar.get("is_flagged", False), bool):
+    if not isinstance(sidecar.get("is_flagged"), bool):
         raise ValueError("has no truth value for is_flagged in its row")
 
 

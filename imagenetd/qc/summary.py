@@ -195,8 +195,6 @@ class GateSummary:
     human_votes_on: int
     """Images."""
     votes_from: tuple[str, ...]
-    votes_left_out: tuple[str, ...]
-    """A line for each folder that could not be used."""
     gate_accepts_mined: GateCount
     gate_accepts_unmined: GateCount
     shares: GateShares

@@ -97,7 +97,7 @@ def read_tasks(folder: Path) -> TaskSet:
             tuple(_task(entry) for entry in content["tasks"]),
             {image_id: ImageFacts(**facts) for image_id, facts in content["images"].items()},
             TaskSettings(**settings | {"training": training}),
-            {image_id: Sampled(**one) for image_id, one in content.get("sampling", {}).items()},
+            {image_id: Sampled(**one) for image_id, one in content["sampling"].items()},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{folder / TASKS_FILE} is damaged ({error}). Delete it and run again.") from error

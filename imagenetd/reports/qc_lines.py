@@ -85,8 +85,6 @@ def _gate_lines(found: GateSummary) -> Iterator[str]:
             f"by votes ({', '.join(found.votes_from)}) on {found.human_votes_on} images, each weighed by its chance to "
             f"be asked; calibration: {found.calibration}, on the votes of other images"
         )
-    for line in found.votes_left_out:
-        yield f"votes left out: {line}"
 
 
 def _measured_lines(found: GateShares) -> Iterator[str]:

@@ -161,8 +161,8 @@ def listed_parts(folder: Path, pool: Pool) -> dict[str, str]:
 def read_answers(folder: Path, pool: Pool, space: LabelSpace) -> Answers:
     """Return the answers of a finished model; no logits are read where `predict` has left a table of them.
 
-    Predictions of an older version have no such table, and those of a run with other classes one of other answers:
-    here they are read from the logits, and `predict` writes them.
+    Those of a run with other classes have a table of other answers: here they are read from the logits, and `predict`
+    writes them.
     """
     record, scoring, seals = _record(folder), scoring_of(space, pool), listed_parts(folder, pool)
     of = about_answers(scoring, pool, model_key=record["key"], seals=seals)

@@ -14,7 +14,7 @@ from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.store.csv_files import from_csv_frame
-from imagenetd.store.folders import STAGE_FILE, file_seal, is_sealed, read_stage_file
+from imagenetd.store.folders import STAGE_FILE, file_seal, read_stage_file
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
 BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]
@@ -86,11 +86,6 @@ def other_models(folder: Path, categories: Sequence[str], known: Sequence[Stored
         name = path.parent.name.rpartition("-")[0]
         if path.parent.name in taken or "label_space" not in record or record.get("family") == "judge":
             continue  # a judge is the truth of studies, never a target
-        if not is_sealed(path):
-            raise StoreError(
-                f"{path.parent} was made before checksums, so report.models=all cannot check it. Delete it, or run "
-                "its model again."
-            )
         space = _space(path, record["label_space"])
         if set(categories) <= set(space.accepted):
             unique = name if name not in names else path.parent.name

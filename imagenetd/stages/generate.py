@@ -17,7 +17,6 @@ from imagenetd.images.pool import (
     PROMPTS_FILE,
     Layout,
     checked,
-    image_table,
     layout_of,
     make_layout,
     missing_shards,
@@ -25,7 +24,6 @@ from imagenetd.images.pool import (
     read_prompts,
 )
 from imagenetd.images.shards import shard_name
-from imagenetd.images.writer import stored_rows
 from imagenetd.records import ImageRow, Prompt, Record, StageResult
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.prediction import trainer_of
@@ -34,9 +32,7 @@ from imagenetd.stages.workers.units import PoolMaker, make_alone
 from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
-    carried_seal,
     content_key,
-    is_sealed,
     make_folder,
     read_stage_file,
     read_table,
@@ -74,7 +70,7 @@ def generate(run: Run) -> StageResult:
         _forget_lost(folder, layout)
         folder.reopen()
         key = content_key(plan.generator_identity)
-        pending, told = _parts_to_make(folder.path, rows, layout, key)
+        pending, told = _parts_to_make(folder.path, layout, key)
         remark = told or remark
         if pending:
             maker = PoolMaker(generator, rows, folder=folder.path, layout=layout, generator_key=key)
@@ -124,16 +120,13 @@ def _forget_lost(folder: StageFolder, layout: Layout) -> None:
                 (folder.path / "shards" / shard_name(shard)).unlink(missing_ok=True)
 
 
-def _parts_to_make(
-    folder: Path, rows: PromptTable, layout: Layout, generator_key: str
-) -> tuple[list[int], str]:
-    """Return the shards that must be made or read back anew, and what was found besides.
+def _parts_to_make(folder: Path, layout: Layout, generator_key: str) -> tuple[list[int], str]:
+    """Return the shards that must be made or read back anew, and which parts of the manifest were damaged.
 
-    A part of the manifest without a seal is older than seals: it is compared with its shard, image by image, and
-    sealed. A damaged part is forgotten: it is written anew from its shard.
+    A damaged part is forgotten: it is written anew from its shard.
     """
     missing = set(missing_shards(folder, layout))
-    pending, num_adopted, damaged = [], 0, []
+    pending, damaged = [], []
     for shard in range(layout.num_shards):
         part = folder / "manifest" / part_name(shard)
         if shard in missing:
@@ -145,40 +138,10 @@ def _parts_to_make(
         try:
             read_table(part, of=generator_key)
         except DamagedError:
-            if carried_seal(part):
-                part.unlink(missing_ok=True)
-                pending.append(shard)
-                damaged.append(part.name)
-            else:
-                num_adopted += _adopt(folder, rows, layout, shard, generator_key)
-    notes = [f"{damaged[0]} was damaged: made anew"] if damaged else []
-    if num_adopted:
-        notes.append(
-            f"made before checksums: {num_adopted} images compared with their hashes, prompts and the manifest, which "
-            "has checksums now"
-        )
-    return pending, "; ".join(notes)
-
-
-def _adopt(folder: Path, rows: PromptTable, layout: Layout, shard: int, generator_key: str) -> int:
-    """Seal a part of the manifest from before seals, if its shard says the same; return the number of its images."""
-    path, part = folder / "shards" / shard_name(shard), folder / "manifest" / part_name(shard)
-    images = layout.images(shard)
-    stored = checked(read_table(part, is_older=True), ImageRow, part)
-    seconds = dict(zip(stored["index"].to_pylist(), stored["seconds"].to_pylist(), strict=True))
-    found = image_table(stored_rows(path, rows[images.start : images.stop], generator_key, seconds))
-    whole = folder / MANIFEST_FILE
-    is_same = found.equals(stored)
-    if is_same and whole.is_file() and not carried_seal(whole):
-        merged = checked(read_table(whole, is_older=True), ImageRow, whole)
-        is_same = merged.slice(images.start, len(images)).combine_chunks().equals(found.combine_chunks())
-    if not is_same:
-        raise DamagedError(
-            f"{part} and {path.name} were made before checksums and contradict each other: one is damaged. Delete both "
-            "and run again: only their images are made anew."
-        )
-    write_table_atomic(part, found, of=generator_key)
-    return len(images)
+            part.unlink(missing_ok=True)
+            pending.append(shard)
+            damaged.append(part.name)
+    return pending, f"{damaged[0]} was damaged: made anew" if damaged else ""
 
 
 def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shard: int) -> Layout:
@@ -190,8 +153,6 @@ def _fixed_layout(folder: Path, num_images: int, unit_size: int, images_per_shar
         write_record(path, asdict(layout))
         return layout
     layout = layout_of(path, record)
-    if not is_sealed(path):
-        write_record(path, asdict(layout))
     if layout.num_images != num_images:
         raise StoreError(
             f"{path} is of a pool of {layout.num_images} images, not {num_images}. Delete {folder}."

@@ -18,7 +18,6 @@ from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import (
     STAGE_FILE,
-    is_sealed,
     make_folder,
     read_stage_file,
     read_table,
@@ -73,7 +72,7 @@ def _reread_from_siblings(run: Run, interviewer: Interviewer, model: PlannedMode
     wanted = _without_scoring(model.identity)
     for path in sorted(folder.path.parent.glob(f"*/{STAGE_FILE}")):
         identity = (read_stage_file(path) or {}).get("identity")
-        if path.parent == folder.path or not is_sealed(path) or not isinstance(identity, dict):
+        if path.parent == folder.path or not isinstance(identity, dict):
             continue
         if _without_scoring(identity) != wanted:
             continue

@@ -23,7 +23,7 @@ from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.prediction import trainer_of
 from imagenetd.stages.workers.trainer import LongStage
-from imagenetd.store.folders import StageFolder, carried_seal, make_folder, read_stage_file
+from imagenetd.store.folders import StageFolder, make_folder, read_stage_file
 from imagenetd.store.versions import library_versions
 
 
@@ -93,8 +93,6 @@ def _unseen(folder: StageFolder, pool: Pool, *, is_asked: bool) -> _Unseen:
     bad = [part_name(shard) for shard, reason in found.items() if reason]
     if not bad:
         return _Unseen(frozenset(found), remark if remark.startswith(ANSWERS_FILE) else "")
-    if not any(carried_seal(folder.path / name) for name in bad):
-        return _Unseen(frozenset(found), "made before checksums, so predicted anew")
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     return _Unseen(frozenset(found), f"{bad[0]}{more} damaged or of another model or pool, so predicted anew")
 

@@ -68,9 +68,9 @@ class Known:
 def auto_ballot(run: Run) -> Ballot:
     """Return the gate's decision on every image of the pool, with what is known about its precision and recall.
 
-    Human votes calibrate the gate and measure it. Each counts for as many images as its sampling arm says; votes whose
-    sampling is not known are left out, and the summary says so. Of several folders the one whose design covers most of
-    the images in question is used: which one does not depend on what people said.
+    Human votes calibrate the gate and measure it. Each counts for as many images as its sampling arm says. Of several
+    folders the one whose design covers most of the images in question is used: which one does not depend on what people
+    said.
     """
     config = run.plan.config.qc
     confidence = gate_confidence(run)
@@ -79,7 +79,7 @@ def auto_ballot(run: Run) -> Ballot:
     image_ids = run.pool.table["image_id"].tolist()
     others = run.unmined
     everything = run.mined | others
-    known, left_out = _known_votes(run)
+    known = _known_votes(run)
     best = max(known, key=lambda one: one.coverage(everything)) if known else None
     method, honest = CalibrationMethod.none, confidence
     if best is not None:
@@ -98,7 +98,6 @@ def auto_ballot(run: Run) -> Ballot:
         calibration=method.value,
         human_votes_on=int((best.judged & everything).sum()) if best is not None else 0,
         votes_from=(voters(best.votes.folder),) if best is not None else (),
-        votes_left_out=tuple(left_out),
         gate_accepts_mined=_count(accepts, run.mined),
         gate_accepts_unmined=_count(accepts, others),
         shares=_measured(known, verdict, run.mined, others),
@@ -115,10 +114,10 @@ def auto_ballot(run: Run) -> Ballot:
     return Ballot(cast.votes, summary=summary, tables={"audit": audit}, sampling=sampling)
 
 
-def _known_votes(run: Run) -> tuple[list[Known], list[str]]:
-    """Return the votes whose sampling is known, and for each folder without it one line that says why not."""
+def _known_votes(run: Run) -> list[Known]:
+    """Return the votes of each folder on the images of this pool."""
     image_ids = run.pool.table["image_id"].tolist()
-    found, left_out = [], []
+    found = []
     for folder in run.plan.calibration:
         votes = read_human_votes(folder)
         judged = np.array([name in votes.decided for name in image_ids], dtype=bool)
@@ -127,14 +126,11 @@ def _known_votes(run: Run) -> tuple[list[Known], list[str]]:
                 f"The votes in {folder} are on none of the images of this pool. Set qc.calibration.votes to auto, "
                 "null, or a folder of this pool."
             )
-        if votes.sampling is None:
-            left_out.append(f"{folder.name}: how its images were chosen is not recorded")
-            continue
         nobody = (str(Arm.NOT_ASKED), 0.0)
         arms, chances = zip(*(votes.sampling.get(name, nobody) for name in image_ids), strict=True)
         valid = np.array([votes.decided.get(name, False) for name in image_ids], dtype=bool)
         found.append(Known(votes, Sampling(tuple(arms), np.array(chances, dtype=np.float64)), judged, valid))
-    return found, left_out
+    return found
 
 
 def _count(accepts: np.ndarray, members: np.ndarray) -> GateCount:

@@ -86,8 +86,8 @@ class HumanVotes:
     folder: Path
     decided: dict[str, bool]
     """Judged image -> whether people accept it."""
-    sampling: dict[str, tuple[str, float]] | None
-    """Image of the pool -> its arm and probability; None: made by a version that did not record them."""
+    sampling: dict[str, tuple[str, float]]
+    """Image of the pool -> its arm and probability."""
 
 
 def read_human_votes(folder: Path) -> HumanVotes:
@@ -98,8 +98,6 @@ def read_human_votes(folder: Path) -> HumanVotes:
     image_ids = table["image_id"].to_pylist()
     valid = dict(zip(image_ids, table["is_valid"].to_pylist(), strict=True))
     decided = {name: valid[name] for name in image_ids if name in judged}
-    if "arm" not in table.column_names:
-        return HumanVotes(folder, decided, None)
     arms, chances = table["arm"].to_pylist(), table["inclusion_probability"].to_numpy(zero_copy_only=False)
     record = read_stage_file(folder / STAGE_FILE) or {}
     sampling = Sampling(tuple(map(str, arms)), chances.astype(np.float64))

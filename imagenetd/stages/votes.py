@@ -1,6 +1,5 @@
 """Ask people: tasks are written once, answers are read back; simulated workers answer at once."""
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,25 +112,18 @@ def _example(slot: Slot, display: Mapping[str, str]) -> TrainingExample:
 
 
 def _image_facts(folder: Path, pool: Pool, shown: set[str]) -> dict[str, ImageFacts]:
-    """Say where the images lie; those of a dataset are copied, since they do not lie in shards."""
-    if "shard" not in pool.table:
-        return {
-            image_id: _copied(folder, image_id, pool.read_bytes(index))
-            for index, image_id in enumerate(pool.table["image_id"].tolist())
-            if image_id in shown
-        }
-    shards = Path(os.path.relpath(pool.folder / "shards", make_folder(folder)))
-    rows = pool.table[pool.table["image_id"].isin(shown)]
-    columns = (rows["image_id"], rows["shard"], rows["offset"], rows["length"], rows["sha256"])
-    return {
-        str(image_id): ImageFacts(str(shards / shard), int(offset), int(length), str(sha256))
-        for image_id, shard, offset, length, sha256 in zip(*columns, strict=True)
-    }
-
-
-def _copied(folder: Path, image_id: str, data: bytes) -> ImageFacts:
-    write_bytes_atomic(folder / "images" / image_id, data)
-    return ImageFacts(f"images/{image_id}", 0, len(data), hashlib.sha256(data).hexdigest())
+    """Say where the images lie; those that lie in no archive of ours are copied."""
+    make_folder(folder)
+    facts = {}
+    for index in np.flatnonzero(pool.table["image_id"].isin(shown)).tolist():
+        image_id, sha256 = (str(pool.table[name].iloc[index]) for name in ("image_id", "sha256"))
+        place = pool.place(index)
+        if place is None:
+            data = pool.read_bytes(index)
+            place = folder / "images" / image_id, 0, len(data)
+            write_bytes_atomic(place[0], data)
+        facts[image_id] = ImageFacts(os.path.relpath(place[0], folder), *place[1:], sha256)
+    return facts
 
 
 def simulate_responses(

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,12 @@ from imagenetd.store.hashes import file_sha256 as file_sha256
 from imagenetd.store.hashes import folder_sha256 as folder_sha256
 from imagenetd.store.locks import MAX_WAIT_S, WORKERS, lock
 from imagenetd.store.seals import (
-    BLOCK_BYTES,
     BrokenSealError,
     LaterFormatError,
-    UnsealedError,
     check_parquet,
     fast_hash,
     open_bytes,
     open_record,
-    parquet_seal,
     seal_bytes,
     seal_parquet,
     seal_record,
@@ -61,53 +57,41 @@ def write_table_atomic(path: Path, table: pa.Table, *, of: str = "") -> None:
     write_bytes_atomic(path, seal_parquet(sink.getvalue().to_pybytes()))
 
 
-def read_table(
-    path: Path, *, of: str | None = None, seal: str | None = None, is_older: bool = False
-) -> pa.Table:
+def read_table(path: Path, *, of: str | None = None, seal: str | None = None) -> pa.Table:
     """Read a Parquet file of ours; a damaged or foreign one is a DamagedError that says what to delete.
 
     Args:
         path: Of the file.
         of: What it must be about, as it was written with; None: anything.
         seal: The seal that a record lists for it; None: whatever it carries.
-        is_older: It may have no seal, as files had none before: who asks for this checks the content otherwise.
     """
-    return read_table_and_seal(path, of=of, seal=seal, is_older=is_older)[0]
+    return read_table_and_seal(path, of=of, seal=seal)[0]
 
 
 def read_table_and_seal(
-    path: Path, *, of: str | None = None, seal: str | None = None, is_older: bool = False
+    path: Path, *, of: str | None = None, seal: str | None = None
 ) -> tuple[pa.Table, str]:
-    """Return what `read_table` does, and the seal that the file carries; empty for an older one."""
-    data, found = _read(path), ""
+    """Return what `read_table` does, and the seal that the file carries."""
+    data = _read(path)
     try:
         found = check_parquet(data)
         if seal is not None and found != seal:
             raise BrokenSealError("it is not the file that its stage has written")
-    except UnsealedError as error:
-        if not is_older:
-            raise DamagedError(
-                f"{path} was made before checksums, or is damaged ({error}): what it says cannot be checked. "
-                "Delete it and run again: it is made anew."
-            ) from error
-    except BrokenSealError as error:
-        raise DamagedError(
-            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
-        ) from error
-    try:
         table = pq.read_table(pa.BufferReader(data), partitioning=None)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise DamagedError(
-            f"{path} is damaged ({reason}). Delete it and run again: it is made anew."
-        ) from error
+        raise _damaged(path, error) from error
     known = (table.schema.metadata or {}).get(OF, b"").decode(errors="replace")
-    if of is not None and known != of and not (is_older and not known):
+    if of is not None and known != of:
         raise DamagedError(
             f"{path} is of another model, pool or stage ({known or 'not said'} instead of {of}). Delete it and run "
             "again: it is made anew."
         )
     return table, found
+
+
+def _damaged(path: Path, error: Exception) -> DamagedError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return DamagedError(f"{path} is damaged ({reason}). Delete it and run again: it is made anew.")
 
 
 def _read(path: Path) -> bytes:
@@ -130,9 +114,7 @@ def read_sealed_bytes(path: Path, *, of: str) -> bytes:
     try:
         data = open_bytes(_read(path))
     except ValueError as error:
-        raise DamagedError(
-            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
-        ) from error
+        raise _damaged(path, error) from error
     if not data.endswith(of.encode()):
         raise DamagedError(f"{path} is not about {of}. Delete it and run again: it is made anew.")
     return data[: len(data) - len(of.encode())]
@@ -143,8 +125,8 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     write_json_atomic(path, seal_record(content))
 
 
-def _read_json(path: Path) -> Record | None:
-    """Return a JSON file's mapping, None where there is no file; anything else is one line."""
+def read_stage_file(path: Path) -> Record | None:
+    """Return what `write_record` was given, None where there is no file; a damaged record is a StoreError."""
     refuse_odd(path)
     try:
         stored = json.loads(path.read_bytes())
@@ -160,16 +142,6 @@ def _read_json(path: Path) -> Record | None:
         raise _damaged_record(path, str(error)) from error
     if not isinstance(stored, dict):
         raise _damaged_record(path, "no mapping")
-    return stored
-
-
-def _damaged_record(path: Path, reason: str) -> DamagedError:
-    return DamagedError(
-        f"{path} is damaged ({' '.join(reason.split())}). Delete it and run again: its stage is checked anew."
-    )
-
-
-def _opened(path: Path, stored: Mapping[str, Any]) -> Record:
     try:
         return open_record(stored)
     except LaterFormatError as error:
@@ -181,20 +153,22 @@ def _opened(path: Path, stored: Mapping[str, Any]) -> Record:
         raise _damaged_record(path, str(error)) from error
 
 
+def _damaged_record(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged ({' '.join(reason.split())}). Delete it and run again: its stage is checked anew."
+    )
+
+
 def read_sealed_record(path: Path, fields: Mapping[str, type | tuple[type, ...]] | None = None) -> Record:
-    """Return what `write_record` was given; a missing, older or damaged record is a StoreError.
+    """Return what `write_record` was given; a missing or damaged record is a StoreError.
 
     Args:
         path: Of the file.
         fields: Name -> type of what must stand in it.
     """
-    stored = _read_json(path)
-    if stored is None:
+    content = read_stage_file(path)
+    if content is None:
         raise StoreError(f"{path} is missing. Run the stage again that writes it.")
-    try:
-        content = _opened(path, stored)
-    except UnsealedError as error:
-        raise _damaged_record(path, str(error)) from error
     require_fields(path, content, fields or {})
     return content
 
@@ -212,20 +186,6 @@ def require_fields(
             raise _damaged_record(path, f"{name} is {value!r:.40}, not {words}")
 
 
-def read_stage_file(path: Path) -> Record | None:
-    """Return the content of a record of ours, None where there is none; a damaged one is a StoreError.
-
-    A record without a seal is taken as it is: it is older than seals.
-    """
-    stored = _read_json(path)
-    if stored is None:
-        return None
-    try:
-        return _opened(path, stored)
-    except UnsealedError:
-        return stored
-
-
 def read_listed(folder: Path, name: str, **options: Any) -> pa.Table:
     """Return a table of a finished stage: exactly the one that its `stage.json` lists."""
     record = read_sealed_record(folder / STAGE_FILE, {"files": dict})
@@ -234,38 +194,13 @@ def read_listed(folder: Path, name: str, **options: Any) -> pa.Table:
     return read_table(folder / name, seal=str(record["files"][name][1]), **options)
 
 
-def is_sealed(path: Path) -> bool:
-    """Tell whether a record carries a seal; False where there is no record."""
-    return "seal" in (_read_json(path) or {})
-
-
 def file_seal(path: Path) -> str:
     """Return the hash of a file for a stage's record: of a Parquet file its own seal, else of all bytes."""
     data = _read(path)
     try:
         return check_parquet(data) if path.suffix == ".parquet" else fast_hash(data)
     except ValueError as error:
-        raise DamagedError(
-            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
-        ) from error
-
-
-def carried_seal(path: Path) -> str:
-    """Return the seal that a Parquet file carries, reading only its end; empty when it carries none."""
-    refuse_odd(path)
-    with explained(path, verb="read"), open(path, "rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - 8))
-        end = stream.read(8)
-        length = int.from_bytes(end[:4], "little") + 8 + BLOCK_BYTES
-        if len(end) < 8 or length > size:
-            return ""
-        stream.seek(size - length)
-        block = stream.read(length)
-    try:
-        return parquet_seal(block)
-    except ValueError:
-        return ""
+        raise _damaged(path, error) from error
 
 
 _REMEDY = f"Delete {STAGE_FILE} beside it and run again: what is missing is made anew."
@@ -284,8 +219,7 @@ class StageFolder:
     def done(self) -> Record | None:
         """Return what `finish` wrote, or None when the stage is not done.
 
-        It is done when its record is whole and every file that the record lists is there with its size. A record that
-        is older than seals does not count: what it lists cannot be checked.
+        It is done when its record is whole and every file that the record lists is there with its size.
         """
         record = self._record()
         if record is None or absent_files(self.path, record.pop("files", {})):
@@ -306,8 +240,6 @@ class StageFolder:
                 f"{self.path} holds stage {record.get('stage')} with key {record.get('key')}, but this config has key "
                 f"{self.key}. Name another folder, or delete this one."
             )
-        if not is_sealed(path):
-            return None
         files = record.get("files", {})
         if not isinstance(files, dict) or not all(map(_is_listing, files.values())):
             raise _damaged_record(path, "its list of files is none")
@@ -321,7 +253,7 @@ class StageFolder:
         """
         record = self._record()
         if record is None:
-            return None, "made before checksums: made anew" if (self.path / STAGE_FILE).is_file() else ""
+            return None, ""
         files = record.pop("files", {})
         bad = absent_files(self.path, files) or self._changed(files)
         if bad:

@@ -25,12 +25,8 @@ FORMAT = 1
 Buffer = bytes | memoryview
 
 
-class UnsealedError(ValueError):
-    """There is no seal: the file is older than seals, or of another program."""
-
-
 class BrokenSealError(ValueError):
-    """The bytes are not those that were sealed."""
+    """The bytes are not those that were sealed, or there is no seal."""
 
 
 class LaterFormatError(ValueError):
@@ -59,28 +55,15 @@ def seal_parquet(data: Buffer) -> bytes:
     return b"".join((data[:start], MARK, seal, data[start:]))
 
 
-def parquet_seal(data: Buffer) -> str:
-    """Return the seal that a Parquet file carries, unchecked; UnsealedError where there is none.
-
-    Args:
-        data: The file, or its end from before the footer on.
-    """
-    if len(data) < 12 or bytes(data[-4:]) != PARQUET_MAGIC:
-        raise BrokenSealError("it does not end as a Parquet file")
-    start = len(data) - 8 - int(struct.unpack("<I", data[-8:-4])[0])
+def check_parquet(data: Buffer) -> str:
+    """Return the seal of a whole Parquet file after checking every byte against it."""
+    start = _footer_start(data)
     if start < BLOCK_BYTES:
         raise BrokenSealError("its footer is longer than the file")
     block = bytes(data[start - BLOCK_BYTES : start])
     if not block.startswith(MARK):
-        raise UnsealedError("it has no checksum")
-    return block[len(MARK) :].hex()
-
-
-def check_parquet(data: Buffer) -> str:
-    """Return the seal of a whole Parquet file after checking every byte against it."""
-    start = _footer_start(data)
-    seal = parquet_seal(data)
-    view = memoryview(data)
+        raise BrokenSealError("it has no checksum")
+    seal, view = block[len(MARK) :].hex(), memoryview(data)
     if fast_hash(view[: start - BLOCK_BYTES], view[start:]) != seal:
         raise BrokenSealError("its bytes do not have the checksum that it was written with")
     return seal
@@ -95,7 +78,7 @@ def open_bytes(data: bytes) -> bytes:
     """Return what `seal_bytes` was given, after checking it."""
     content, block = data[:-BLOCK_BYTES], data[-BLOCK_BYTES:]
     if not block.startswith(MARK):
-        raise UnsealedError("it has no checksum")
+        raise BrokenSealError("it has no checksum")
     if fast_hash(content) != block[len(MARK) :].hex():
         raise BrokenSealError("its bytes do not have the checksum that it was written with")
     return content
@@ -115,16 +98,15 @@ def open_record(stored: Mapping[str, Any]) -> Record:
     """Return what `seal_record` was given, after checking it.
 
     Raises:
-        UnsealedError: For a record without a seal.
-        BrokenSealError: For one that is damaged.
+        BrokenSealError: For one that is damaged or has no seal.
         LaterFormatError: For one of a newer version of the package.
     """
     content = {name: value for name, value in stored.items() if name != "seal"}
-    if "seal" not in stored:
-        raise UnsealedError("it has no checksum")
     number = content.get("format")
     if isinstance(number, int) and number > FORMAT:  # a newer version may also seal otherwise
         raise LaterFormatError(f"it is of format {number}, and this version of imagenetd reads {FORMAT}")
+    if "seal" not in stored:
+        raise BrokenSealError("it has no checksum")
     if stored["seal"] != _record_hash(content):
         raise BrokenSealError("its fields do not have the checksum that they were written with")
     if content.pop("format", None) != FORMAT:
