@@ -123,12 +123,12 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     words = ["nuisances.background=[beach-s,street-s]", "nuisances.texture=[striped]"]
     config = composed(folder / "runs", *words, "nuisances.material=[wood]", f"num_images_per_cell={each}")
     plan = make_plan(config)
-    assert plan.rows is not None and isinstance(plan.generator, DiffusersGenerator)
+    assert plan.images.rows is not None and isinstance(plan.images.generator, DiffusersGenerator)
     spec = {name: value for name, value in config.generator.items() if name != "_target_"}
     generator = Loaded(**spec)
     generator.load(DEVICE)
     prompts(Run(plan))
-    loop = plain_loop(plan.generator, list(plan.rows), key=content_key(plan.generator_identity))
+    loop = plain_loop(plan.images.generator, list(plan.images.rows), key=content_key(plan.images.identity))
     sides: dict[str, list[Round]] = {"one": [], "two": [], "plain": []}
     shares = []
     for warm_up in (
@@ -137,7 +137,7 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     ):
         warm_up()  # the first call of either side imports and allocates
     for number in range(num_rounds):
-        sides["plain"].append(timed(lambda: loop(len(plan.rows or ()))))
+        sides["plain"].append(timed(lambda: loop(len(plan.images.rows or ()))))
         for name, devices in (("one", 1), ("two", 2)):
             config.trainer.devices, generator.calls_s = devices, 0.0
             pool = StageFolder(folder / f"{name}-{number}", "generate", f"{name}{number}")
@@ -147,10 +147,10 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     clock = {name: statistics.median(r.clock_s for r in rounds) for name, rounds in sides.items()}
     processor = {name: statistics.median(r.processor_s for r in rounds) for name, rounds in sides.items()}
     return {
-        "images": len(plan.rows),
+        "images": len(plan.images.rows),
         "rounds": num_rounds,
-        "plain_images_per_s": round(len(plan.rows) / clock["plain"], 2),
-        "images_per_s": round(len(plan.rows) / clock["one"], 2),
+        "plain_images_per_s": round(len(plan.images.rows) / clock["plain"], 2),
+        "images_per_s": round(len(plan.images.rows) / clock["one"], 2),
         "ratio_to_plain_diffusers": round(clock["plain"] / clock["one"], 3),
         "ratio_in_processor_time": round(processor["plain"] / processor["one"], 3),
         "share_outside_the_generator": round(statistics.median(shares), 4),

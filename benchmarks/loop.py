@@ -71,8 +71,8 @@ def measure(folder: Path, num_images: int) -> dict[str, Any]:
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return {
-        "images": len(plan.rows),
-        "generate_images_per_s": round(len(plan.rows) / seconds["generate"], 2),
+        "images": len(plan.images.rows),
+        "generate_images_per_s": round(len(plan.images.rows) / seconds["generate"], 2),
         "generate_speed_ratio_to_plain_diffusers": round(generate / seconds["generate"], 3),
         "predict_speed_ratio_to_plain_loop": round(predict / seconds["predict"], 3),
         "other_stages_share": round(
@@ -89,14 +89,14 @@ def plain_generation(plan: Plan) -> float:
 
     from imagenetd.images.generators.diffusers import DiffusersGenerator
 
-    generator = plan.generator
+    generator = plan.images.generator
     assert isinstance(generator, DiffusersGenerator)
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
         str(generator.source.folder()), torch_dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     size = generator.unit_size
-    batches = [plan.rows[first : first + size] for first in range(0, len(plan.rows), size)]
+    batches = [plan.images.rows[first : first + size] for first in range(0, len(plan.images.rows), size)]
 
     def loop() -> None:
         for rows in batches:

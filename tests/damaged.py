@@ -13,11 +13,12 @@ from imagenetd.errors import StoreError
 from imagenetd.images.pool import part_name, read_layout, read_pool, read_prompts
 from imagenetd.images.writer import stored_rows
 from imagenetd.reports.run_folder import read_summary
-from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, read_logits, subject
+from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, subject
 from imagenetd.stages.record import read_record, read_regimes
 from imagenetd.stages.run import Run
 from imagenetd.stages.stored import read_counts, read_decisions, read_human_votes, read_mining, read_scores
 from imagenetd.store.folders import read_stage_file, read_table
+from tests.stored_logits import read_logits
 
 
 @dataclass(frozen=True)

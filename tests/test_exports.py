@@ -101,7 +101,7 @@ def test_the_folder_has_the_layout_of_the_release(exported: Exported) -> None:
 
 
 def test_the_questions_name_the_two_best_categories_of_the_first_surrogate(exported: Exported) -> None:
-    from imagenetd.scoring.predictions import read_logits
+    from tests.stored_logits import read_logits
 
     questions = pd.concat(
         pd.read_csv(path, sep="\t") for path in (exported.of("folder") / "questions").glob("*.csv")

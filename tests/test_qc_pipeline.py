@@ -317,15 +317,15 @@ def test_a_plan_without_predictions_is_refused(tmp_path: Path) -> None:
 def test_planted_images_are_told_to_nobody_but_the_truth(tmp_path: Path) -> None:
     made = people(tmp_path, *PLANTED, stages=[StageName.prompts, StageName.generate], method="simulated")
     plan = make_plan(made)
-    assert plan.rows is not None and plan.generator is not None
-    truth = plan.generator.shown_category(plan.rows)
+    assert plan.images.rows is not None and plan.images.generator is not None
+    truth = plan.images.generator.shown_category(plan.images.rows)
     assert truth is not None
-    planted = [row.category != real for row, real in zip(plan.rows, truth, strict=True)]
+    planted = [row.category != real for row, real in zip(plan.images.rows, truth, strict=True)]
     assert np.mean(planted) == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / len(planted)) ** 0.5)
     pool = Path(run(made).folder)
     manifest = (pool / "manifest.parquet").read_bytes()
     assert pd.read_parquet(pool / "manifest.parquet")["category"].tolist() == list(
-        row.category for row in plan.rows
+        row.category for row in plan.images.rows
     )
     assert b"planted" not in manifest
     assert json.loads((pool / "stage.json").read_text())["num_images"] == len(planted)

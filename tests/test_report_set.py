@@ -23,11 +23,12 @@ from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report import Report, build_reports
 from imagenetd.reports.summary import report_summaries
 from imagenetd.reports.tables_report import TablesReport
-from imagenetd.scoring.predictions import read_answers, read_logits
+from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import OF, write_table_atomic
 from tests.simulated import evidence, grid, model
+from tests.stored_logits import read_logits
 from tests.test_pipeline import FAKE, config, run, summary
 
 register()

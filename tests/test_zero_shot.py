@@ -7,8 +7,9 @@ from safetensors.torch import save_file
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.open_clip import OpenClipClassifier
-from imagenetd.models.state_dicts import read_state_dict
+from imagenetd.models.state_dicts import choose_weights
 from imagenetd.models.timm import TimmClassifier
+from imagenetd.models.weight_files import open_weights
 from imagenetd.models.zero_shot import cached_head, read_templates
 from imagenetd.words.vocabulary import choose_categories
 
@@ -83,6 +84,10 @@ def test_a_model_with_a_cached_head_gives_the_same_logits(
     assert torch.equal(first, logits())
 
 
+def read(path: Path) -> dict[str, torch.Tensor]:
+    return choose_weights(open_weights(path), path).tensors
+
+
 def test_weights_are_found_below_what_training_scripts_wrap_around_them(tmp_path: Path) -> None:
     weight = torch.ones(2)
     bare = {"fc.weight": weight}
@@ -95,22 +100,22 @@ def test_weights_are_found_below_what_training_scripts_wrap_around_them(tmp_path
     }
     for name, content in wrapped.items():
         torch.save(content, tmp_path / f"{name}.pth")
-        assert list(read_state_dict(tmp_path / f"{name}.pth")) == ["fc.weight"], name
+        assert list(read(tmp_path / f"{name}.pth")) == ["fc.weight"], name
     save_file({"module.fc.weight": weight}, tmp_path / "x.safetensors")
-    assert list(read_state_dict(tmp_path / "x.safetensors")) == ["fc.weight"]
+    assert list(read(tmp_path / "x.safetensors")) == ["fc.weight"]
 
 
 def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "x.pth")
     with pytest.raises(ModelError, match="holds a mapping with epoch, lr where weights are expected"):
-        read_state_dict(tmp_path / "x.pth")
+        read(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("content", [b"hello", b""])
 def test_a_file_that_torch_did_not_write_is_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(ModelError, match="is no torch file") as caught:
-        read_state_dict(tmp_path / "x.pth")
+        read(tmp_path / "x.pth")
     assert "\n" not in str(caught.value)
 
 

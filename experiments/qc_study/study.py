@@ -77,7 +77,7 @@ def qc_summary(output_dir: str, overrides: list[str]) -> dict[str, Any]:
 def judge_check(output_dir: str) -> dict[str, float | int]:
     """Return how often the oracle calls exactly those images invalid that were planted."""
     job = Run(make_plan(study_config(output_dir, [])))
-    generator, rows, truth = job.plan.generator, job.plan.rows, known_truth(job)
+    generator, rows, truth = job.plan.images.generator, job.plan.images.rows, known_truth(job)
     assert isinstance(generator, PlantedGenerator) and rows is not None and truth is not None
     planted = np.array([generator.planted(row).category != row.category for row in rows])
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenetd.errors import ModelError, nearest
-from imagenetd.models.weight_files import open_weights, tensor_mappings
+from imagenetd.models.weight_files import tensor_mappings
 from imagenetd.records import ModelFacts
 
 if TYPE_CHECKING:
@@ -98,15 +98,6 @@ def is_average(entry: str) -> bool:
     """
     words = re.findall(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]+(?=[A-Z][a-z])", entry)
     return any(word.lower() in AVERAGES for word in words)
-
-
-def read_state_dict(path: Path) -> dict[str, "Tensor"]:
-    """Return name -> tensor of a safetensors or torch file; no code of the file is run.
-
-    Raises:
-        ModelError: When the file is no such file, or holds no mapping of tensors.
-    """
-    return choose_weights(open_weights(path), path).tensors
 
 
 def choose_weights(

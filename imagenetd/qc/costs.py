@@ -1,7 +1,7 @@
 """What quality control will cost: expected images, judgements and money, from stored predictions. Pure arithmetic."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,11 +158,3 @@ def sentinel_design(tasks: TaskDesignConfig) -> SentinelDesign:
     counts = (tasks.num_positive, tasks.num_negative, tasks.num_consistency)
     hard = (tasks.num_hard_positive, tasks.num_hard_negative)
     return SentinelDesign(*counts, tasks.sentinel_rule, tasks.repeats, *hard)
-
-
-def best_rows(rows: Sequence[CostRow]) -> Iterator[CostRow]:
-    """Yield, for each k, the row with the cheapest accepted image."""
-    for k in sorted({row.min_failures for row in rows}):
-        priced = [row for row in rows if row.min_failures == k and row.usd_per_accepted is not None]
-        if priced:
-            yield min(priced, key=lambda row: row.usd_per_accepted or 0.0)

@@ -315,12 +315,6 @@ class VotesFolder:
         with self._lock:
             return self._received.get(task_id, {}).get(worker)
 
-    def all_received(self) -> list[Received]:
-        """Return every response, the earliest first."""
-        with self._lock:
-            found = [one for of_task in self._received.values() for one in of_task.values()]
-        return sorted(found, key=lambda one: one.received_s)
-
     def received_from(self, worker: str) -> list[Received]:
         """Return what one worker has sent, the latest first."""
         with self._lock:

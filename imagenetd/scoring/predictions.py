@@ -44,12 +44,11 @@ def labels(pool: Pool) -> tuple[list[str], np.ndarray]:
 
 
 def read_part(folder: Path, shard: int, pool: Pool) -> pa.Table:
-    """Return one part of a finished model's predictions: the one that its record lists, of this model and pool."""
-    return _read_part(folder, _record(folder), shard, pool)
+    """Return one part of a finished model's predictions: the one that its record lists, of this model and pool.
 
-
-def _read_part(folder: Path, record: Mapping[str, Any], shard: int, pool: Pool) -> pa.Table:
-    path = folder / part_name(shard)
+    It has the logits, of which most that is asked stands in the answers: see `read_answers`.
+    """
+    record, path = _record(folder), folder / part_name(shard)
     return read_table(path, of=subject(record["key"], pool.key), seal=_listed_seal(folder, record, path.name))
 
 
@@ -61,15 +60,6 @@ def _listed_seal(folder: Path, record: Mapping[str, Any], name: str) -> str:
     if name not in record["files"]:
         raise StoreError(f"{folder / STAGE_FILE} does not list {name}. Delete it and run again.")
     return str(record["files"][name][1])
-
-
-def read_logits(folder: Path, pool: Pool) -> np.ndarray:
-    """Return float32 "images classes"; parts that do not belong to the model and the pool are a DamagedError.
-
-    What most ask of logits stands in the answers: see `read_answers`.
-    """
-    record, shards = _record(folder), range(pool.layout.num_shards)
-    return np.concatenate([_logits_of(_read_part(folder, record, n, pool), folder, n, pool) for n in shards])
 
 
 def _logits_of(part: pa.Table, folder: Path, shard: int, pool: Pool) -> np.ndarray:

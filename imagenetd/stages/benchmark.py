@@ -94,7 +94,7 @@ def _provenance(run: Run) -> Provenance:
     images = run.pool.table["kind"] != Kind.NEUTRAL
     easy = run.mining["is_easy"] & images.to_numpy()
     return Provenance(
-        generator=run.plan.generator_identity,
+        generator=run.plan.images.identity,
         embedded=source.startswith(EMBEDDED),
         min_failures=run.plan.min_failures,
         qc=qc,

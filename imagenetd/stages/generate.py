@@ -57,7 +57,7 @@ def generate(run: Run) -> StageResult:
     listed = run.plan.images.listed()
     if listed is not None:
         return listed
-    plan, folder, generator = run.plan, run.plan.images.folder, run.plan.generator
+    plan, folder, generator = run.plan, run.plan.images.folder, run.plan.images.generator
     assert generator is not None, "images are drawn or listed"
     rows = read_prompts(plan.folders["prompts"].path / PROMPTS_FILE)
     with folder.locked():
@@ -69,7 +69,7 @@ def generate(run: Run) -> StageResult:
             return _result(folder, record, is_skipped=True)
         _forget_lost(folder, layout)
         folder.reopen()
-        key = content_key(plan.generator_identity)
+        key = content_key(plan.images.identity)
         pending, told = _parts_to_make(folder.path, layout, key)
         remark = told or remark
         if pending:

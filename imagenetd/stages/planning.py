@@ -11,7 +11,6 @@ from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
 from imagenetd.images.source import DrawnImages, ImageSource, ListedImages, drawn_images, listed_images
 from imagenetd.models.classifier import Classifier
-from imagenetd.records import Identity
 from imagenetd.stages.choices import (
     ModelSpec,
     check_choices,
@@ -58,11 +57,10 @@ class Plan:
 
     def of_prompts(self, rows: PromptTable, models: Sequence[PlannedModel]) -> "Plan":
         """Return the plan that makes other images with the same generator, and shows them to some of the models."""
-        assert self.generator is not None, "the plan refuses images that cannot be drawn again"
+        generator, identity = self.images.generator, self.images.identity
+        assert generator is not None, "the plan refuses images that cannot be drawn again"
         root = Path(self.config.paths.output_dir)
-        images = drawn_images(
-            root, self.generator, rows, identity=self.generator_identity, categories=self.categories
-        )
+        images = drawn_images(root, generator, rows, identity=identity, categories=self.categories)
         folders = {model.name: prediction_folder(self.config, images.key, model) for model in models}
         return dataclasses.replace(
             self, images=images, models=tuple(models), folders=images.folders | folders
@@ -72,21 +70,6 @@ class Plan:
     def categories(self) -> tuple[Category, ...]:
         """The classes of the benchmark."""
         return self.images.categories
-
-    @property
-    def generator(self) -> Generator | None:
-        """What draws the images; None where they exist already."""
-        return self.images.generator
-
-    @property
-    def rows(self) -> PromptTable | None:
-        """What the images are drawn from, one row each."""
-        return self.images.rows
-
-    @property
-    def generator_identity(self) -> Identity:
-        """All that changes a drawn image."""
-        return self.images.identity
 
     @property
     def mines(self) -> bool:

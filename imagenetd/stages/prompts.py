@@ -19,7 +19,7 @@ def prompts(run: Run) -> StageResult:
 
     Where nothing else is asked for, the result also says what the images will cost.
     """
-    folder, rows = run.plan.folders["prompts"], run.plan.rows
+    folder, rows = run.plan.folders["prompts"], run.plan.images.rows
     assert rows is not None, "a dataset has no prompts"
     with folder.locked():
         record, remark = folder.sound()
@@ -50,7 +50,7 @@ def prompts(run: Run) -> StageResult:
 
 def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return lines that say what the images will cost, from what this generator's pools took; it is not loaded."""
-    config, generator = run.plan.config, run.plan.generator
+    config, generator = run.plan.config, run.plan.images.generator
     assert generator is not None, "a dataset has no prompts"
     output_dir = Path(config.paths.output_dir)
     pools = {path.parent.name: path for path in (output_dir / "pools").glob(f"*/{STAGE_FILE}")}

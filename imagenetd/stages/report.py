@@ -177,7 +177,7 @@ def _summary(
         cost=cost(seconds, num_images),
         keys={result.stage: result.key for result in run.results},
         folders={result.stage: result.folder for result in run.results},
-        generator=content_key(plan.generator_identity),
+        generator=content_key(plan.images.identity),
         seed=plan.config.seed,
         overrides=list(run.overrides),
         config=run.plain_config,

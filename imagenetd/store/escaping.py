@@ -2,8 +2,8 @@ r"""Text of others (names, prompts, labels, paths) made harmless for the medium 
 
 A value is kept as it is everywhere inside the program and escaped once, where a medium is written:
 
->>> print(for_terminal("mug\x1b[2J"), for_csv("=1+1"), for_csv("-7.3"), for_markdown("a|b"), for_html("<b>"))
-mug\x1b[2J '=1+1 -7.3 a\|b &lt;b&gt;
+>>> print(for_terminal("mug\x1b[2J"), for_csv("=1+1"), for_csv("-7.3"), for_markdown("a|<b>"))
+mug\x1b[2J '=1+1 -7.3 a\|&lt;b&gt;
 """
 
 import html
@@ -62,15 +62,6 @@ def from_csv(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def from_csv_row(row: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a row of `csv.DictReader` with the headings and texts that were written."""
-    return {_from(name): _from(cell) for name, cell in row.items()}
-
-
-def _from(cell: Any) -> Any:
-    return from_csv(cell) if isinstance(cell, str) else cell
-
-
 def for_markdown(text: object) -> str:
     """Return a text for one line of Markdown: no markup, HTML, table border or line break of its own."""
     plain = for_terminal(" ".join(str(text).split()))
@@ -83,11 +74,6 @@ def for_markdown_code(text: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
     pad = " " if plain.startswith(("`", " ")) or plain.endswith(("`", " ")) or not plain else ""
     return f"{fence}{pad}{plain}{pad}{fence}"
-
-
-def for_html(text: object) -> str:
-    """Return a text for HTML, SVG or XML, between tags or in a quoted attribute."""
-    return html.escape(for_terminal(text, keeps_lines=True), quote=True)
 
 
 def json_for_script(data: Any) -> str:

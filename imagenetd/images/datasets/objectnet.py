@@ -14,8 +14,6 @@ from imagenetd.images.decode import UndecodableError
 from imagenetd.records import Identity
 from imagenetd.words.vocabulary import Category
 
-NUM_FOLDERS = 313
-
 
 @dataclass(kw_only=True)
 class ObjectNetDataset(Dataset):
