@@ -116,24 +116,6 @@ def test_a_repeated_line_names_both(tmp_path: Path) -> None:
         table.refuse_repeated("file")
 
 
-def test_a_number_is_finite_and_within_its_range(tmp_path: Path) -> None:
-    rows = table_of("file,category,seed\na,b,0.25\na,b,nan\na,b,1e999\na,b,2\n", tmp_path).rows
-    assert rows[0].number("seed", minimum=0, maximum=1) == 0.25
-    for row in rows[1:]:
-        with pytest.raises(DataError, match=rf"line {row.line}, column seed .* no number of 0 to 1"):
-            row.number("seed", minimum=0, maximum=1)
-
-
-def test_a_word_is_one_of_those_that_are_known_or_left_out(tmp_path: Path) -> None:
-    first, second, empty = table_of("file,category,seed\na,mug,yes\nb,sock,\nc,,\n", tmp_path).rows
-    assert first.choice("category", ["mug", "sock"]) == "mug"
-    assert second.choice("seed", ["yes"], default="no") == "no"
-    with pytest.raises(DataError, match=r"line 3, column category holds 'sock'; known: mug, tie"):
-        second.choice("category", ["mug", "tie"])
-    with pytest.raises(DataError, match=r"line 4, column category is empty"):
-        empty.choice("category", ["mug"])
-
-
 def test_the_error_is_of_the_type_that_the_caller_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lacks the columns x"):
         table_of(PLAIN, tmp_path, needed=("x",), error=ConfigError)

@@ -14,11 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from imagenetd.errors import DamagedError, DataError
-from imagenetd.images.datasets.dataset import Dataset, Entry, Listing
+from imagenetd.images.datasets.dataset import Dataset, Entry, Listing, Problem
 from imagenetd.images.image_set import PROBLEMS_FILE, ImageSet, dataset_layout, entry_columns
 from imagenetd.images.pool import MANIFEST_FILE
 from imagenetd.records import StageResult
 from imagenetd.store.folders import StageFolder, content_key, make_folder, read_table, write_table_atomic
+from imagenetd.words.prompt_table import arrow_schema
 from imagenetd.words.vocabulary import Category
 
 HASH_THREADS = 4
@@ -107,16 +108,13 @@ def _file_hashes(dataset: Dataset, entries: Sequence[Entry], folder: Path) -> tu
 
 
 def _sha256(path: bytes, shown: str) -> str:
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise DataError(
             f"{shown} cannot be read ({error.strerror}). Mend the file, or take it out."
         ) from error
-    return digest.hexdigest()
 
 
 def write_manifest(folder: StageFolder, adopted: Adopted) -> StageResult:
@@ -127,9 +125,8 @@ def write_manifest(folder: StageFolder, adopted: Adopted) -> StageResult:
         skipped = record is not None
         # Files that are not evaluated may come and go under the same key.
         problems = [dataclasses.asdict(problem) for problem in adopted.listing.problems]
-        names = ("file", "category", "problem", "reason")
-        schema = pa.schema([(name, pa.string()) for name in names])
-        write_table_atomic(folder.path / PROBLEMS_FILE, pa.Table.from_pylist(problems, schema=schema))
+        table = pa.Table.from_pylist(problems, schema=arrow_schema(Problem))
+        write_table_atomic(folder.path / PROBLEMS_FILE, table)
         if record is None:
             table = pa.Table.from_pandas(adopted.table, preserve_index=False)
             write_table_atomic(folder.path / MANIFEST_FILE, table, of=folder.key)

@@ -12,23 +12,16 @@ import pyarrow as pa
 from PIL import Image
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import STOP, UNKNOWN_LABEL, UNREADABLE, Dataset
+from imagenetd.images.datasets.dataset import STOP, UNKNOWN_LABEL, UNREADABLE, Dataset, Problem
 from imagenetd.images.pool import Layout, Pool, make_layout, part_name
 from imagenetd.store.folders import read_table, write_table_atomic
+from imagenetd.words.prompt_table import arrow_schema
 
 UNIT_SIZE = 64
 MAX_IMAGES_PER_SHARD = 512
 PROBLEMS_FILE = "problems.parquet"
 """Lists the files that were left out before any image was decoded."""
-LEFT_OUT_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("file", pa.string()),
-        ("category", pa.string()),
-        ("problem", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+LEFT_OUT_SCHEMA = pa.schema([("image_id", pa.string()), *arrow_schema(Problem)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from imagenetd.records import LabelSpace, Score
 from imagenetd.reports.evidence import ReportResult
 from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.statistics.intervals import wilson_interval
+from imagenetd.store.numerals import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def model_summary(scores: Iterable[Score], space: LabelSpace, *, role: str, rela
     """
     accuracy = {
         score.set: SetScore(
-            _or_none(score.accuracy), score.num_images, score.num_correct, score.wilson_low, score.wilson_high
+            known(score.accuracy), score.num_images, score.num_correct, score.wilson_low, score.wilson_high
         )
         for score in _totals(scores)
     }
@@ -149,19 +150,13 @@ def model_summary(scores: Iterable[Score], space: LabelSpace, *, role: str, rela
 def target_scores(scores: Iterable[Score]) -> dict[str, TargetScore]:
     """Return accuracy, n and the ends of the Wilson interval of a target on each set."""
     return {
-        score.set: TargetScore(
-            _or_none(score.accuracy), score.num_images, score.wilson_low, score.wilson_high
-        )
+        score.set: TargetScore(known(score.accuracy), score.num_images, score.wilson_low, score.wilson_high)
         for score in _totals(scores)
     }
 
 
 def _totals(scores: Iterable[Score]) -> list[Score]:
     return [score for score in scores if score.kind == ALL and score.nuisance == ALL]
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value  # JSON has no NaN
 
 
 def yields(num_images: Mapping[str, int]) -> dict[str, float | None]:

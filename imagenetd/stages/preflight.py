@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from imagenetd.config.mistakes import explain, name_empty_groups
 from imagenetd.config.overrides import jobs_of, number_job, parse_arguments, without_hydra
 from imagenetd.config.schema import Config, check_spec
-from imagenetd.errors import ConfigError, StoreError, UserError
+from imagenetd.errors import ConfigError, UserError
 from imagenetd.records import Spec
+from imagenetd.store.system_errors import refusal
 
 SHOWS = ("--cfg", "-c=", "--info", "--package")
 """Flags of Hydra that print a config and run nothing."""
@@ -190,18 +191,8 @@ def require_possible(place: str, *, option: str) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return  # told, with what is needed, by those who write
-        reason = {
-            errno.ENAMETOOLONG: "a part of this path is too long",
-            errno.ENOTDIR: "a file stands where a folder is needed",
-            errno.EEXIST: "a file stands where a folder is needed",
-            errno.EACCES: "no permission to write there",
-            errno.EPERM: "no permission to write there",
-            errno.EROFS: "the file system is read-only",
-        }.get(error.errno or 0, (error.strerror or str(error)).lower())
         shown = place if len(place) <= 200 else f"{place[:200]}..."
-        raise StoreError(
-            f"Cannot write {shown}: {reason}. Set {option} to a folder. Finished work is kept."
-        ) from error
+        raise refusal(error, Path(shown), option=option) from error
     finally:
         for part in reversed(made):
             with contextlib.suppress(OSError):  # another process may have put something there

@@ -12,7 +12,7 @@ from imagenetd.qc.sampling import Arm, Sampling, digest, sampling_of
 from imagenetd.qc.summary import QcSummary
 from imagenetd.qc.votes import Ballot, accepted_images
 from imagenetd.qc.ways import to_do
-from imagenetd.records import Record, StageResult
+from imagenetd.records import Record, StageResult, Vote
 from imagenetd.reports.qc_lines import qc_lines
 from imagenetd.stages.qc_gate import auto_ballot
 from imagenetd.stages.qc_people import people_ballot, valid_shares
@@ -20,18 +20,7 @@ from imagenetd.stages.run import Run
 from imagenetd.stages.stored import DECISIONS_FILE, VOTES_FILE, read_qc_summary
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import StageFolder, write_table_atomic, write_text_atomic
-
-VOTE_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("worker", pa.string()),
-        ("can_recognise", pa.bool_()),
-        ("can_use", pa.bool_()),
-        ("confidence", pa.float64()),
-        ("arm", pa.string()),
-        ("inclusion_probability", pa.float64()),
-    ]
-)
+from imagenetd.words.prompt_table import arrow_schema
 
 
 def qc(run: Run) -> StageResult:
@@ -102,7 +91,7 @@ def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: flo
     sampling = _sampling(ballot, len(image_ids))
     reasons = np.where(accepted, "accepted", np.where(mined, "rejected by vote", "not mined"))
     reasons[kept_out & mined] = "rejected by gate"
-    rows = pa.Table.from_pylist([asdict(vote) for vote in votes], schema=VOTE_SCHEMA)
+    rows = pa.Table.from_pylist([asdict(vote) for vote in votes], schema=arrow_schema(Vote))
     write_table_atomic(folder.path / VOTES_FILE, rows)
     for name, table in tables.items():
         write_text_atomic(folder.path / f"{name}.csv", csv_text(pd.DataFrame(table)))
@@ -116,22 +105,19 @@ def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: flo
         "inclusion_probability": pa.array(sampling.probability),
     }
     write_table_atomic(folder.path / DECISIONS_FILE, pa.table(decisions))
-    numbers = {"num_mined": int(mined.sum()), "num_accepted": int(accepted.sum())}
-    summary = QcSummary(
-        method=method.value,
-        num_mined=int(mined.sum()),
-        num_accepted=int(accepted.sum()),
-        truth=valid_shares(run, accepted),
-        votes=None if ballot is None else ballot.summary,
-    )
-    record = numbers | {
+    num_mined, num_accepted = int(mined.sum()), int(accepted.sum())
+    found = None if ballot is None else ballot.summary
+    truth = valid_shares(run, accepted)
+    record = {
+        "num_mined": num_mined,
+        "num_accepted": num_accepted,
         "num_votes": len(votes),
         "judges_pool": method is QcMethod.auto,
         "arms": sampling.sizes(),
         "sampling_sha256": digest(image_ids, sampling),
         "method": method.value,
         "pool": run.plan.images.key,
-        "summary": summary.plain(),
+        "summary": QcSummary(method.value, num_mined, num_accepted, truth=truth, votes=found).plain(),
         "seconds": time.perf_counter() - started,
     }
     folder.finish(record, [VOTES_FILE, DECISIONS_FILE, *(f"{name}.csv" for name in tables)])

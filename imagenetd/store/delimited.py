@@ -10,7 +10,6 @@ import codecs
 import csv
 import io
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import DataError, UserError
-from imagenetd.store.escaping import from_csv
+from imagenetd.store.escaping import from_csv, shown
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_CELL_CHARACTERS = 2**27
@@ -60,15 +59,9 @@ class DelimitedRow:
                 raise self.error(column, "is empty")
             return default
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            shown = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise self.error(column, f"holds {shown!r}, which is not UTF-8: save the file as UTF-8")
-        return value
-
-    def choice(self, column: str, among: Sequence[str], *, default: str | None = None) -> str:
-        """Return a cell that must be one of some words."""
-        value = self.text(column, default=default)
-        if value not in among and not (default is not None and value == default):
-            raise self.error(column, f"holds {value!r}; known: {', '.join(among)}")
+            raise self.error(
+                column, f"holds {_printable(value)!r}, which is not UTF-8: save the file as UTF-8"
+            )
         return value
 
     def integer(
@@ -87,24 +80,6 @@ class DelimitedRow:
         number = int(matched[1])
         if not minimum <= number <= maximum:
             raise self.error(column, f"holds {number}, but {minimum} to {maximum} is possible")
-        return number
-
-    def number(
-        self,
-        column: str,
-        *,
-        minimum: float = -math.inf,
-        maximum: float = math.inf,
-        default: float | None = None,
-    ) -> float:
-        """Return a finite number within a range."""
-        value = self.text(column, default=None if default is None else "")
-        if not value and default is not None:
-            return default
-        number = float(value) if _NUMBER.fullmatch(value) else math.nan
-        if not (math.isfinite(number) and minimum <= number <= maximum):
-            within = "" if math.isinf(minimum) and math.isinf(maximum) else f" of {minimum:g} to {maximum:g}"
-            raise self.error(column, f"holds {value[:60]!r}, which is no number{within}")
         return number
 
     def error(self, column: str, reason: str) -> UserError:
@@ -137,9 +112,9 @@ class DelimitedTable:
             key = tuple(row.raw(column).strip() for column in columns)
             before = seen.setdefault(key, row.line)
             if before != row.line:
-                shown = ", ".join(_printable(part) for part in key)
+                named = ", ".join(_printable(part) for part in key)
                 raise row.error(
-                    ", ".join(columns), f"repeats {shown!r} of line {before}: it lists it twice; remove one"
+                    ", ".join(columns), f"repeats {named!r} of line {before}: it lists it twice; remove one"
                 )
 
 
@@ -185,9 +160,9 @@ def read_delimited(
             f"{title}, line {first_line} names the column {twice[0]} {counts[twice[0]]} times. Keep one."
         )
     if lacking:
-        shown = ", ".join(_printable(name)[:40] for name in names[:12])
+        held = ", ".join(_printable(name)[:40] for name in names[:12])
         raise error(
-            f"{title} lacks the columns {', '.join(lacking)}; line {first_line} names {shown}, but {_needed(needed)}. "
+            f"{title} lacks the columns {', '.join(lacking)}; line {first_line} names {held}, but {_needed(needed)}. "
             f"Make its first line `{header or ','.join(needed)}`."
         )
     positions = {name: position for position, name in enumerate(names) if counts[name] == 1}
@@ -203,32 +178,32 @@ def read_delimited(
     return DelimitedTable(title, tuple(positions), tuple(rows), error, positions)
 
 
-def read_foreign_json(path: Path, *, title: str, error: type[UserError] = DataError) -> Any:
+def read_foreign_json(path: Path, *, title: str) -> Any:
     """Read a JSON file of another program: a byte-order mark is fine, a name that stands twice in an object is not."""
-    return parse_foreign_json(read_file(path, title=title, error=error), title=title, error=error)
+    return parse_foreign_json(read_file(path, title=title), title=title)
 
 
-def parse_foreign_json(data: bytes, *, title: str, error: type[UserError] = DataError) -> Any:
+def parse_foreign_json(data: bytes, *, title: str) -> Any:
     """Return the content of JSON bytes; what is no JSON is one line with the place."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
         if len(content) < len(pairs):
             name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-            raise error(f"{title} names {_printable(name)[:60]!r} twice in one object. Remove one.")
+            raise DataError(f"{title} names {_printable(name)[:60]!r} twice in one object. Remove one.")
         return content
 
-    text = _decoded(data, title, error)
+    text = _decoded(data, title, DataError)
     if "\udc80" <= max(text, default="") <= "\udfff":  # what UTF-8 could not be made of
-        _refuse_other_encoding(text, title, error)
+        _refuse_other_encoding(text, title)
     try:
         return json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as problem:
-        raise error(
+        raise DataError(
             f"{title} is no JSON: {problem.msg} in line {problem.lineno}, character {problem.colno}{_looks(data)}."
         ) from problem
     except (RecursionError, ValueError) as problem:  # thousands of brackets, or of digits
-        raise error(f"{title} is no JSON that can be read: {str(problem)[:80]}.") from problem
+        raise DataError(f"{title} is no JSON that can be read: {str(problem)[:80]}.") from problem
 
 
 def read_file(path: Path, *, title: str, error: type[UserError] = DataError) -> bytes:
@@ -262,10 +237,10 @@ def _decoded(data: bytes, title: str, error: type[UserError]) -> str:
     return text
 
 
-def _refuse_other_encoding(text: str, title: str, error: type[UserError]) -> None:
+def _refuse_other_encoding(text: str, title: str) -> None:
     place = next(index for index, c in enumerate(text) if "\udc80" <= c <= "\udfff")
     line = text.count("\n", 0, place) + 1
-    raise error(
+    raise DataError(
         f"{title}, line {line} holds the byte 0x{ord(text[place]) - 0xDC00:02x}, which is not UTF-8. Save it so."
     )
 
@@ -341,5 +316,4 @@ def _needed(columns: Sequence[str]) -> str:
 
 
 def _printable(text: str) -> str:
-    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+    return shown(text.encode("utf-8", "surrogateescape"))

@@ -45,6 +45,16 @@ def _spelt(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 
 
+def shown(name: bytes) -> str:
+    r"""Return a file's name as printable text, the same for the same bytes.
+
+    >>> shown(b"a\xff.jpg"), shown(b"new\nline.jpg")
+    ('a\\xff.jpg', 'new\\nline.jpg')
+    """
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def for_csv(text: str) -> str:
     """Return a cell that a spreadsheet shows as text: an apostrophe stands before what it would take for a formula.
 

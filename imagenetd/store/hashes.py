@@ -35,11 +35,8 @@ def content_key_of_rows(identity: Mapping[str, Any], rows: Iterable[bytes]) -> s
 
 @functools.cache
 def _file_sha256(path: str, size: int, modified_ns: int) -> str:
-    digest = hashlib.sha256()
     with explained(Path(path), verb="read"), open(path, "rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def file_sha256(path: Path) -> str:

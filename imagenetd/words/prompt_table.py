@@ -116,6 +116,7 @@ def _json_values(column: pa.ChunkedArray) -> pa.Array:
 def arrow_schema(record: Any) -> pa.Schema:
     """Return the Arrow types of a record of records.py."""
     arrow: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    arrow[float | None] = pa.float64()
     return pa.schema([(field.name, arrow[field.type]) for field in fields(record)])
 
 

@@ -16,9 +16,10 @@ from imagenetd.images.datasets.dataset import (
     unreadable,
 )
 from imagenetd.images.datasets.labels import SPLIT_NAMES, NameResolver, refuse_merged
-from imagenetd.images.datasets.walk import FoundFile, listed_path, problem_of, shown
+from imagenetd.images.datasets.walk import FoundFile, listed_path, problem_of
 from imagenetd.records import NUISANCE_KINDS
 from imagenetd.store.delimited import read_delimited
+from imagenetd.store.escaping import shown
 from imagenetd.words.vocabulary import Category
 
 HELD_BY_LABELS = ("file", "category")

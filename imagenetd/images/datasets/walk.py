@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagenetd.store.escaping import shown
+
 LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".gitkeep", ".gitignore"})
 """Files that desktops and tools leave behind."""
 LITTER_FOLDERS = frozenset({"__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir", ".cache", ".huggingface"})
@@ -63,16 +65,6 @@ class Found:
     """Ordered by path."""
     ignored: Counter[str] = field(default_factory=Counter)
     """What was passed over, e.g. `.DS_Store`, with its count."""
-
-
-def shown(path: bytes) -> str:
-    r"""Return a file name as printable text, the same for the same bytes.
-
-    >>> shown(b"a\xff.jpg"), shown(b"new\nline.jpg")
-    ('a\\xff.jpg', 'new\\nline.jpg')
-    """
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def walk(root: Path) -> Found:
