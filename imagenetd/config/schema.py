@@ -78,6 +78,8 @@ class PromptsConfig:
     """Also make the control arm: images of each category without a nuisance."""
     paired_noise: bool = MISSING
     """With the control arm: images of one category and seed index start from the same noise."""
+    num_names: Annotated[int, Range(1, 3)] = 1
+    """Names of each category that take turns, where it has so many; for templates with `{phrase}`."""
     category_tokens: dict[str, str] = field(default_factory=dict)
     """Category -> the word that stands for it in prompts, e.g. of a textual inversion."""
 

@@ -1,6 +1,7 @@
-"""Check a pool, or unpack it to ordinary files.
+"""Check a pool, unpack it to ordinary files, or read the prompts of a run.
 
 python -m imagenetd.images verify runs/pools/KEY
+python -m imagenetd.images prompts runs/prompts/KEY --where category=jeans kind=texture
 python -m imagenetd.images unpack runs/pools/KEY images --where kind=texture category=mug --limit 100
 """
 
@@ -11,22 +12,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from imagenetd.config.ranges import Range, check_value
 from imagenetd.errors import ConfigError, StoreError, UserError
 from imagenetd.images.check import PoolFinding, check_pool, forget_shard
-from imagenetd.images.pool import part_name, read_layout
+from imagenetd.images.pool import PROMPTS_FILE, part_name, read_layout, read_prompts
 from imagenetd.images.shards import shard_name
 from imagenetd.images.unpack import choose_rows, open_pool, unpack_pool
 from imagenetd.store.console import console, fail
 from imagenetd.store.folders import StageFolder
+from imagenetd.store.numerals import counted
+from imagenetd.words.faults import count_faults, faults_of
 
 SHOWN_PROBLEMS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one of the two commands; a user's mistake is one line and exit code 1."""
+    """Run one of the commands; a user's mistake is one line and exit code 1."""
     parser = argparse.ArgumentParser(
         prog="python -m imagenetd.images",
         description=__doc__,
@@ -39,13 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for command in (verify, unpack):
         command.add_argument("pool", help="folder of the pool, e.g. runs/pools/KEY")
+    prompts = commands.add_parser("prompts", help="print prompts, and how many break a rule of English")
+    prompts.add_argument("pool", help="folder of the prompts, e.g. runs/prompts/KEY")
     verify.add_argument("--threads", type=int, default=1, help="shards read at a time (default: 1)")
     verify.add_argument(
         "--delete-damaged", action="store_true", help="delete damaged shards; the next run makes them anew"
     )
     unpack.add_argument("out", help="folder that is written")
-    unpack.add_argument("--where", nargs="+", default=[], metavar="COLUMN=VALUE", help="only these images")
+    for command, what in ((unpack, "images"), (prompts, "prompts")):
+        command.add_argument(
+            "--where", nargs="+", default=[], metavar="COLUMN=VALUE", help=f"only these {what}"
+        )
     unpack.add_argument("--limit", type=int, default=None, help="only the first so many")
+    prompts.add_argument("--limit", type=int, default=20, help="so many, spread evenly (default: 20)")
     options = parser.parse_args(arguments)
     try:
         for name in ("pool", "out"):
@@ -58,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise StoreError(f"{options.pool} is no folder. Name the folder of a pool, e.g. runs/pools/KEY.")
         if options.command == "verify":
             verify_command(options.pool, num_threads=options.threads, deletes=options.delete_damaged)
+        elif options.command == "prompts":
+            prompts_command(options.pool, options.where, limit=options.limit)
         else:
             unpack_command(options.pool, Path(options.out), options.where, limit=options.limit)
     except UserError as error:
@@ -123,11 +135,8 @@ def _remedy(finding: PoolFinding, folder: Path, *, deleted: bool) -> str:
 
 def unpack_command(folder: Path, out: Path, where: Sequence[str], *, limit: int | None) -> None:
     """Write a pool, or a slice of it, as files."""
-    wanted = dict(condition.partition("=")[::2] for condition in where)
+    wanted = _conditions(where)
     check_value(limit, Annotated[int, Range(1, 10**12)] | None, "--limit")
-    for condition in where:
-        if "=" not in condition:
-            raise ConfigError(f"--where {condition} is no condition. Write COLUMN=VALUE, e.g. kind=texture.")
     pool = open_pool(folder)
     rows = choose_rows(pool.table, wanted, limit=limit)
     with _bar() as bar:
@@ -135,6 +144,34 @@ def unpack_command(folder: Path, out: Path, where: Sequence[str], *, limit: int 
         metadata = unpack_pool(pool, rows, out, progress=lambda count: bar.advance(task, count))
     print(f"{len(rows):,} images -> {out}")
     print(f"read them back with generator=folder generator.root={out} generator.metadata={metadata}")
+
+
+def prompts_command(folder: Path, where: Sequence[str], *, limit: int) -> None:
+    """Print prompts of a run, and how many of them break which rule of English."""
+    check_value(limit, Annotated[int, Range(1, 10**12)], "--limit")
+    if not (folder / PROMPTS_FILE).is_file():
+        raise StoreError(
+            f"{folder} holds no {PROMPTS_FILE}. Name a folder below prompts/, as stages=[prompts] prints it."
+        )
+    table = read_prompts(folder / PROMPTS_FILE).table.to_pandas()
+    rows = choose_rows(table, _conditions(where), limit=None, title="prompt table")
+    texts = rows["text"].drop_duplicates()
+    for place in np.unique(np.linspace(0, len(texts) - 1, min(limit, len(texts))).astype(int)):
+        found = faults_of(texts.iloc[place])
+        print(texts.iloc[place] + (f"   <- {', '.join(found)}" if found else ""))
+    counts = count_faults(texts)
+    broken = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count and name != "any")
+    print(
+        f"{len(texts):,} different prompts of {counted(len(rows), 'image')}; {counts['any']:,} of them break a rule "
+        f"of English{f' ({broken})' if broken else ''}"
+    )
+
+
+def _conditions(where: Sequence[str]) -> dict[str, str]:
+    for condition in where:
+        if "=" not in condition:
+            raise ConfigError(f"--where {condition} is no condition. Write COLUMN=VALUE, e.g. kind=texture.")
+    return dict(condition.partition("=")[::2] for condition in where)
 
 
 def _bar() -> Progress:

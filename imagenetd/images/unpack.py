@@ -33,11 +33,20 @@ def open_pool(folder: Path) -> Pool:
     return read_pool(folder, record["key"])
 
 
-def choose_rows(table: pd.DataFrame, wanted: Mapping[str, str], *, limit: int | None) -> pd.DataFrame:
-    """Return the rows whose columns have the wanted values, the first `limit` of them."""
+def choose_rows(
+    table: pd.DataFrame, wanted: Mapping[str, str], *, limit: int | None, title: str = "manifest"
+) -> pd.DataFrame:
+    """Return the rows whose columns have the wanted values, the first `limit` of them.
+
+    Args:
+        table: One row an image.
+        wanted: Column -> its value.
+        limit: None: all.
+        title: What errors call the table.
+    """
     for column, value in wanted.items():
         if column not in table:
-            raise ConfigError(f"{column} is not a column of the manifest: it has {', '.join(table.columns)}.")
+            raise ConfigError(f"{column} is not a column of the {title}: it has {', '.join(table.columns)}.")
         chosen = table[table[column].astype(str) == value]
         if chosen.empty:
             known = ", ".join(table[column].astype(str).drop_duplicates()[:12])

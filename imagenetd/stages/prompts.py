@@ -45,6 +45,7 @@ def prompts(run: Run) -> StageResult:
         note=remark,
         counts=counts,
         details=_cost(run, stored, counts) if asks_for_cost else (),
+        last_word=f"python -m imagenetd.images prompts {folder.path}" if asks_for_cost else "",
     )
 
 
