@@ -70,7 +70,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "scoring/statistics/subsets": STATISTICS,
     "scoring/statistics/variance": STATISTICS,
     "qc/counting": QC,
-    "qc/design": QC,
+    "qc/task_design": QC,
     "qc/odds": QC,
     "qc/stopping": QC,
     "qc/annotate/tokens": ("tokens",),

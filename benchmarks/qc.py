@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from imagenetd.config.qc import AggregationConfig, AggregationMethod, SentinelRule, StoppingConfig
+from imagenetd.qc.completion import Rules
 from imagenetd.qc.counting import count_votes
-from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import REASONS
 from imagenetd.qc.tasks import Answer, Response, Slot, SlotRole, Task
 

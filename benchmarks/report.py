@@ -26,12 +26,12 @@ from imagenetd.config.schema import CONF_DIR
 from imagenetd.images.pool import Layout, Pool, part_name
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import ReportSet, build_reports
+from imagenetd.reports.report_set import ReportSet, build_reports
 from imagenetd.reports.tables import write_csv
 from imagenetd.scoring.mining import shared_failures
 from imagenetd.scoring.predictions import keep_answers, read_through, scoring_of, subject
 from imagenetd.scoring.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
-from imagenetd.stages.evidence import StoredModel, gather_evidence
+from imagenetd.stages.gathering import StoredModel, gather_evidence
 from imagenetd.store.folders import StageFolder, write_table_atomic
 from imagenetd.words.vocabulary import choose_nuisances, load_categories
 

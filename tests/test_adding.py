@@ -19,7 +19,7 @@ from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.images.generators.generator import Generator, noise_seed
 from imagenetd.pipeline import Outcome, run_pipeline
 from imagenetd.records import Prompt
-from imagenetd.reports.report import build_reports
+from imagenetd.reports.report_set import build_reports
 
 register()
 PAGE = CONF_DIR.parent / "docs" / "adding.md"

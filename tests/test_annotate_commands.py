@@ -16,7 +16,7 @@ from imagenetd.errors import ConfigError, StoreError
 from imagenetd.qc.annotate.commands import main, parse
 from imagenetd.qc.annotate.room import Room
 from imagenetd.qc.annotate.serve import address_of, serve
-from imagenetd.qc.options import read_options, require_usable, write_options
+from imagenetd.qc.page_options import read_options, require_usable, write_options
 from tests.votes_folder import careful_response, make_votes_folder, page_options
 
 

@@ -13,7 +13,7 @@ from imagenetd.qc.annotate.database import Database
 from imagenetd.qc.annotate.desk import Desk
 from imagenetd.qc.annotate.refusals import Refusal
 from imagenetd.qc.annotate.workers import Workers
-from imagenetd.qc.progress import Rules, plain_rules
+from imagenetd.qc.completion import Rules, plain_rules
 from imagenetd.qc.tasks import Judgement, Received, Response, Slot, SlotRole, Task, TaskSettings
 from imagenetd.qc.votes_folder import (
     Progress,

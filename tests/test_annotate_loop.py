@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagenetd.config.page import MturkConfig, PageConfig
 from imagenetd.qc.annotate.room import Room
-from imagenetd.qc.options import read_options
+from imagenetd.qc.page_options import read_options
 from tests.test_pipeline import config, run, summary
 from tests.votes_folder import careful_response
 

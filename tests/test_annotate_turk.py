@@ -31,7 +31,7 @@ from imagenetd.qc.annotate.turk.question import MAX_QUESTION_BYTES, answer_text,
 from imagenetd.qc.annotate.turk.review import poll, review, worker_name
 from imagenetd.qc.annotate.turk.service import Service, TurkError, open_service
 from imagenetd.qc.annotate.turk.state import Assignment, read_state
-from imagenetd.qc.options import write_options
+from imagenetd.qc.page_options import write_options
 from imagenetd.qc.votes_folder import read_responses
 from tests.page_server import CHROMIUM, CHROMIUM_FLAGS
 from tests.votes_folder import make_votes_folder, page_options
@@ -462,7 +462,7 @@ def test_production_needs_an_explicit_flag_and_an_amount(
     amazon.hits()
     opened = []
     monkeypatch.setattr(
-        "imagenetd.qc.annotate.turk.commands.open_service",
+        "imagenetd.qc.annotate.turk.turk_commands.open_service",
         lambda options, is_production: opened.append(is_production) or amazon.service,
     )
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -482,7 +482,7 @@ def test_without_the_flag_it_is_the_sandbox_and_nothing_is_asked(
     amazon.makes_hit(0)
     amazon.makes_hit(1)
     monkeypatch.setattr(
-        "imagenetd.qc.annotate.turk.commands.open_service",
+        "imagenetd.qc.annotate.turk.turk_commands.open_service",
         lambda options, is_production: opened.append(is_production) or amazon.service,
     )
     main(["mturk", "publish", str(votes)])
@@ -495,7 +495,7 @@ def test_the_commands_bring_answers_in_and_say_what_became_of_them(
 ) -> None:
     amazon = Amazon()
     monkeypatch.setattr(
-        "imagenetd.qc.annotate.turk.commands.open_service", lambda options, is_production: amazon.service
+        "imagenetd.qc.annotate.turk.turk_commands.open_service", lambda options, is_production: amazon.service
     )
     main(["mturk", "export", str(votes)])
     main(["mturk", "export", str(votes), "--forms", "--out", str(votes / "forms")])

@@ -12,7 +12,7 @@ from imagenetd.reports.calibration import CalibrationReport
 from imagenetd.reports.coverage import CoverageReport, with_coverage
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.html.figures import run_figures
-from imagenetd.reports.report import ReportSet
+from imagenetd.reports.report_set import ReportSet
 from tests.simulated import evidence, grid, model
 
 NAMES = ("c0", "c1", *OUTCOMES)

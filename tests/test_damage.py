@@ -14,7 +14,7 @@ from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.images.pool import part_name, read_pool
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.run_folder import read_summary
-from imagenetd.stages.evidence import BASELINE_TABLE, read_baseline
+from imagenetd.stages.gathering import BASELINE_TABLE, read_baseline
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
 from tests.damaged import kinds, unseen_flips

@@ -16,8 +16,8 @@ from rich.text import Text
 from imagenetd.errors import ConfigError, MissingFilesError
 from imagenetd.images.datasets.own_export import read_own_export
 from imagenetd.images.generators.folder import FolderGenerator
-from imagenetd.reports.comparison import comparison_view
 from imagenetd.reports.regimes import regimes_view
+from imagenetd.reports.sweep_table import comparison_view
 from imagenetd.reports.terminal import terminal_tables
 from imagenetd.store.console import PlainConsole, cell, complain
 from imagenetd.store.csv_files import csv_text, from_csv_frame

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imagenetd.reports.comparison import comparison_table
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.html.charts import Rate
-from imagenetd.reports.html.comparison import comparison_page
+from imagenetd.reports.html.document import json_for_script, table_values
 from imagenetd.reports.html.figures import MAX_HEAT_COLUMNS, run_figures
 from imagenetd.reports.html.gallery import choose, data_address
-from imagenetd.reports.html.page import json_for_script, table_values
 from imagenetd.reports.html.report import HtmlReport
+from imagenetd.reports.html.sweep_page import comparison_page
+from imagenetd.reports.sweep_table import comparison_table
 
 CATEGORIES = ("banana", "mug")
 NASTY = "</script><b>&\"'"

@@ -13,7 +13,7 @@ from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.errors import ConfigError
 from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.neighbours import NeighboursReport, nearest_neighbours
-from imagenetd.reports.report import build_reports
+from imagenetd.reports.report_set import build_reports
 from tests.simulated import grid, model
 
 register()

@@ -15,8 +15,10 @@ from imagenetd.config.qc import (
     TaskDesignConfig,
 )
 from imagenetd.errors import ConfigError
+from imagenetd.qc.completion import Rules
 from imagenetd.qc.counting import count_votes
-from imagenetd.qc.design import (
+from imagenetd.qc.stopping import fixed_images, settled_images, wealth
+from imagenetd.qc.task_design import (
     DESIGN_VERSION,
     Design,
     DesignPool,
@@ -25,8 +27,6 @@ from imagenetd.qc.design import (
     design_tasks,
     num_items_per_task,
 )
-from imagenetd.qc.progress import Rules
-from imagenetd.qc.stopping import fixed_images, settled_images, wealth
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 
 PAPER: dict[str, Any] = {

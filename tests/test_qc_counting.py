@@ -16,10 +16,10 @@ from imagenetd.config.qc import (
 )
 from imagenetd.errors import ConfigError
 from imagenetd.qc.agreement import krippendorff, measure_agreement
+from imagenetd.qc.completion import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.counting import count_votes
 from imagenetd.qc.crowd import crowd_probability
 from imagenetd.qc.odds import COIN, Habits, SentinelDesign, pass_chance
-from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules, read_rules
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from imagenetd.config.qc import Repeats, SentinelRule, TaskDesignConfig
 from imagenetd.errors import ConfigError
-from imagenetd.qc.design import Design, DesignPool, confusion, cut, design_tasks
+from imagenetd.qc.completion import next_workers
 from imagenetd.qc.judgements import judgement_table
-from imagenetd.qc.progress import next_workers
 from imagenetd.qc.sentinels import sentinel_failures
+from imagenetd.qc.task_design import Design, DesignPool, confusion, cut, design_tasks
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole
 
 PAPER: dict[str, Any] = {

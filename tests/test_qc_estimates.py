@@ -5,8 +5,8 @@ import pytest
 
 from imagenetd.config.qc import CalibrationMethod
 from imagenetd.errors import StoreError
-from imagenetd.qc.calibration import cross_fit
 from imagenetd.qc.estimates import JudgedImages, Part, recall, total_bounds, valid_share
+from imagenetd.qc.gate_calibration import cross_fit
 from imagenetd.qc.gate_shares import gate_shares
 from imagenetd.qc.sampling import Sampling, arms_of, digest, folds, require_sound, sample, sampling_of
 

@@ -8,9 +8,9 @@ import pytest
 
 from imagenetd.config.qc import SentinelRule
 from imagenetd.errors import ConfigError
-from imagenetd.qc.design import DesignPool, design_tasks, num_items_per_task
 from imagenetd.qc.gold import gold_images
 from imagenetd.qc.odds import COIN, Habits, SentinelDesign, odds_lines, pass_chance
+from imagenetd.qc.task_design import DesignPool, design_tasks, num_items_per_task
 from imagenetd.qc.tasks import Slot, SlotRole
 from tests.test_qc_design import numbers, pool
 

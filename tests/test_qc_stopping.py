@@ -7,7 +7,7 @@ import pytest
 
 from imagenetd.config.qc import SentinelRule, StoppingConfig
 from imagenetd.errors import StoreError
-from imagenetd.qc.progress import Rules, missing_responses, plain_rules, read_rules
+from imagenetd.qc.completion import Rules, missing_responses, plain_rules, read_rules
 from imagenetd.qc.stopping import fixed_images, settled_images, wealth
 from imagenetd.qc.tasks import Judgement, Response, Slot, SlotRole, Task
 

@@ -8,9 +8,9 @@ import pytest
 
 from imagenetd.models.relations import Origin, data_names, relation
 from imagenetd.models.timm import TimmClassifier
-from imagenetd.reports.comparison import comparison_table
 from imagenetd.reports.html.figures import on_the_line
 from imagenetd.reports.selection import SelectionReport
+from imagenetd.reports.sweep_table import comparison_table
 from imagenetd.reports.tables import build_tables
 from imagenetd.reports.terminal import terminal_tables
 from tests.simulated import evidence, grid, model

@@ -20,7 +20,7 @@ from imagenetd.config.schema import CONF_DIR, register
 from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report, build_reports
+from imagenetd.reports.report_set import Report, build_reports
 from imagenetd.reports.summary import report_summaries
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.scoring.predictions import read_answers

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from imagenetd.records import Score
-from imagenetd.reports.comparison import comparison_table, comparison_view
+from imagenetd.reports.sweep_table import comparison_table, comparison_view
 from imagenetd.reports.tables import build_tables, cost, extreme, held_together, write_csv
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.reports.terminal import cost_line, drop_cell, interval_cell

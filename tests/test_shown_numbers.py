@@ -13,7 +13,7 @@ from imagenetd.reports.causes import CausesReport
 from imagenetd.reports.compare import ComparisonReport
 from imagenetd.reports.decomposition import DecompositionReport
 from imagenetd.reports.mixed_effects import MixedEffectsReport
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.reports.selection import SelectionReport
 from imagenetd.reports.slices import SlicesReport
 from imagenetd.scoring.image_record import REGIME_COLUMNS, with_ends

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from imagenetd.config.page import PageConfig
 from imagenetd.config.qc import SentinelRule, StoppingConfig
-from imagenetd.qc.options import write_options
-from imagenetd.qc.progress import Rules, plain_rules
+from imagenetd.qc.completion import Rules, plain_rules
+from imagenetd.qc.page_options import write_options
 from imagenetd.qc.tasks import (
     ImageFacts,
     Judgement,

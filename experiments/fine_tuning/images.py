@@ -16,7 +16,7 @@ from experiments.tiny_world.recipes import HABITUAL
 from imagenetd.config.schema import CONF_DIR
 from imagenetd.images.tiny_world import CATEGORIES
 from imagenetd.pipeline import run_pipeline
-from imagenetd.stages.benchmark import make_benchmark
+from imagenetd.stages.exported_set import make_benchmark
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
 

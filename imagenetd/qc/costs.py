@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from imagenetd.config.qc import PlanningConfig, TaskDesignConfig
-from imagenetd.qc.design import num_items_per_task, num_sentinels
 from imagenetd.qc.odds import Habits, SentinelDesign, pass_chance
+from imagenetd.qc.task_design import num_items_per_task, num_sentinels
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Int
 
 from imagenetd.config.qc import AggregationConfig
 from imagenetd.qc.agreement import Agreement, Estimate, measure_agreement
+from imagenetd.qc.completion import Rules
 from imagenetd.qc.crowd import crowd_probability
 from imagenetd.qc.judgements import JudgementTable, is_item, item_votes, judgement_table
-from imagenetd.qc.progress import Rules
 from imagenetd.qc.sentinels import SentinelFailures, sentinel_failures
 from imagenetd.qc.summary import Interval, VoteStatistics
 from imagenetd.qc.tasks import Response, Task

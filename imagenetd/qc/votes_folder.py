@@ -26,8 +26,8 @@ from urllib.parse import quote
 
 from imagenetd.errors import StoreError
 from imagenetd.images.shards import read_member
+from imagenetd.qc.completion import missing_responses, read_rules
 from imagenetd.qc.judgements import judgement_table
-from imagenetd.qc.progress import missing_responses, read_rules
 from imagenetd.qc.sentinels import sentinel_failures
 from imagenetd.qc.tasks import (
     ImageFacts,

@@ -11,7 +11,7 @@ from imagenetd.config.ranges import AnyCount, OpenShare
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, SET_WORDS, Design, describe
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.counts import accuracy_by, without_control
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,

@@ -13,7 +13,7 @@ from imagenetd.models.answers import is_asked
 from imagenetd.records import Kind
 from imagenetd.reports.design import SET_WORDS, Design
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.calibration import Calibration, calibrate
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
 from imagenetd.store.numerals import counted, percent_interval

@@ -12,7 +12,7 @@ from imagenetd.records import Kind
 from imagenetd.reports.confusions import category_confusion_table, confusion_table, nature_table
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,

@@ -17,7 +17,7 @@ from imagenetd.reports.pairs import (
     consistency_table,
     pair_table,
 )
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
 from imagenetd.scoring.statistics.paired import model_differences, rank_bounds
 from imagenetd.scoring.statistics.power import POWER_REACH

@@ -11,7 +11,7 @@ from imagenetd.config.ranges import AnyCount
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import OTHER_SEEDS, wilson_interval
 from imagenetd.store.numerals import counted, known, percent_interval
 

@@ -12,7 +12,7 @@ import pandas as pd
 from imagenetd.models.answers import OUTCOMES, is_asked
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
-from imagenetd.reports.report import Report, ReportSet
+from imagenetd.reports.report_set import Report, ReportSet
 from imagenetd.scoring.counts import ALL, Mark, accuracy_by, count_answers, without_control
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.store.numerals import counted, percent_interval, significant

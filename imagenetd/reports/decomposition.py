@@ -11,7 +11,7 @@ from imagenetd.records import Kind
 from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     OTHER_SEEDS,

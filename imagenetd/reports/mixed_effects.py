@@ -11,7 +11,7 @@ import pandas as pd
 from imagenetd.config.ranges import AnyCount, Count, Seed
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES
 from imagenetd.scoring.statistics.mixed import MixedEffects, fit_mixed_effects
 from imagenetd.store.numerals import counted

@@ -18,7 +18,7 @@ from imagenetd.images.datasets.walk import IMAGE_SUFFIXES
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.models.open_clip import OpenClipClassifier
 from imagenetd.reports.evidence import Evidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.store.numerals import counted, percent_interval
 from imagenetd.words.vocabulary import choose_categories, load_categories

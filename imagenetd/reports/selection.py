@@ -12,7 +12,7 @@ from imagenetd.models.relations import SAME_FAMILY
 from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.persistence import persistence_table, transfer_table
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.reports.subset_curves import Subsets, curve_table, leave_family_out_table, subset_table
 from imagenetd.scoring.counts import accuracy_by, without_control
 from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES

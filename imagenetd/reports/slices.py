@@ -10,7 +10,7 @@ import pandas as pd
 from imagenetd.config.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
-from imagenetd.reports.report import Report
+from imagenetd.reports.report_set import Report
 from imagenetd.scoring.statistics.intervals import (
     THESE_CATEGORIES,
     THESE_IMAGES,

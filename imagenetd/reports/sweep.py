@@ -36,8 +36,8 @@ class ComparisonCallback(Callback):
 
 def show_comparison(sweep: Path) -> int:
     """Print and write the comparison of a sweep's jobs; return how many failed."""
-    from imagenetd.reports.comparison import comparison_table, comparison_view
     from imagenetd.reports.run_folder import read_summary
+    from imagenetd.reports.sweep_table import comparison_table, comparison_view
     from imagenetd.reports.tables import write_csv
     from imagenetd.store.console import cell, console
     from imagenetd.store.folders import read_sealed_record
@@ -72,7 +72,7 @@ def show_comparison(sweep: Path) -> int:
 
 def _write_page(sweep: Path, table: Any, jobs: list[Record]) -> Path:
     """Write the page that compares the jobs and leads to the page of each."""
-    from imagenetd.reports.html.comparison import comparison_page
+    from imagenetd.reports.html.sweep_page import comparison_page
     from imagenetd.reports.run_folder import HTML_FILE
     from imagenetd.store.folders import write_text_atomic
 

@@ -11,7 +11,7 @@ from imagenetd.config.schema import Config, StageName, check_config
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS, Spec, Word
 from imagenetd.reports.exports.export import build_exports
-from imagenetd.reports.report import build_reports
+from imagenetd.reports.report_set import build_reports
 from imagenetd.scoring.mining import resolve_min_failures
 from imagenetd.words.prompts import check_templates
 from imagenetd.words.vocabulary import choose_categories, choose_nuisances

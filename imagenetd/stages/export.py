@@ -9,7 +9,7 @@ from imagenetd.errors import ConfigError, DamagedError
 from imagenetd.records import Record, StageResult
 from imagenetd.reports.exports.benchmark import Benchmark
 from imagenetd.reports.exports.export import Export, build_exports
-from imagenetd.stages.benchmark import make_benchmark
+from imagenetd.stages.exported_set import make_benchmark
 from imagenetd.stages.planning import Plan
 from imagenetd.stages.run import Run
 from imagenetd.store.console import say

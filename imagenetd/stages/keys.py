@@ -8,7 +8,7 @@ from imagenetd.config.schema import Config
 from imagenetd.models.classifier import Classifier
 from imagenetd.records import Identity
 from imagenetd.stages.choices import confirms, judges_images
-from imagenetd.stages.plan_votes import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
+from imagenetd.stages.qc_keys import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
 from imagenetd.store.folders import StageFolder, content_key
 
 RECORD_VERSION = 3

@@ -25,7 +25,7 @@ from imagenetd.stages.choices import (
 from imagenetd.stages.keys import Keyed, model_folders, prediction_folder
 from imagenetd.stages.keys import PlannedModel as PlannedModel
 from imagenetd.stages.missing_files import require_files
-from imagenetd.stages.plan_votes import VotesPlan
+from imagenetd.stages.qc_keys import VotesPlan
 from imagenetd.stages.references import bind_references
 from imagenetd.store.folders import StageFolder, content_key
 from imagenetd.words.prompt_table import PromptTable

@@ -9,9 +9,9 @@ import numpy as np
 
 from imagenetd.config.qc import CalibrationMethod
 from imagenetd.errors import ConfigError
-from imagenetd.qc.calibration import cross_fit
 from imagenetd.qc.estimates import JudgedImages
 from imagenetd.qc.gate import gate_ballot
+from imagenetd.qc.gate_calibration import cross_fit
 from imagenetd.qc.gate_shares import NAMES, gate_shares
 from imagenetd.qc.sampling import Arm, Sampling, arms_of, folds, sampling_of
 from imagenetd.qc.summary import GateCount, GateShares, GateSummary, MeasuredShare

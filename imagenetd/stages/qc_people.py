@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from imagenetd.config.qc import PEOPLE, QcMethod
+from imagenetd.qc.completion import missing_responses
 from imagenetd.qc.counting import count_votes
-from imagenetd.qc.design import NO_CATEGORY, Design, DesignPool, design_tasks
 from imagenetd.qc.estimates import JudgedImages
 from imagenetd.qc.gate_shares import gate_shares
-from imagenetd.qc.options import write_options
-from imagenetd.qc.progress import missing_responses
+from imagenetd.qc.page_options import write_options
 from imagenetd.qc.sampling import arms_of, sample, sampling_of
 from imagenetd.qc.summary import GateBefore, KnownShares, PeopleSummary
+from imagenetd.qc.task_design import NO_CATEGORY, Design, DesignPool, design_tasks
 from imagenetd.qc.votes import Ballot
 from imagenetd.qc.votes_folder import TASKS_FILE, read_responses
 from imagenetd.records import Kind, Vote
 from imagenetd.scoring.predictions import labels
-from imagenetd.stages.plan_votes import rules_of
+from imagenetd.stages.asking import asked_images, open_tasks, publish_tasks, simulate_responses
+from imagenetd.stages.qc_keys import rules_of
 from imagenetd.stages.run import Run
 from imagenetd.stages.stored import read_gold
-from imagenetd.stages.votes import asked_images, open_tasks, publish_tasks, simulate_responses
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from imagenetd.records import Score, StageResult
 from imagenetd.reports.coverage import with_coverage
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.regimes import data_view, regimes_view
-from imagenetd.reports.report import ReportSet, build_reports
+from imagenetd.reports.report_set import ReportSet, build_reports
 from imagenetd.reports.run_folder import HTML_FILE
 from imagenetd.reports.summary import (
     MiningSummary,
@@ -32,7 +32,7 @@ from imagenetd.reports.trackers.run_report import FailureCard, RunReport, flat_n
 from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
 from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
-from imagenetd.stages.evidence import BASELINE_TABLE
+from imagenetd.stages.gathering import BASELINE_TABLE
 from imagenetd.stages.record import judged, read_record, read_regimes, regime_summary, write_plain_files
 from imagenetd.stages.run import SCORED_ROLES, Run
 from imagenetd.stages.shown_again import keep_shown, made_from, run_files, shown_before

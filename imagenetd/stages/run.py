@@ -15,7 +15,7 @@ from imagenetd.records import Kind, LabelSpace, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.predictions import read_answers
-from imagenetd.stages.evidence import StoredModel, gather_evidence, other_models, read_baseline
+from imagenetd.stages.gathering import StoredModel, gather_evidence, other_models, read_baseline
 from imagenetd.stages.planning import Plan, PlannedModel
 from imagenetd.stages.stored import read_counts, read_decisions, read_mining, require_twins
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from imagenetd.config.groups import takes_options
 from imagenetd.errors import ModelError
-from imagenetd.images.generators import loading
+from imagenetd.images.generators import pipeline_loading
 from imagenetd.images.generators.generator import Generator, Picture, refuse_words
 from imagenetd.images.generators.options import Additions, Machine, Safety, Sampling, Source
 from imagenetd.images.generators.safety import SafetyChecker, load_safety_checker
@@ -72,13 +72,13 @@ class DiffusersGenerator(Generator):
 
     def load(self, device: str) -> None:
         """Read the pipeline, safetensors only, without remote code, and fit it to the device."""
-        loading.quieten_libraries()
-        pipeline = loading.read_pipeline(self.source, self.safety)
-        loading.set_scheduler(pipeline, self.sampling.scheduler, self.sampling.scheduler_options)
-        loading.add_inversions(pipeline, self.additions.textual_inversions)
-        loading.add_loras(pipeline, self.additions.loras)
+        pipeline_loading.quieten_libraries()
+        pipeline = pipeline_loading.read_pipeline(self.source, self.safety)
+        pipeline_loading.set_scheduler(pipeline, self.sampling.scheduler, self.sampling.scheduler_options)
+        pipeline_loading.add_inversions(pipeline, self.additions.textual_inversions)
+        pipeline_loading.add_loras(pipeline, self.additions.loras)
         self._checker = load_safety_checker(self.safety, pipeline, dtype=self.source.dtype, device=device)
-        self._pipeline = loading.fit(pipeline, self.machine, device)
+        self._pipeline = pipeline_loading.fit(pipeline, self.machine, device)
         self._text = TextEncoder(
             pipeline,
             negative_prompt=self.sampling.negative_prompt,

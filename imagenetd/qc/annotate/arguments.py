@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from imagenetd.qc.options import is_web_address
+from imagenetd.qc.page_options import is_web_address
 
 MAX_DAYS = 3_650.0
 MAX_TASKS = 100_000

@@ -8,7 +8,7 @@ from imagenetd.errors import UserError
 from imagenetd.qc.annotate.page_commands import add_page_commands
 from imagenetd.qc.annotate.subcommand import EPILOG
 from imagenetd.qc.annotate.transfer_commands import add_transfer_commands
-from imagenetd.qc.annotate.turk.commands import add_turk_commands
+from imagenetd.qc.annotate.turk.turk_commands import add_turk_commands
 from imagenetd.store.console import complain
 
 HEADER = "People judge the images of a run that waits for votes: on a page, a form, Label Studio or Mechanical Turk."

@@ -12,7 +12,7 @@ from imagenetd.qc.annotate.room import open_room
 from imagenetd.qc.annotate.serve import address_of, invitation, serve
 from imagenetd.qc.annotate.subcommand import add_command, page_options, room_of
 from imagenetd.qc.annotate.tokens import require_worker_name
-from imagenetd.qc.options import MAX_PORT
+from imagenetd.qc.page_options import MAX_PORT
 
 
 def add_page_commands(commands: Any) -> None:

@@ -14,7 +14,7 @@ from imagenetd.qc.annotate.desk import Desk
 from imagenetd.qc.annotate.disguise import EXAMPLES, Pictures
 from imagenetd.qc.annotate.tokens import Badge, Signer, read_or_make_key
 from imagenetd.qc.annotate.workers import Workers
-from imagenetd.qc.options import require_usable
+from imagenetd.qc.page_options import require_usable
 from imagenetd.qc.tasks import (
     Task,
     TaskSet,

@@ -7,7 +7,7 @@ from typing import Any
 from imagenetd.config.page import PageConfig
 from imagenetd.qc.annotate.arguments import path
 from imagenetd.qc.annotate.room import Room, open_room
-from imagenetd.qc.options import read_options
+from imagenetd.qc.page_options import read_options
 
 Act = Callable[[argparse.Namespace], None]
 EPILOG = (

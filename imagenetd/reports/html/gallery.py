@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from imagenetd.reports.evidence import Evidence
-from imagenetd.reports.html.page import Card
+from imagenetd.reports.html.document import Card
 
 LOSSLESS_BELOW_PX = 96
 """Smaller pictures are kept exactly; larger ones as WebP of this quality."""

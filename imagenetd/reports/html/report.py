@@ -9,9 +9,9 @@ from PIL import Image
 
 from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.reports.evidence import Evidence, ReportResult
+from imagenetd.reports.html.document import CardModel, Page, render_page, table_values
 from imagenetd.reports.html.figures import run_figures
 from imagenetd.reports.html.gallery import cards
-from imagenetd.reports.html.page import CardModel, Page, render_page, table_values
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
 from imagenetd.store.numerals import counted, percent_interval
 

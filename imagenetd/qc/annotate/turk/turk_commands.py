@@ -18,7 +18,7 @@ from imagenetd.qc.annotate.turk.publish import bill_of, planned_steps, publish
 from imagenetd.qc.annotate.turk.review import poll, review
 from imagenetd.qc.annotate.turk.service import SUBMIT_TO, Service, open_service
 from imagenetd.qc.annotate.turk.state import read_state
-from imagenetd.qc.options import read_options
+from imagenetd.qc.page_options import read_options
 
 
 def add_turk_commands(commands: Any) -> None:

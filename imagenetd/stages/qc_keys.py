@@ -10,8 +10,8 @@ from typing import Any
 from imagenetd.config.qc import PEOPLE, QcConfig, QcMethod
 from imagenetd.config.schema import Config
 from imagenetd.errors import ConfigError
-from imagenetd.qc.design import DESIGN_VERSION
-from imagenetd.qc.progress import Rules
+from imagenetd.qc.completion import Rules
+from imagenetd.qc.task_design import DESIGN_VERSION
 from imagenetd.qc.votes import DECISIONS_FILE, VOTES_FILE
 from imagenetd.qc.votes_folder import response_files
 from imagenetd.qc.wording import WORDING_VERSION

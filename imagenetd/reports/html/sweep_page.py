@@ -20,7 +20,7 @@ from imagenetd.reports.html.charts import (
     Rate,
     Scatter,
 )
-from imagenetd.reports.html.page import Page, render_page, table_values
+from imagenetd.reports.html.document import Page, render_page, table_values
 from imagenetd.scoring.statistics.intervals import (
     THESE_CATEGORIES,
     simultaneous_confidence,

@@ -9,10 +9,10 @@ import numpy as np
 from imagenetd.config.qc import WorkersConfig
 from imagenetd.errors import StoreError
 from imagenetd.images.pool import Pool
-from imagenetd.qc.design import Design
-from imagenetd.qc.progress import Rules, missing_responses, next_workers, plain_rules
+from imagenetd.qc.completion import Rules, missing_responses, next_workers, plain_rules
 from imagenetd.qc.sampling import sampling_of
 from imagenetd.qc.simulate import answer_task, hire, require_enough
+from imagenetd.qc.task_design import Design
 from imagenetd.qc.tasks import (
     ImageFacts,
     Response,
@@ -31,7 +31,7 @@ from imagenetd.qc.votes_folder import (
     write_response,
     write_tasks,
 )
-from imagenetd.stages.plan_votes import rules_of
+from imagenetd.stages.qc_keys import rules_of
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import make_folder, write_bytes_atomic
 
