@@ -320,43 +320,17 @@ def test_a_response_that_the_owner_takes_out_is_asked_for_again(
     assert [one.response.worker for one in delivered(votes)] == ["w1"]
 
 
-OLD_LAYOUT = """
-CREATE TABLE task (task_id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL, num_slots INTEGER NOT NULL,
-    num_missing INTEGER NOT NULL) STRICT;
-CREATE TABLE task_image (task_id TEXT NOT NULL, image_id TEXT NOT NULL, PRIMARY KEY (task_id, image_id))
-    STRICT, WITHOUT ROWID;
-CREATE TABLE worker (worker TEXT PRIMARY KEY, trained_at REAL, blocked_at REAL) STRICT;
-CREATE TABLE lease (task_id TEXT NOT NULL REFERENCES task, worker TEXT NOT NULL, opened_at REAL NOT NULL,
-    touched_at REAL NOT NULL, held_until REAL, submitted_at REAL, PRIMARY KEY (task_id, worker))
-    STRICT, WITHOUT ROWID;
-CREATE TABLE answer (task_id TEXT NOT NULL, worker TEXT NOT NULL, position INTEGER NOT NULL,
-    can_recognise INTEGER NOT NULL, can_use INTEGER NOT NULL, seconds REAL NOT NULL, answered_at REAL NOT NULL,
-    PRIMARY KEY (task_id, worker, position), FOREIGN KEY (task_id, worker) REFERENCES lease)
-    STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
-INSERT INTO task VALUES ('t0', 0, 2, 0), ('t1', 1, 2, 2);
-INSERT INTO task_image VALUES ('t0', 'a'), ('t0', 'b');
-INSERT INTO worker VALUES ('w1', 5.0, NULL), ('bad', NULL, 6.0);
-INSERT INTO lease VALUES ('t0', 'w1', 990, 991, NULL, 992), ('t0', 'w2', 990, 991, NULL, 993),
-    ('t1', 'w1', 994, 995, NULL, NULL);
-INSERT INTO answer VALUES ('t0', 'w1', 0, 1, 0, 1.5, 991), ('t0', 'w1', 1, 1, 1, 1.5, 991),
-    ('t0', 'w2', 0, 0, 0, 2.5, 991), ('t0', 'w2', 1, 0, 1, 2.5, 991), ('t1', 'w1', 0, 1, 1, 3.5, 995);
-"""
-
-
-def test_a_desk_of_the_layout_before_is_taken_over(tmp_path: Path, folder: Path, clock: Clock) -> None:
-    """There the database held what was sent, too: w1's response is delivered, that of w2 is not."""
-    answers = (Judgement(0, True, False, 1.5), Judgement(1, True, True, 1.5))
-    write_response(folder, TASKS[0], Response("t0", "w1", answers), received_s=992.0)
-    with contextlib.closing(sqlite3.connect(tmp_path / "desk.sqlite3")) as old:
-        old.executescript(OLD_LAYOUT)
-    with contextlib.closing(Database(tmp_path / "desk.sqlite3")) as database:
-        desk = Desk(database, VotesFolder(folder), timeout_s=TIMEOUT_S, clock=clock)
-        assert desk.deliver() == 1
-        sent = {(one.response.worker, one.received_s) for one in delivered(VotesFolder(folder))}
-        assert sent == {("w1", 992.0), ("w2", 993.0)}
-        assert desk.take("w1") == "t1" and desk.answers("t1", "w1") == {0: Judgement(0, True, True, 3.5)}
-        assert Workers(database).blocked() == {"bad": True, "w1": False}
+@pytest.mark.parametrize("layout", [1, 3])
+def test_a_desk_of_another_layout_is_refused_and_left_as_it_is(tmp_path: Path, layout: int) -> None:
+    path = tmp_path / "desk.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(f"CREATE TABLE lease (task_id TEXT); PRAGMA user_version = {layout};")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=rf"has layout {layout}, this version reads 2"):
+        Database(path)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM lease").fetchone() == (0,)
+    assert len(path.read_bytes()) == len(before)
 
 
 def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Options of quality control that contradict each other are refused before any work; ranges stand in `qc_config.py`."""
+"""Options of quality control that contradict each other are refused before any work; ranges stand in `qc.py`."""
 
 from imagenetd.config.qc import AggregationMethod
 from imagenetd.config.schema import Config

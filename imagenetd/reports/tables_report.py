@@ -42,7 +42,7 @@ class TablesReport:
         the first target, `per_nuisance_<model>.png` for each further one.
 
         Args:
-            scores: Of all models, from `metrics.score_rows`.
+            scores: Of all models, from `counts.score_rows`.
             folder: Made if absent.
             costs: Seconds that an image costs, from `tables.cost`.
             regimes: Name of a model -> its regime and chance level, which then stand in every row.

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 20.0
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS worker (
+CREATE TABLE worker (
     worker TEXT PRIMARY KEY,
     trained_at REAL,                    -- when both examples were seen
     blocked_at REAL
@@ -38,11 +38,6 @@ CREATE TABLE answer (
     FOREIGN KEY (task_id, worker) REFERENCES lease
 ) STRICT, WITHOUT ROWID;
 """
-OLD_COLUMNS = {
-    "lease": "task_id, worker, touched_at, held_until, submitted_at",
-    "answer": "task_id, worker, position, can_recognise, can_use, seconds",
-}
-"""Of layout 1, which also held what was delivered; in the order of today's."""
 
 
 class Database:
@@ -78,13 +73,15 @@ class Database:
             self._connection.execute(f"PRAGMA {pragma}")
         with self.writing() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version not in (0, 1, SCHEMA_VERSION):
+            if version not in (0, SCHEMA_VERSION):
                 raise StoreError(
                     f"{self.path} has layout {version}, this version reads {SCHEMA_VERSION}. "
                     "Go on with the version that made it, or begin a new folder."
                 )
-            if version < SCHEMA_VERSION:
-                _lay_out(connection, version)
+            if not version:
+                for statement in SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -112,19 +109,3 @@ class Database:
         """Close the file; the write-ahead log is folded into it."""
         with self._lock:
             self._connection.close()
-
-
-def _lay_out(connection: sqlite3.Connection, version: int) -> None:
-    """Make the tables; what layout 1 held is taken over, and what is delivered leaves with the next delivery."""
-    kept = {
-        table: connection.execute(f"SELECT {columns} FROM {table}").fetchall() if version else []
-        for table, columns in OLD_COLUMNS.items()
-    }
-    for table in ("answer", "lease", "task_image", "task"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    for statement in SCHEMA.split(";\n"):
-        connection.execute(statement)
-    for table, rows in kept.items():
-        places = ", ".join("?" * len(OLD_COLUMNS[table].split(",")))
-        connection.executemany(f"INSERT INTO {table} VALUES ({places})", [tuple(row) for row in rows])
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -33,7 +33,7 @@ def comparison_page(table: pd.DataFrame, links: Sequence[tuple[str, str]], *, ma
     """Return the page that compares the jobs of a sweep.
 
     Args:
-        table: From `comparison.comparison_table`.
+        table: From `sweep_table.comparison_table`.
         links: Text and relative address of the report of each job that has one.
         max_rows: Rows of a table that the page holds.
     """
