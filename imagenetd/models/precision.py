@@ -26,7 +26,6 @@ class PreciseTail:
         self.network = network
         self.is_whole = False
         """True when nothing could be told apart, so that the whole network runs in float32."""
-        self._was_on: list[str] = []
 
     def watch(self, batch: "Tensor") -> Any:
         """Run the network on a few images, find where its tail begins, and return what it gives."""
