@@ -66,8 +66,22 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     """What was passed over on purpose, with its count."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Labels that mean no category, with the number of their images."""
     note: str = ""
     """What else the run shall say of the images."""
+
+    def add(self, file: FoundFile, category: str, kind: str, nuisance: str = "", **more: Any) -> None:
+        """Take a file in as an image, with further columns of `Entry`, or as a problem where it cannot be read."""
+        if file.problem:
+            self.problems.append(Problem(file.shown, category, UNREADABLE, file.problem))
+        else:
+            self.entries.append(Entry(file.shown, file.path, category, kind, nuisance, **more))
+
+    def refuse(self, file: str, label: str, reason: str) -> None:
+        """Leave a file out, whose label means no category."""
+        self.unknown[label] += 1
+        self.problems.append(Problem(file, "", UNKNOWN_LABEL, reason))
 
 
 @dataclass(kw_only=True)
@@ -151,13 +165,13 @@ class Dataset(abc.ABC):
             raise DataError(f"data.root={self.root} holds no files. Name the folder of the images; {DOCS}")
         return found
 
-    def settle(self, listing: Listing, unknown: Counter[str], resolver: NameResolver) -> Listing:
+    def settle(self, listing: Listing, resolver: NameResolver) -> Listing:
         """Stop for unknown labels or an empty dataset; return the listing in order."""
-        if unknown and self.on_unknown == STOP:
+        if listing.unknown and self.on_unknown == STOP:
             remedy = (
                 "Correct them, map them with data.label_map, or pass over them with data.on_unknown=list."
             )
-            refuse_unknown(unknown, resolver, where=f"data.root={self.root}", remedy=remedy)
+            refuse_unknown(listing.unknown, resolver, where=f"data.root={self.root}", remedy=remedy)
         if not listing.entries:
             raise DataError(
                 f"data.root={self.root} holds no image of the {len(resolver.categories)} categories: "
@@ -190,11 +204,6 @@ class MappedDataset(Dataset):
         if self.label_map is None:
             return tuple(chosen), {}
         return apply_label_map(read_label_map(self.label_map), chosen)
-
-
-def unreadable(file: FoundFile, category: str) -> Problem:
-    """Return the problem of a file that the walk could not read."""
-    return Problem(file.shown, category, UNREADABLE, file.problem)
 
 
 def _first(problems: Sequence[Problem]) -> str:

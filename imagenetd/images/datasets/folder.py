@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import (
-    UNKNOWN_LABEL,
-    Entry,
-    Listing,
-    MappedDataset,
-    Problem,
-    unreadable,
-)
+from imagenetd.images.datasets.dataset import Listing, MappedDataset
 from imagenetd.images.datasets.labels import SPLIT_NAMES, NameResolver, refuse_merged
 from imagenetd.images.datasets.walk import FoundFile, listed_path, problem_of
 from imagenetd.records import NUISANCE_KINDS
@@ -43,32 +36,27 @@ class FolderDataset(MappedDataset):
 
     def _by_folders(self, resolver: NameResolver) -> Listing:
         found = self.files()
-        listing, unknown = Listing(ignored=found.ignored), Counter[str]()
+        listing = Listing(ignored=found.ignored)
         for file in found.files:
             name = file.parts[0]
             if len(file.parts) == 1:
-                if file.is_image_by_name or file.problem:
-                    reason = file.problem or "it lies in no category's folder"
-                    problem = "unreadable" if file.problem else UNKNOWN_LABEL
-                    listing.problems.append(Problem(file.shown, "", problem, reason))
-                    if not file.problem:
-                        unknown[f"(image without a folder) {file.shown}"] += 1
+                if file.problem:
+                    listing.add(file, "", self.kind)
+                elif file.is_image_by_name:
+                    label = f"(image without a folder) {file.shown}"
+                    listing.refuse(file.shown, label, "it lies in no category's folder")
                 else:
                     listing.ignored[f"{file.shown} beside the folders"] += 1
                 continue
             category = resolver.find(name)
             if category is None:
-                unknown[name] += 1
-                reason = f"folder {name!r}: {resolver.hint(name)}"
-                listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, reason))
-            elif file.problem:
-                listing.problems.append(unreadable(file, category))
+                listing.refuse(file.shown, name, f"folder {name!r}: {resolver.hint(name)}")
             else:
-                listing.entries.append(Entry(file.shown, file.path, category, self.kind))
-        self._refuse_other_layout(unknown)
+                listing.add(file, category, self.kind)
+        self._refuse_other_layout(listing.unknown)
         refuse_merged((file.parts[0] for file in found.files), resolver, where=f"data.root={self.root}")
         self._refuse_splits_below(listing)
-        return self.settle(listing, unknown, resolver)
+        return self.settle(listing, resolver)
 
     def _refuse_other_layout(self, unknown: Counter[str]) -> None:
         if set(unknown) & set(NUISANCE_KINDS):
@@ -90,7 +78,7 @@ class FolderDataset(MappedDataset):
             )
 
     def _by_labels(self, resolver: NameResolver) -> Listing:
-        root, listing, unknown = self.folder(), Listing(), Counter[str]()
+        root, listing = self.folder(), Listing()
         table = read_delimited(
             Path(str(self.labels)),
             title=f"data.labels={self.labels}",
@@ -110,14 +98,10 @@ class FolderDataset(MappedDataset):
             name = row.text("category", default="")
             category = resolver.find(name) if name else None
             if category is None:
-                unknown[name] += 1
-                reason = f"line {row.line}, label {name!r}: {resolver.hint(name)}"
-                listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, reason))
-            elif file.problem:
-                listing.problems.append(unreadable(file, category))
+                listing.refuse(file.shown, name, f"line {row.line}, label {name!r}: {resolver.hint(name)}")
             else:
                 kind, nuisance = row.text("kind", default=self.kind), row.text("nuisance", default="")
-                listing.entries.append(Entry(shown(path), path, category, kind, nuisance))
+                listing.add(file, category, kind, nuisance)
         names = [row.text("category", default="") for row in table.rows]
         refuse_merged(names, resolver, where=f"data.labels={self.labels}")
-        return self.settle(listing, unknown, resolver)
+        return self.settle(listing, resolver)

@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import (
-    UNKNOWN_LABEL,
-    UNREADABLE,
-    Entry,
-    Listing,
-    MappedDataset,
-    Problem,
-)
+from imagenetd.images.datasets.dataset import UNREADABLE, Entry, Listing, MappedDataset, Problem
 from imagenetd.images.datasets.labels import refuse_merged
 from imagenetd.images.datasets.walk import LITTER_FOLDERS, problem_of
 from imagenetd.words.vocabulary import Category
@@ -55,7 +48,7 @@ class HuggingFaceDataset(MappedDataset):
     def listing(self, categories: Sequence[Category]) -> Listing:
         """Return every row: an image with its label, or a problem."""
         resolver = self.resolver(categories)
-        rows, listing, unknown = self._table(), Listing(), Counter[str]()
+        rows, listing = self._table(), Listing()
         labels = self._texts(rows, self.label_column)
         kinds, nuisances = self._texts(rows, self.kind_column), self._texts(rows, self.nuisance_column)
         names = [name or "" for name in labels]
@@ -64,9 +57,7 @@ class HuggingFaceDataset(MappedDataset):
         for row, name in enumerate(names):
             category, file = resolver.find(name) if name else None, f"row {row}"
             if category is None:
-                unknown[name] += 1
-                reason = f"label {name!r}: {resolver.hint(name)}"
-                listing.problems.append(Problem(file, "", UNKNOWN_LABEL, reason))
+                listing.refuse(file, name, f"label {name!r}: {resolver.hint(name)}")
             elif row in lacking:
                 listing.problems.append(Problem(file, category, UNREADABLE, lacking[row]))
             else:
@@ -76,7 +67,7 @@ class HuggingFaceDataset(MappedDataset):
         for name in images:
             if name != self.image_column:
                 listing.ignored[f"column {name} of images"] += 1
-        return self.settle(listing, unknown, resolver)
+        return self.settle(listing, resolver)
 
     def read_bytes(self, entry: Any) -> bytes:
         """Return the encoded image of a row."""

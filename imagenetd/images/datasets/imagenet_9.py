@@ -1,7 +1,6 @@
 """ImageNet-9: foregrounds and backgrounds mixed, and the background gap (Xiao et al. 2020)."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import (
-    DOCS,
-    UNKNOWN_LABEL,
-    Dataset,
-    Entry,
-    Listing,
-    Problem,
-    unreadable,
-)
+from imagenetd.images.datasets.dataset import DOCS, Dataset, Listing
 from imagenetd.images.datasets.labels import NameResolver
 from imagenetd.images.datasets.walk import subfolders
 from imagenetd.store.delimited import read_foreign_json
@@ -88,7 +79,7 @@ class ImageNet9Dataset(Dataset):
         if not there or set(wanted) - set(there):
             lacking = ", ".join(sorted(set(wanted) - set(there))) or "any of " + ", ".join(VARIANTS)
             raise DataError(f"data.root={self.root} lacks {lacking}. Name the folder of ImageNet-9; {DOCS}")
-        found, resolver, unknown = self.files(), NameResolver(categories), Counter[str]()
+        found, resolver = self.files(), NameResolver(categories)
         listing = Listing(ignored=found.ignored)
         for file in found.files:
             parts = [part for part in file.parts[1:-1] if part != "val"]
@@ -102,13 +93,10 @@ class ImageNet9Dataset(Dataset):
                     f"data.root={self.root} calls class {number} {name!r}, which has another number."
                 )
             if category is None:
-                unknown[parts[0]] += 1
-                listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, f"label {parts[0]!r}"))
-            elif file.problem:
-                listing.problems.append(unreadable(file, category))
+                listing.refuse(file.shown, parts[0], f"label {parts[0]!r}")
             else:
-                listing.entries.append(Entry(file.shown, file.path, category, self.kind, file.parts[0]))
-        return self.settle(listing, unknown, resolver)
+                listing.add(file, category, self.kind, file.parts[0])
+        return self.settle(listing, resolver)
 
     def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the accuracy of every model on every variant, and the background gap: mixed_same minus mixed_rand."""

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import DOCS, Entry, Listing
+from imagenetd.images.datasets.dataset import DOCS, Listing
 from imagenetd.images.datasets.walk import FoundFile, subfolders
 from imagenetd.images.datasets.wordnet import WordNetDataset, class_id
 from imagenetd.words.vocabulary import Category
@@ -80,10 +81,10 @@ class ImageNetCDataset(WordNetDataset):
         is_wanted = not self.corruptions or corruption in self.corruptions
         return class_id(parts[position]) if severity and is_wanted and position < len(parts) - 1 else None
 
-    def entry(self, file: FoundFile, category: str) -> Entry:
-        """Return the row of an image: the group is its kind, the corruption its nuisance."""
+    def cell_of(self, file: FoundFile) -> dict[str, Any]:
+        """Return the group of corruptions as the kind, the corruption as the nuisance, and the severity."""
         corruption, severity, _ = _place(file.parts)
-        return Entry(file.shown, file.path, category, GROUP_OF[corruption], corruption, severity)
+        return {"kind": GROUP_OF[corruption], "nuisance": corruption, "severity": severity}
 
     def listing(self, categories: Sequence[Category]) -> Listing:
         """Return the images; DataError where corruptions and severities hold different numbers of them."""

@@ -7,15 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import DataError
-from imagenetd.images.datasets.dataset import (
-    DOCS,
-    UNKNOWN_LABEL,
-    Dataset,
-    Entry,
-    Listing,
-    Problem,
-    unreadable,
-)
+from imagenetd.images.datasets.dataset import DOCS, Dataset, Listing
 from imagenetd.images.datasets.labels import NameResolver, refuse_merged
 from imagenetd.images.datasets.own_export import OwnExport, read_own_export
 from imagenetd.images.datasets.walk import FoundFile
@@ -53,7 +45,7 @@ class ImageNetDDataset(Dataset):
         root, found = self.folder(), self.files()
         labels = _sample_labels(root) if (root / SAMPLES_FILE).is_file() else {}
         self._refuse_other_layout(found.files, bool(labels))
-        resolver, listing, unknown = NameResolver(categories), Listing(ignored=found.ignored), Counter[str]()
+        resolver, listing = NameResolver(categories), Listing(ignored=found.ignored)
         rivals, export = _rivals(root, resolver), read_own_export(root)
         for file in found.files:
             if not (file.is_image_by_name or file.problem):
@@ -65,15 +57,11 @@ class ImageNetDDataset(Dataset):
                 continue
             category = resolver.find(name)
             if category is None:
-                unknown[name] += 1
-                listing.problems.append(Problem(file.shown, "", UNKNOWN_LABEL, f"label {name!r}"))
-            elif file.problem:
-                listing.problems.append(unreadable(file, category))
+                listing.refuse(file.shown, name, f"label {name!r}")
             else:
                 rival = rivals.get((kind, category, file.parts[-1]), "")
-                nuisance, prompt = export.told(file.shown, category, kind)
-                entry = Entry(file.shown, file.path, category, kind, nuisance, rival=rival, text=prompt)
-                listing.entries.append(entry)
+                nuisance, prompt = ("", "") if file.problem else export.told(file.shown, category, kind)
+                listing.add(file, category, kind, nuisance, rival=rival, text=prompt)
         for kind in chosen:
             names = {
                 entry.file.split("/")[-2]
@@ -81,7 +69,7 @@ class ImageNetDDataset(Dataset):
                 if entry.kind == kind and "/" in entry.file
             }
             refuse_merged(sorted(names), resolver, where=f"data.root={self.root}")
-        self.settle(listing, unknown, resolver)
+        self.settle(listing, resolver)
         self._check_counts(listing, chosen, len(categories), export)
         return listing
 

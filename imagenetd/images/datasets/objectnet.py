@@ -8,7 +8,7 @@ from PIL import Image
 
 from imagenetd.config.ranges import Range
 from imagenetd.errors import ConfigError, DataError
-from imagenetd.images.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
+from imagenetd.images.datasets.dataset import DOCS, Dataset, Listing
 from imagenetd.images.datasets.labels import NameResolver, refuse_merged
 from imagenetd.images.decode import UndecodableError
 from imagenetd.records import Identity
@@ -62,10 +62,7 @@ class ObjectNetDataset(Dataset):
                 continue
             seen.add(category)
             names.add(parts[0])
-            if file.problem:
-                listing.problems.append(unreadable(file, category))
-            else:
-                listing.entries.append(Entry(file.shown, file.path, category, self.kind))
+            listing.add(file, category, self.kind)
         refuse_merged(sorted(names), resolver, where=f"data.root={self.root}")
         lacking = [category.name for category in categories if category.name not in seen]
         if lacking and self.check_counts:
@@ -73,4 +70,4 @@ class ObjectNetDataset(Dataset):
                 f"data.root={self.root} has no folder for {len(lacking)} of {len(categories)} categories, e.g. "
                 f"{', '.join(lacking[:3])}. Name the folder of ObjectNet, or go on with data.check_counts=false; {DOCS}"
             )
-        return self.settle(listing, type(listing.ignored)(), resolver)
+        return self.settle(listing, resolver)

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from imagenetd.config.ranges import Count, Range
 from imagenetd.errors import ConfigError, DataError
-from imagenetd.images.datasets.dataset import DOCS, Dataset, Entry, Listing, unreadable
+from imagenetd.images.datasets.dataset import DOCS, Dataset, Listing
 from imagenetd.images.datasets.walk import Found, FoundFile, subfolders
 from imagenetd.store.delimited import read_delimited
 from imagenetd.words.imagenet import NUM_CLASSES, class_category, ids_by_wnid
@@ -90,19 +90,17 @@ class WordNetDataset(Dataset):
                 listing.ignored["files outside the class folders"] += 1
             elif category is None:
                 listing.ignored[IGNORED] += 1
-            elif file.problem:
-                listing.problems.append(unreadable(file, category))
             else:
-                listing.entries.append(self.entry(file, category))
+                listing.add(file, category, **self.cell_of(file))
         if not listing.entries:
             raise DataError(self.no_classes())
         listing.entries.sort(key=lambda entry: entry.path)
         self._check_counts(listing, categories)
         return listing
 
-    def entry(self, file: FoundFile, category: str) -> Entry:
-        """Return the row of an image."""
-        return Entry(file.shown, file.path, category, self.kind)
+    def cell_of(self, file: FoundFile) -> dict[str, Any]:
+        """Return kind, and where the dataset has them nuisance and severity, of an image."""
+        return {"kind": self.kind}
 
     def _in_folders(self, found: Found) -> Iterator[tuple[FoundFile, int | None]]:
         refuse_other_numbers(self.class_folders(), where=f"data.root={self.root}")
