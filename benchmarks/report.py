@@ -28,9 +28,10 @@ from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report_set import ReportSet, build_reports
 from imagenetd.reports.tables import write_csv
+from imagenetd.scoring.counts import Mark, rate_of, tally
 from imagenetd.scoring.mining import shared_failures
 from imagenetd.scoring.predictions import keep_answers, read_through, scoring_of, subject
-from imagenetd.scoring.statistics.subsets import choose_subsets, code_sums, failure_codes, is_mined
+from imagenetd.scoring.statistics.subsets import choose_subsets, failure_codes, is_mined
 from imagenetd.stages.gathering import StoredModel, gather_evidence
 from imagenetd.store.folders import StageFolder, write_table_atomic
 from imagenetd.words.vocabulary import choose_nuisances, load_categories
@@ -164,11 +165,13 @@ def mining_seconds(surrogates: np.ndarray, targets: np.ndarray) -> tuple[float, 
     subsets, min_failures = choose_subsets(len(surrogates), max_rows=1024, seed=0)
 
     def packed() -> np.ndarray:
-        columns = np.vstack([np.ones(surrogates.shape[1]), targets]).astype(np.float64)
-        codes = failure_codes(surrogates)
-        found, sums = code_sums(codes, np.zeros(len(codes), dtype=np.int64), columns, 1)
-        totals = is_mined(found, subsets, min_failures).astype(np.float64) @ sums[0]
-        return totals[:, 1:] / np.maximum(totals[:, :1], 1)
+        found, place = np.unique(failure_codes(surrogates), return_inverse=True)
+        marks = [Mark("", "", "", right, np.ones_like(right)) for right in targets]
+        counts, chosen = (
+            tally(marks, place, len(found)),
+            is_mined(found, subsets, min_failures).astype(np.int64),
+        )
+        return np.nan_to_num(rate_of(chosen @ counts.right.T, chosen @ counts.images.T).value)
 
     def naive() -> np.ndarray:
         wrong = pd.DataFrame(~surrogates.T)

@@ -134,7 +134,8 @@ def evidence(num_models: int) -> Evidence:
         predicted = np.where(right, category, (category + 1) % len(CATEGORIES))
         models.append(
             ModelEvidence(
-                f"m{index}", role, "fake", "closed-set", 0.01, CATEGORIES, predicted, right, rng.random(count)
+                *(f"m{index}", role, "fake", "closed-set", 0.01, CATEGORIES),
+                *(predicted, right, rng.random(count), np.ones(count, bool)),
             )
         )
     mined = ~np.any([model.correct for model in models[:4]], axis=0)
@@ -163,7 +164,7 @@ def benchmark(count: int) -> Benchmark:
     models = tuple(
         ModelEvidence(
             *(m.name, m.role, m.family, m.regime, m.chance, m.class_names),
-            *(m.predicted[:count], m.correct[:count], m.confidence[:count]),
+            *(m.predicted[:count], m.correct[:count], m.confidence[:count], m.counted[:count]),
         )
         for m in given.models
     )

@@ -44,8 +44,9 @@ def model(
     regime: str = "zero-shot",
     confidence: np.ndarray | None = None,
     training_data: tuple[str, ...] = (),
+    counted: np.ndarray | None = None,
 ) -> ModelEvidence:
-    """Return a model with these right and wrong answers; a wrong one names the next category."""
+    """Return a model with these right and wrong answers; a wrong one names the next category. By default all count."""
     label = images["category"].str[1:].astype(int).to_numpy()
     return ModelEvidence(
         name=name,
@@ -57,6 +58,7 @@ def model(
         predicted=np.where(correct, label, (label + 1) % len(CLASSES)).astype(np.int32),
         correct=correct,
         confidence=np.full(len(images), 0.9, np.float32) if confidence is None else confidence,
+        counted=np.ones(len(images), bool) if counted is None else counted,
         training_data=training_data,
     )
 
@@ -70,11 +72,9 @@ def evidence(
     baseline: pd.DataFrame | None = None,
 ) -> Evidence:
     """Mine with the surrogates among the models; `accepted` says which images show their object."""
-    surrogates = np.stack(
-        [m.correct for m in models if m.role == "surrogate"] or [np.ones(len(images), bool)]
-    )
-    required = min_failures or len(surrogates)
-    mined = ((~surrogates).sum(axis=0) >= required) & (images["kind"] != "neutral").to_numpy()
+    wrong = np.stack([m.wrong for m in models if m.role == "surrogate"] or [np.zeros(len(images), bool)])
+    required = min_failures or len(wrong)
+    mined = (wrong.sum(axis=0) >= required) & (images["kind"] != "neutral").to_numpy()
     sets = {"pool": np.ones(len(images), bool), "mined": mined, "accepted": mined}
     if accepted is not None:
         sets |= {"accepted": mined & accepted, "pool_accepted": accepted}

@@ -20,6 +20,7 @@ from imagenetd.images.datasets.imagenet_c import ALEXNET_ERROR, GROUPS, ImageNet
 from imagenetd.images.datasets.imagenet_d import ImageNetDDataset
 from imagenetd.images.datasets.objectnet import ObjectNetDataset
 from imagenetd.images.datasets.wordnet import WordNetDataset
+from imagenetd.scoring.counts import accuracy_by
 from imagenetd.words.vocabulary import Category, choose_categories, load_categories
 from tests import shipped
 from tests.pictures import encoded, picture, put
@@ -222,9 +223,9 @@ def test_a_corruption_or_severity_that_is_missing_is_told(tmp_path: Path) -> Non
 
 def answers(corruption: str, wrong: Sequence[int]) -> pd.DataFrame:
     """Ten images at each severity, of which so many are wrong."""
-    rows = [(s + 1, n >= count) for s, count in enumerate(wrong) for n in range(10)]
-    frame = pd.DataFrame(rows, columns=["severity", "correct"])
-    return frame.assign(model="m", nuisance=corruption)
+    rows = [(severity, 10, 10 - count) for severity, count in enumerate(wrong, start=1)]
+    frame = pd.DataFrame(rows, columns=["severity", "num_images", "num_correct"])
+    return accuracy_by(frame.assign(model="m", nuisance=corruption), ["model", "nuisance", "severity"])
 
 
 def test_the_corruption_error_is_the_mean_over_severities_in_units_of_alexnet() -> None:
@@ -268,9 +269,9 @@ def test_imagenet_9_has_nine_classes_of_many_ids_and_its_variants_are_nuisances(
 
 
 def test_the_background_gap_is_mixed_same_minus_mixed_rand(tmp_path: Path) -> None:
-    rows = [("mixed_same", True), ("mixed_same", True), ("mixed_rand", True), ("mixed_rand", False)]
-    record = pd.DataFrame(rows, columns=["nuisance", "correct"]).assign(model="m")
-    tables, lines = imagenet_9(tmp_path).findings(record)
+    rows = [("mixed_same", 2, 2), ("mixed_rand", 2, 1)]
+    counts = pd.DataFrame(rows, columns=["nuisance", "num_images", "num_correct"]).assign(model="m")
+    tables, lines = imagenet_9(tmp_path).findings(accuracy_by(counts, ["model", "nuisance"]))
     assert lines == ["m: BG-Gap 50.0 points (mixed_same - mixed_rand)."]
     assert tables["variants"]["bg_gap"].tolist() == [0.5]
 

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
-from imagenetd.reports.calibration import CalibrationReport
+from imagenetd.reports.calibration import CalibrationReport, calibrate
 from imagenetd.reports.causes import CausesReport
 from imagenetd.reports.confusions import natures
 from imagenetd.reports.evidence import Evidence, ModelEvidence
 from imagenetd.reports.slices import SlicesReport
-from imagenetd.scoring.statistics.calibration import calibrate
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.slices import (
     best_slices,

@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 
 from imagenetd.records import Score
-from imagenetd.scoring.counts import Mark, accuracy_by, count_answers, score_rows, without_control
+from imagenetd.scoring.counts import (
+    Mark,
+    accuracy_by,
+    count_answers,
+    joint_mark,
+    rate_of,
+    score_rows,
+    tally,
+    without_control,
+)
 from imagenetd.scoring.statistics.intervals import wilson_interval
 from tests import simulated
 from tests.test_pipeline import config, run
@@ -165,6 +174,38 @@ def test_scores_keep_the_order_of_models_sets_kinds_and_prompts() -> None:
 def test_answers_to_another_number_of_images_are_refused() -> None:
     with pytest.raises((ValueError, TypeError)):
         count_answers(IMAGES, [replace(NET, correct=np.ones(4, bool))], SETS)
+
+
+def test_groups_that_are_no_cells_hold_the_images_that_count() -> None:
+    right = np.array([True, True, False, False, True])
+    marks = [
+        Mark("a", "", "", right, ALL_COUNT),
+        Mark("b", "", "", right, np.array([True, False, True, False, True])),
+    ]
+    found = tally(marks, np.array([0, 0, 0, 2, 2]), 4)
+    assert found.images.tolist() == [[3, 0, 2, 0], [2, 0, 1, 0]]
+    assert found.right.tolist() == [[2, 0, 1, 0], [1, 0, 1, 0]]
+    assert found.wrong.tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
+    some = tally(marks, np.array([0, 0, 0, 2, 2]), 4, among=np.array([True, True, False, False, False]))
+    assert (some.images.tolist(), some.right.tolist()) == ([[2, 0, 0, 0], [1, 0, 0, 0]],) * 2
+    assert tally([], np.array([0, 1]), 2).images.shape == (0, 2)
+
+
+def test_models_together_fail_where_enough_do_and_count_what_counts_for_all() -> None:
+    marks = [
+        Mark("a", "", "", np.array([True, False, False, False]), np.ones(4, bool)),
+        Mark("b", "", "", np.array([False, True, False, False]), np.array([True, True, True, False])),
+    ]
+    assert joint_mark("all", "", marks, least=2).correct.tolist()[:3] == [True, True, False]
+    assert joint_mark("all", "", marks, least=1).correct.tolist()[:3] == [False, False, False]
+    assert joint_mark("all", "", marks, least=2).counted.tolist() == [True, True, True, False]
+
+
+def test_the_rate_of_no_image_is_unknown() -> None:
+    found = rate_of(np.array([1, 0]), np.array([2, 0]))
+    assert found.value[0] == 0.5 and math.isnan(found.value[1])
+    assert (round(found.low[0], 4), round(found.high[0], 4)) == (0.0945, 0.9055)
+    assert (found.low[1], found.high[1]) == (0.0, 1.0)
 
 
 def _sums(table: pd.DataFrame, *by: str) -> dict[tuple[str, ...], tuple[int, int]]:

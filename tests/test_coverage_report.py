@@ -22,7 +22,8 @@ def asked(images: pd.DataFrame, predicted: list[int]) -> ModelEvidence:
     answers = np.resize(np.array(predicted, np.int32), len(images))
     label = images["category"].str[1:].astype(int).to_numpy()
     ones = np.ones(len(images), np.float32)
-    return ModelEvidence("chat", "target", "vqa", "two-choice", 0.5, NAMES, answers, answers == label, ones)
+    right, counted = answers == label, np.ones(len(images), bool)
+    return ModelEvidence("chat", "target", "vqa", "two-choice", 0.5, NAMES, answers, right, ones, counted)
 
 
 def made(predicted: list[int], kind: str = "background") -> Evidence:

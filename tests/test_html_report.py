@@ -31,9 +31,8 @@ def model(name: str, role: str, correct: list[bool]) -> ModelEvidence:
     right = np.array(correct)
     label = np.arange(len(right)) % 2
     predicted = np.where(right, label, 1 - label)
-    return ModelEvidence(
-        name, role, "fake", "closed-set", 0.5, CATEGORIES, predicted, right, np.full(len(right), 0.9)
-    )
+    sure, counted = np.full(len(right), 0.9), np.ones(len(right), bool)
+    return ModelEvidence(name, role, "fake", "closed-set", 0.5, CATEGORIES, predicted, right, sure, counted)
 
 
 def evidence(**sets: np.ndarray) -> Evidence:

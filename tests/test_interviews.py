@@ -103,6 +103,22 @@ def test_an_asked_model_can_be_a_surrogate(tmp_path: Path) -> None:
     assert found["models"]["chat"]["accuracy"]["mined"]["num_correct"] == 0
 
 
+def test_an_image_that_a_surrogates_scoring_leaves_out_is_no_failure_of_it(tmp_path: Path) -> None:
+    made = config(tmp_path, num_surrogates=1)
+    made.surrogates["chat"] = asked(scoring="compat")
+    made.mining.min_failures = 1
+    found = run(made)
+    folders = summary(found)["folders"]
+    record = pd.read_parquet(Path(folders["evaluate"]) / "per_image.parquet").set_index(["model", "image"])
+    mining = pd.read_parquet(Path(folders["mine"]) / "failures.parquet").set_index("image_id")
+    chat = record.loc["chat", "correct_two-choice-answered"].reindex(mining.index)
+    net = record.loc["s0", "correct_closed-set"].reindex(mining.index).astype(bool)
+    assert chat.isna().any() and (chat == False).any()  # noqa: E712
+    expected = (~net).astype(int) + (chat == False).fillna(False).astype(int)  # noqa: E712
+    assert mining["num_failures"].tolist() == expected.tolist()
+    assert not mining["is_easy"][chat.isna()].any()
+
+
 def test_the_reference_must_be_a_model_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="target.reference=other is no model of this run, which holds s0, s1, s2"

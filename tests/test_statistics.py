@@ -8,7 +8,7 @@ from imagenetd.scoring.statistics.paired import (
     error_consistency,
     kappa_interval,
     mcnemar_p_value,
-    pair_sums,
+    pair_counts,
     rank_bounds,
 )
 from imagenetd.scoring.statistics.power import detectable_difference
@@ -138,10 +138,27 @@ def test_kappa_equals_hand_made_values() -> None:
     assert np.isnan(error_consistency(n, n, n, n))
 
 
+PAIR = (np.array([0]), np.array([1]))
+
+
 def test_pairs_are_counted_in_each_cluster() -> None:
     correct = np.array([[True, True, False, True], [True, False, False, True]])
-    sums = pair_sums(correct, np.array([1, 0, 0, 1]), 2)
-    assert sums.tolist() == [[[1, 0], [0, 0]], [[2, 2], [2, 2]]]
+    found = pair_counts(correct, np.ones_like(correct), PAIR, cluster=np.array([1, 0, 0, 1]))
+    assert (found.images.tolist(), found.both.tolist()) == ([[2], [2]], [[0], [2]])
+    assert (found.right_a.tolist(), found.right_b.tolist()) == ([[1], [2]], [[0], [2]])
+    assert [part.tolist() for part in (found.only_a, found.only_b, found.neither)] == [
+        [[1], [0]],
+        [[0]] * 2,
+        [[1], [0]],
+    ]
+
+
+def test_an_image_that_does_not_count_for_one_of_two_stands_in_no_number_of_the_pair() -> None:
+    correct = np.array([[True, True, True, False], [True, True, False, False]])
+    counted = np.array([[True, True, True, True], [True, False, True, True]])
+    found = pair_counts(correct, counted, PAIR, cluster=np.zeros(4, np.int64))
+    numbers = (found.images, found.right_a, found.right_b, found.both, found.neither)
+    assert [part.item() for part in numbers] == [3, 2, 1, 1, 1]
 
 
 def test_the_interval_of_kappa_covers_at_its_rate() -> None:

@@ -12,9 +12,9 @@ from scipy.special import expit, logit
 from scipy.stats import beta, hypergeom, kendalltau, norm
 from scipy.stats import t as student
 
+from imagenetd.reports.calibration import calibrate
 from imagenetd.scoring.statistics import bootstrap
 from imagenetd.scoring.statistics.bootstrap import interval_of, ratio, resampled_sums
-from imagenetd.scoring.statistics.calibration import calibrate
 from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.intervals import (
@@ -36,7 +36,7 @@ from imagenetd.scoring.statistics.paired import (
     kappa_interval,
     mcnemar_p_value,
     model_differences,
-    pair_sums,
+    pair_counts,
     rank_bounds,
 )
 from imagenetd.scoring.statistics.power import POWER_REACH, detectable_difference
@@ -51,7 +51,6 @@ from imagenetd.scoring.statistics.slices import (
 from imagenetd.scoring.statistics.strata import adjusted_p_values, compare_in_strata, compare_with_rest
 from imagenetd.scoring.statistics.subsets import (
     choose_subsets,
-    code_sums,
     failure_codes,
     is_mined,
     rank_agreement,
@@ -332,10 +331,12 @@ def test_kappa_of_mistakes_that_exclude_each_other() -> None:
     assert same(error_consistency(n, right, right, np.array([0.0, 1.0, 0.0])), [[-1.0, 0.0, np.nan]])
 
 
-def test_pairs_of_an_empty_cluster_are_zero() -> None:
+def test_an_empty_cluster_has_no_pairs() -> None:
     correct = np.array([[True, False, True], [True, True, False]])
-    sums = pair_sums(correct, np.array([2, 0, 2]), 3)
-    assert sums.tolist() == [[[0, 0], [0, 1]], [[0, 0], [0, 0]], [[2, 1], [1, 1]]]
+    pairs = (np.array([0, 1]), np.array([1, 0]))
+    found = pair_counts(correct, np.ones_like(correct), pairs, cluster=np.array([2, 0, 2]))
+    assert found.images.tolist() == [[1, 1], [2, 2]] and found.both.tolist() == [[0, 0], [1, 1]]
+    assert found.right_a.tolist() == found.right_b[:, ::-1].tolist() == [[0, 1], [2, 1]]
 
 
 MOVES = np.array([3.0, -3, 6, -6, 0])
@@ -571,11 +572,6 @@ def test_codes_have_room_for_62_surrogates() -> None:
         [True, True],
         [True, False],
     ]
-
-
-def test_a_sum_by_code_has_its_own_cluster() -> None:
-    found, sums = code_sums(np.array([2, 2, 0]), np.array([0, 2, 2]), np.array([[1.0, 2, 4]]), 3)
-    assert found.tolist() == [0, 2] and sums[..., 0].tolist() == [[0, 1], [0, 0], [4, 2]]
 
 
 def test_the_sample_of_subsets_begins_where_all_of_them_are_too_many() -> None:

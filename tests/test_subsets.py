@@ -16,7 +16,6 @@ from imagenetd.scoring.mining import shared_failures
 from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
 from imagenetd.scoring.statistics.subsets import (
     choose_subsets,
-    code_sums,
     failure_codes,
     is_mined,
     rank_agreement,
@@ -70,13 +69,6 @@ def test_codes_mine_what_counting_failures_mines(min_failures: int) -> None:
             bits = np.array([sum(1 << index for index in chosen)])
             mined = is_mined(codes, bits, np.array([min_failures]))[0]
             assert (mined == shared_failures(correct[list(chosen)], min_failures=min_failures)).all()
-
-
-def test_sums_by_code_hold_all_images() -> None:
-    codes, cluster = np.array([3, 0, 3, 1]), np.array([0, 1, 1, 0])
-    found, sums = code_sums(codes, cluster, np.array([[1.0, 1, 1, 1], [1, 0, 0, 0]]), 2)
-    assert found.tolist() == [0, 1, 3]
-    assert sums[..., 0].tolist() == [[0, 1, 1], [1, 0, 1]] and sums[..., 1].tolist() == [[0, 0, 1], [0, 0, 0]]
 
 
 def test_every_subset_has_every_k_or_a_sample_of_each_size() -> None:

@@ -142,9 +142,9 @@ class ImageSet(Pool):
             "ignored": dict(sorted(self.ignored.items())),
         }
 
-    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    def findings(self, accuracies: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the tables and sentences that the dataset defines."""
-        return self.dataset.findings(record)
+        return self.dataset.findings(accuracies)
 
     def undecoded(self) -> pd.DataFrame:
         """Return the images that could not be decoded; empty before the first prediction."""

@@ -144,11 +144,11 @@ class Pool:
         """Return what `summary.json` says of images that were not made here, and of what is left out of them."""
         return {}
 
-    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    def findings(self, accuracies: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the tables and sentences that the images themselves define, e.g. mCE; a pool defines none.
 
         Args:
-            record: One row for each target and image, with `correct`.
+            accuracies: See `Dataset.findings`.
         """
         return {}, []
 

@@ -7,6 +7,7 @@ import numpy as np
 from imagenetd.records import Kind
 from imagenetd.reports.design import ALL, Design
 from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.scoring.counts import accuracy_by, rate_of, tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Arm:
     @property
     def accuracy(self) -> float:
         """Share of right answers over all images."""
-        return float(self.correct.sum() / self.images.sum())
+        return float(rate_of(self.correct.sum(), self.images.sum()).value)
 
 
 def arms_of(design: Design, index: int) -> dict[str, Arm]:
@@ -53,8 +54,9 @@ def real_arm(design: Design, model: ModelEvidence) -> Arm | None:
         return None
     same = (baseline["model"] == model.name) & (baseline["regime"] == model.regime)
     rows = baseline[same & (baseline["num_classes"] == len(model.class_names))]
+    numbers = ["num_images", "num_correct"]
     counts = (
-        rows.groupby("category")[["num_images", "num_correct"]].sum().reindex(design.categories).fillna(0)
+        accuracy_by(rows, ["category"]).set_index("category")[numbers].reindex(design.categories).fillna(0)
     )
     if not counts["num_images"].sum():
         return None
@@ -68,11 +70,8 @@ def pair_sums_by_seed(design: Design, index: int, set_: str) -> np.ndarray:
     category = design.cells["category_code"].to_numpy()[design.cell_of_image]
     seed = evidence.images["seed_index"].to_numpy()
     pair = category * (int(seed.max(initial=0)) + 1) + seed
-    control = design.is_control[design.cell_of_image]
-    right = evidence.models[index].correct
-    columns = [
-        members & arm & answer for arm in (control, ~control) for answer in (np.ones_like(right), right)
-    ]
+    arm = ~design.is_control[design.cell_of_image]
     size = int(pair.max(initial=0)) + 1
-    sums = np.stack([np.bincount(pair[c], minlength=size) for c in columns], axis=1).astype(np.float64)
+    found = tally([evidence.models[index].mark], 2 * pair + arm, 2 * size, among=members)
+    sums = np.stack([found.images, found.right], axis=-1).reshape(size, 4).astype(np.float64)
     return sums[(sums[:, 0] > 0) & (sums[:, 2] > 0)]

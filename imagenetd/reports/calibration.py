@@ -7,15 +7,17 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Int
 
 from imagenetd.config.ranges import AnyCount, Range
 from imagenetd.models.answers import is_asked
 from imagenetd.records import Kind
 from imagenetd.reports.design import SET_WORDS, Design
-from imagenetd.reports.evidence import Evidence, ReportResult
+from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report_set import Report
-from imagenetd.scoring.statistics.calibration import Calibration, calibrate
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence, wilson_interval
+from imagenetd.scoring.counts import Mark, rate_of, tally
+from imagenetd.scoring.statistics.calibration import Calibration
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, simultaneous_confidence
 from imagenetd.store.numerals import counted, percent_interval
 
 
@@ -44,14 +46,7 @@ class CalibrationReport(Report):
         for model in evidence.models:
             for name in design.sets:
                 members = evidence.sets[name] & ~design.is_control[design.cell_of_image]
-                group = np.zeros(int(members.sum()), dtype=np.int64)
-                found = calibrate(
-                    model.confidence[members].astype(np.float64),
-                    model.correct[members],
-                    group,
-                    num_groups=1,
-                    num_bins=self.num_bins,
-                )
+                found = self._calibrated(model, members, np.zeros(len(members), dtype=np.int64), 1)
                 about = {"set": name, "model": model.name, "role": model.role, "regime": model.regime}
                 sets.append(self._rows(found, pd.DataFrame([about])))
                 bins.append(_bins(found, about))
@@ -71,19 +66,22 @@ class CalibrationReport(Report):
         group = design.cells["nuisance_code"].to_numpy()[design.cell_of_image]
         members = design.evidence.sets[design.evidence.judged]
         for model in design.evidence.models:
-            found = calibrate(
-                model.confidence[members].astype(np.float64),
-                model.correct[members],
-                group[members],
-                num_groups=len(design.nuisances),
-                num_bins=self.num_bins,
-            )
+            found = self._calibrated(model, members, group, len(design.nuisances))
             about = design.nuisances.assign(set=design.evidence.judged, model=model.name, role=model.role)
             rows = self._rows(found, about[["set", "model", "role", "kind", "nuisance"]])
             rows["is_ranked"] &= rows["kind"] != Kind.NEUTRAL
             together = simultaneous_confidence(int(rows["is_ranked"].sum()))
             low, high = _overconfidence_ends(found, confidence=together)
             yield rows.assign(overconfidence_low_of_all=low, overconfidence_high_of_all=high)
+
+    def _calibrated(
+        self, model: ModelEvidence, members: np.ndarray, group: np.ndarray, size: int
+    ) -> Calibration:
+        here = members & model.counted
+        confidence = model.confidence[here].astype(np.float64)
+        return calibrate(
+            confidence, model.correct[here], group[here], num_groups=size, num_bins=self.num_bins
+        )
 
     def _rows(self, found: Calibration, about: pd.DataFrame) -> pd.DataFrame:
         images = found.num_images.sum(axis=1)
@@ -93,7 +91,7 @@ class CalibrationReport(Report):
         over_low, over_high = _overconfidence_ends(found)
         return about.assign(
             num_images=images.astype(np.int64),
-            accuracy=found.num_correct.sum(axis=1) / safe,
+            accuracy=rate_of(found.num_correct.sum(axis=1), images).value,
             confidence=found.confidence.sum(axis=1) / safe,
             ece=found.error,
             ece_debiased=debiased,
@@ -109,30 +107,46 @@ class CalibrationReport(Report):
         )
 
 
+def calibrate(
+    confidence: Float[np.ndarray, " images"],
+    correct: Bool[np.ndarray, " images"],
+    group: Int[np.ndarray, " images"],
+    *,
+    num_groups: int,
+    num_bins: int,
+) -> Calibration:
+    """Sort the images of each group into bins of equal width over 0..1; all of them count."""
+    bins = np.clip((confidence * num_bins).astype(np.int64), 0, num_bins - 1)
+    code, shape = group * num_bins + bins, (num_groups, num_bins)
+    found = tally([Mark("", "", "", correct, np.ones_like(correct))], code, num_groups * num_bins)
+    sure, gap = (
+        np.bincount(code, column, minlength=num_groups * num_bins).astype(np.float64).reshape(shape)
+        for column in (confidence, (confidence - correct) ** 2)
+    )
+    images, right = (part.reshape(shape).astype(np.float64) for part in (found.images, found.right))
+    return Calibration(images, sure, right, gap)
+
+
 def _overconfidence_ends(found: Calibration, *, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Return confidence minus the ends of the accuracy's Wilson interval; (-1, 1) without images."""
     images = found.num_images.sum(axis=1)
-    low, high = wilson_interval(found.num_correct.sum(axis=1), images, confidence=confidence)
+    right = rate_of(found.num_correct.sum(axis=1), images, confidence=confidence)
     mean = np.where(images > 0, found.confidence.sum(axis=1) / np.maximum(images, 1), np.nan)
-    return np.nan_to_num(mean - high, nan=-1.0), np.nan_to_num(mean - low, nan=1.0)
+    return np.nan_to_num(mean - right.high, nan=-1.0), np.nan_to_num(mean - right.low, nan=1.0)
 
 
 def _bins(found: Calibration, about: dict[str, str]) -> pd.DataFrame:
-    images = found.num_images[0]
-    used = images > 0
-    low, high = wilson_interval(found.num_correct[0], images)
-    edges = np.linspace(0, 1, len(images) + 1)
+    used = found.num_images[0] > 0
+    images, right = found.num_images[0][used], found.num_correct[0][used]
+    rate = rate_of(right, images)
+    edges = np.linspace(0, 1, len(used) + 1)
     return pd.DataFrame(
         {
             **about,
-            **{
-                "bin_low": edges[:-1][used],
-                "bin_high": edges[1:][used],
-                "num_images": images[used].astype(np.int64),
-            },
-            "confidence": found.confidence[0][used] / images[used],
-            "accuracy": found.num_correct[0][used] / images[used],
-            **{"wilson_low": low[used], "wilson_high": high[used], "wilson_for": THESE_CATEGORIES},
+            **{"bin_low": edges[:-1][used], "bin_high": edges[1:][used]},
+            **{"num_images": images.astype(np.int64), "confidence": found.confidence[0][used] / images},
+            **{"accuracy": rate.value, "wilson_low": rate.low, "wilson_high": rate.high},
+            "wilson_for": THESE_CATEGORIES,
         }
     )
 

@@ -13,13 +13,13 @@ from imagenetd.reports.confusions import category_confusion_table, confusion_tab
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report_set import Report
+from imagenetd.scoring.counts import Mark, joint_mark, rate_of, tally
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
     THESE_IMAGES,
     simultaneous_confidence,
-    wilson_interval,
     zero_events_bound,
 )
 from imagenetd.scoring.statistics.jackknife import jackknife_interval
@@ -54,28 +54,32 @@ class CausesReport(Report):
         return ReportResult(self.name, tables, tuple(_findings(tables)), _summary(tables))
 
     def _always_fail(self, design: Design) -> pd.DataFrame:
-        """One row for each nuisance: images that every target gets wrong, and cells where every image is such."""
+        """One row for each nuisance: images that every target gets wrong, and cells where every image is such.
+
+        Images count that count for every target.
+        """
         evidence = design.evidence
-        targets = evidence.of_role("target")
-        used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
-        wrong = np.stack([~model.correct for model in targets]) if targets else np.zeros((1, len(used)), bool)
-        images, all_wrong = design.count(used), design.count(used & wrong.all(axis=0))
+        nobody = np.ones(len(evidence.images), dtype=bool)
+        marks = [m.mark for m in evidence.of_role("target")] or [Mark("", "", "", nobody, nobody)]
+        together = joint_mark("all targets", "target", marks, least=len(marks))
+        used = together.counted & evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
+        found = tally([together], design.cell_of_image, len(design.cells), among=used)
+        images, all_wrong = found.images[0], found.wrong[0]
         columns = np.stack([images, all_wrong, images > 0, (images > 0) & (all_wrong == images)])
         counts = np.rint(design.by_nuisance(columns.astype(np.float64))).astype(np.int64)
-        low, high = wilson_interval(counts[1], counts[0])
         is_ranked = (counts[0] >= self.min_images) & (design.nuisances["kind"] != Kind.NEUTRAL).to_numpy()
-        together = simultaneous_confidence(int(is_ranked.sum()))
-        low_together, high_together = wilson_interval(counts[1], counts[0], confidence=together)
+        level = simultaneous_confidence(int(is_ranked.sum()))
+        rate, of_all = (rate_of(counts[1], counts[0], confidence=one) for one in (0.95, level))
         table = design.nuisances.assign(
             num_images=counts[0],
             num_all_fail=counts[1],
-            share=share(counts[1], counts[0]),
-            wilson_low=low,
-            wilson_high=high,
-            low_of_all=low_together,
-            high_of_all=high_together,
+            share=rate.value,
+            wilson_low=rate.low,
+            wilson_high=rate.high,
+            low_of_all=of_all.low,
+            high_of_all=of_all.high,
             wilson_for=THESE_CATEGORIES,
-            **_if_independent(design, wrong[:, used], np.flatnonzero(used)),
+            **_if_independent(design, np.stack([~m.correct[used] for m in marks]), np.flatnonzero(used)),
             excess_for=OTHER_CATEGORIES,
             num_cells=counts[2],
             num_cells_always_fail=counts[3],
@@ -127,30 +131,26 @@ def _if_independent(design: Design, wrong: np.ndarray, images: np.ndarray) -> di
 def _variance(design: Design) -> pd.DataFrame:
     """One row for each model, kind and component: the part of right and wrong that it accounts for."""
     row = design.sets.index(design.evidence.judged)
-    parts = []
-    for kind in [ALL, *[kind for kind in design.kinds if kind != Kind.NEUTRAL]]:
-        inside = design.in_kind(kind)
-        images = design.square(design.num_images[row], inside)
-        correct = design.square(design.num_correct[row], inside)
-        components, shares = variance_components(correct, images), variance_shares(correct, images)
-        for name, found in shares.items():
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "model": [model.name for model in design.evidence.models],
-                        "role": [model.role for model in design.evidence.models],
-                        **{"kind": kind, "component": name, "variance": getattr(components, name)},
-                        **{"share": found.value, "low": found.low, "high": found.high},
-                        "population": OTHER_CATEGORIES,
-                        "num_categories": int((images.sum(axis=1) > 0).sum()),
-                        "num_cells": int((images > 0).sum()),
-                        "num_cells_of_one_image": int((images == 1).sum()),
-                    }
-                )
-            )
-    table = pd.concat(parts, ignore_index=True)
-    order = {model.name: place for place, model in enumerate(design.evidence.models)}
-    return table.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    rows = []
+    for index, model in enumerate(design.evidence.models):
+        for kind in [ALL, *[kind for kind in design.kinds if kind != Kind.NEUTRAL]]:
+            inside = design.in_kind(kind)
+            images = design.square(design.num_counted[row, index], inside)
+            correct = design.square(design.num_correct[row, index], inside)
+            components, shares = variance_components(correct, images), variance_shares(correct, images)
+            rows += [
+                {
+                    **{"model": model.name, "role": model.role},
+                    **{"kind": kind, "component": name, "variance": float(getattr(components, name))},
+                    **{"share": float(found.value), "low": float(found.low), "high": float(found.high)},
+                    "population": OTHER_CATEGORIES,
+                    "num_categories": int((images.sum(axis=1) > 0).sum()),
+                    "num_cells": int((images > 0).sum()),
+                    "num_cells_of_one_image": int((images == 1).sum()),
+                }
+                for name, found in shares.items()
+            ]
+    return pd.DataFrame(rows)
 
 
 def _of_all_kinds(table: pd.DataFrame) -> pd.DataFrame:

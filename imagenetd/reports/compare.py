@@ -13,11 +13,12 @@ from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.pairs import (
     CONSISTENCY_COLUMNS,
     PAIR_COLUMNS,
-    PairCounts,
     consistency_table,
+    count_pairs,
     pair_table,
 )
 from imagenetd.reports.report_set import Report
+from imagenetd.scoring.counts import rate_of
 from imagenetd.scoring.statistics.intervals import OTHER_CATEGORIES, THESE_CATEGORIES, clustered_share
 from imagenetd.scoring.statistics.paired import model_differences, rank_bounds
 from imagenetd.scoring.statistics.power import POWER_REACH
@@ -52,17 +53,19 @@ class ComparisonReport(Report):
     def _ranks(self, design: Design) -> Iterator[list[Any]]:
         """Yield the rows, one label space after the other: numbers of two are never ranked together."""
         models = design.evidence.models
-        targets = [index for index, model in enumerate(models) if model.role == "target"]
+        spaces = np.array(label_spaces(design.evidence.of_role("target")))
+        targets = np.array([index for index, model in enumerate(models) if model.role == "target"], np.int64)
         for row, name in enumerate(design.sets):
             for kind in [ALL, *design.kinds]:
                 inside = design.in_kind(kind)
-                images = design.by_category(design.num_images[row] * inside)
-                if images.sum() < self.min_images:
-                    continue
-                used = images > 0
-                correct = design.by_category(design.num_correct[row] * inside)[targets][:, used].T
-                for space, members in _by_space([models[index] for index in targets]):
-                    for numbers in _ranked(members, correct, images[used]):
+                images = design.by_category(design.num_counted[row] * inside)
+                correct = design.by_category(design.num_correct[row] * inside)
+                enough = images[targets].sum(axis=1) >= max(1, self.min_images)
+                for space in dict.fromkeys(spaces[enough].tolist()):
+                    members = targets[enough & (spaces == space)].tolist()
+                    for numbers in _ranked(
+                        [models[m] for m in members], correct[members].T, images[members].T
+                    ):
                         yield [name, kind, space, *numbers]
 
     def _pairs(self, design: Design) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -70,19 +73,21 @@ class ComparisonReport(Report):
         spaces = np.array(label_spaces(models))
         is_target = np.array([model.role == "target" for model in models])
         pairs, consistency = [], []
-        for row, name in enumerate(design.sets):
-            counts = PairCounts.of(design, row)
-            if len(counts.images) == 0 or len(models) < 2:
+        every = np.triu_indices(len(models), 1)
+        is_fair = is_target[every[0]] & is_target[every[1]] & (spaces[every[0]] == spaces[every[1]])
+        fair = every[0][is_fair], every[1][is_fair]
+        cell = design.cell_of_image
+        category = design.cells["category_code"].to_numpy()[cell]
+        for name in design.sets:
+            members = design.evidence.sets[name] & ~design.is_control[cell]
+            if not members.any() or len(models) < 2:
                 continue
-            consistency.append(consistency_table(models, counts).assign(set=name))
-            first, second = np.triu_indices(len(models), 1)
-            is_fair = is_target[first] & is_target[second] & (spaces[first] == spaces[second])
+            alike = consistency_table(models, every, count_pairs(models, members, category, every))
+            consistency.append(alike.assign(set=name))
             if is_fair.any():
-                inside = ~design.is_control & (design.num_images[row] > 0)
-                images = design.num_images[row][inside].astype(np.float64)
-                cells = (images, design.num_correct[row][:, inside].T.astype(np.float64))
-                found = pair_table(models, counts, cells, first[is_fair], second[is_fair])
-                pairs.append(found.assign(set=name, label_space=spaces[first[is_fair]]))
+                counts = (count_pairs(models, members, code, fair) for code in (category, cell))
+                found = pair_table(models, fair, *counts)
+                pairs.append(found.assign(set=name, label_space=spaces[fair[0]]))
         return _joined(pairs, PAIR_COLUMNS), _joined(consistency, CONSISTENCY_COLUMNS)
 
 
@@ -103,37 +108,29 @@ RANK_COLUMNS = [
 ]
 
 
-def _by_space(models: list[ModelEvidence]) -> Iterator[tuple[str, list[tuple[int, ModelEvidence]]]]:
-    spaces = label_spaces(models)
-    for space in dict.fromkeys(spaces):
-        yield space, [(row, model) for row, model in enumerate(models) if spaces[row] == space]
+def _ranked(models: list[ModelEvidence], correct: np.ndarray, images: np.ndarray) -> Iterator[list[Any]]:
+    """Yield the columns from `model` on of the targets of one label space, best first.
 
-
-def _ranked(
-    members: list[tuple[int, ModelEvidence]], correct: np.ndarray, images: np.ndarray
-) -> Iterator[list[Any]]:
-    """Yield the columns from `model` on of each row of one label space; `correct` is "categories targets"."""
-    right = correct[:, [row for row, _ in members]].astype(np.float64)
-    found = clustered_share(right, images[:, None])
+    Args:
+        models: Of one label space.
+        correct: "categories targets": of the images that count for each.
+        images: Likewise.
+    """
+    used = images.any(axis=1)
+    right, images = correct[used].astype(np.float64), images[used].astype(np.float64)
+    value = rate_of(right.sum(axis=0), images.sum(axis=0)).value
+    found = clustered_share(right, images)
     low, high = rank_bounds(right, images)
-    rank = (-found.value).argsort(kind="stable").argsort(kind="stable") + 1
+    rank = (-value).argsort(kind="stable").argsort(kind="stable") + 1
     errors = (
-        model_differences(right, images).error if len(images) > 1 else np.full((len(members),) * 2, np.nan)
+        model_differences(right, images).error if len(images) > 1 else np.full((len(models),) * 2, np.nan)
     )
     for place in np.argsort(rank).tolist():
-        model = members[place][1]
         others = np.delete(errors[place], place)
         detectable = min(1.0, POWER_REACH * float(others.max())) if len(others) else np.nan
-        numbers = [
-            found.value[place],
-            found.low[place],
-            found.high[place],
-            rank[place],
-            low[place],
-            high[place],
-        ]
-        about = [model.name, model.family, int(images.sum()), len(images)]
-        yield [*about, *numbers, detectable, OTHER_CATEGORIES]
+        about = [models[place].name, models[place].family, int(images[:, place].sum())]
+        numbers = [part[place] for part in (value, found.low, found.high, rank, low, high)]
+        yield [*about, int((images[:, place] > 0).sum()), *numbers, detectable, OTHER_CATEGORIES]
 
 
 def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The report `confirmation`: the mined prompts on another seed, which chose nothing. Pure."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypedDict
@@ -8,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.config.ranges import AnyCount
-from imagenetd.records import Kind
 from imagenetd.reports.design import ALL
 from imagenetd.reports.evidence import Evidence, ReportResult, Twins
 from imagenetd.reports.report_set import Report
-from imagenetd.scoring.statistics.intervals import OTHER_SEEDS, wilson_interval
+from imagenetd.scoring.counts import Mark, accuracy_by, count_answers, joint_mark, without_control
+from imagenetd.scoring.statistics.intervals import OTHER_SEEDS
 from imagenetd.store.numerals import counted, known, percent_interval
 
 TOGETHER = "all surrogates"
@@ -45,20 +46,6 @@ COLUMNS = tuple(TwinsRow.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is looked at on the twins: a model, or all surrogates together."""
-
-    name: str
-    role: str
-    right: np.ndarray
-    """Bool "images", of the pool."""
-    again: np.ndarray
-    """Bool "twins"."""
-    counted: np.ndarray
-    """Bool "twins": the others stand in no number."""
-
-
-@dataclass(frozen=True, slots=True)
 class ConfirmationReport(Report):
     """Accuracy on another seed of every mined prompt, beside the pool and the mined images."""
 
@@ -78,8 +65,7 @@ class ConfirmationReport(Report):
         twins = evidence.twins
         if twins is None:
             return ReportResult(self.name, {"twins": pd.DataFrame(columns=[*COLUMNS])})
-        rows = [row for subject in _subjects(evidence, twins) for row in _rows(evidence, twins, subject)]
-        table = pd.DataFrame(rows, columns=[*COLUMNS])
+        table = pd.DataFrame(_rows(evidence, twins), columns=[*COLUMNS])
         totals = table[table["kind"] == ALL]
         summary = {
             str(row["model"]): {name: known(row[name]) for name in SUMMARY}
@@ -115,52 +101,60 @@ SUMMARY = (
 )
 
 
-def _subjects(evidence: Evidence, twins: Twins) -> Iterator[Subject]:
-    """Yield the models that have seen the twins, targets first, and all surrogates together."""
+def _marks(evidence: Evidence, twins: Twins) -> Iterator[Mark]:
+    """Yield what is right on the pool and on the twins behind it: targets first, then all surrogates together."""
     shown = [model for model in evidence.models if model.name in twins.correct]
     ordered = sorted(shown, key=lambda model: model.role != "target")
-    for model in ordered:
-        again, counted = twins.correct[model.name], twins.counted[model.name]
-        yield Subject(model.name, model.role, model.correct, again, counted)
-    surrogates = [model for model in shown if model.role == "surrogate"]
-    if surrogates:
-        wrong = sum(~model.correct for model in surrogates)
-        wrong_again = sum(~twins.correct[model.name] for model in surrogates)
-        counted = np.all([twins.counted[model.name] for model in surrogates], axis=0)
-        few = evidence.min_failures
-        right, again = np.asarray(wrong) < few, np.asarray(wrong_again) < few
-        yield Subject(TOGETHER, "surrogate", right, again, counted)
+    marks = [
+        Mark(
+            model.name,
+            model.role,
+            model.regime,
+            np.append(model.correct, twins.correct[model.name]),
+            np.append(model.counted, twins.counted[model.name]),
+        )
+        for model in ordered
+    ]
+    yield from marks
+    if surrogates := [mark for mark in marks if mark.role == "surrogate"]:
+        yield joint_mark(TOGETHER, "surrogate", surrogates, least=evidence.min_failures)
 
 
-def _rows(evidence: Evidence, twins: Twins, subject: Subject) -> Iterator[TwinsRow]:
-    kinds = evidence.images["kind"].to_numpy()
-    of_twin = kinds[twins.positions]
-    for kind in (ALL, *dict.fromkeys(of_twin.tolist())):
-        in_pool = (kinds != Kind.NEUTRAL) if kind == ALL else (kinds == kind)
-        here = np.ones(len(of_twin), dtype=bool) if kind == ALL else of_twin == kind
-        mined, used = subject.right[twins.positions[here]], subject.again[here & subject.counted]
-        if not len(used):
+def _rows(evidence: Evidence, twins: Twins) -> Iterator[TwinsRow]:
+    size, marks = len(evidence.images), list(_marks(evidence, twins))
+    images = pd.concat([evidence.images, evidence.images.iloc[twins.positions]], ignore_index=True)
+    place = np.arange(len(images))
+    sets = {"pool": place < size, "mined": np.isin(place, twins.positions), "twins": place >= size}
+    counts, by = count_answers(images, marks, sets), ["model", "kind", "set"]
+    totals = accuracy_by(without_control(counts), ["model", "set"]).assign(kind=ALL)
+    found = pd.concat([totals, accuracy_by(counts, by)]).set_index(by)
+    kinds = (ALL, *dict.fromkeys(images["kind"].to_numpy()[size:].tolist()))
+    for mark, kind in itertools.product(marks, kinds):
+        pool, mined, again = (found.loc[(mark.model, kind, name)] for name in sets)
+        if not again["num_images"]:
             continue
-        low, high = (float(end) for end in wilson_interval(np.array(used.sum()), np.array(len(used))))
-        pool, chosen, now = subject.right[in_pool].mean(), mined.mean(), used.mean()
-        lost = pool - chosen
+        lost = pool["accuracy"] - mined["accuracy"]
+        back = {
+            end: (pool["accuracy"] - again[number]) / lost if lost > 0 else np.nan
+            for end, number in (("", "accuracy"), ("_low", "wilson_high"), ("_high", "wilson_low"))
+        }
         yield {
-            "model": subject.name,
-            "role": subject.role,
+            "model": mark.model,
+            "role": mark.role,
             "kind": str(kind),
             "population": OTHER_SEEDS,
-            "num_pool": int(in_pool.sum()),
-            "pool_accuracy": pool,
-            "num_mined": len(mined),
-            "mined_accuracy": chosen,
-            "num_twins": len(used),
-            "twins_correct": int(used.sum()),
-            "twins_accuracy": now,
-            "twins_low": low,
-            "twins_high": high,
-            "returns": (pool - now) / lost if lost > 0 else np.nan,
-            "returns_low": (pool - high) / lost if lost > 0 else np.nan,
-            "returns_high": (pool - low) / lost if lost > 0 else np.nan,
+            "num_pool": int(pool["num_images"]),
+            "pool_accuracy": pool["accuracy"],
+            "num_mined": int(mined["num_images"]),
+            "mined_accuracy": mined["accuracy"],
+            "num_twins": int(again["num_images"]),
+            "twins_correct": int(again["num_correct"]),
+            "twins_accuracy": again["accuracy"],
+            "twins_low": again["wilson_low"],
+            "twins_high": again["wilson_high"],
+            "returns": back[""],
+            "returns_low": back["_low"],
+            "returns_high": back["_high"],
         }
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, wilson_interval
+from imagenetd.scoring.counts import rate_of, tally
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES
 from imagenetd.words.imagenet import NUM_CLASSES
 from imagenetd.words.vocabulary import load_categories
 from imagenetd.words.wordnet import group_distances
@@ -20,7 +21,7 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
     """Return the commonest wrong answers: category, nuisance, what was seen instead, by how many models, how often.
 
     `share` is the part of all answers of these models about this cell that name this class: an exact number of these
-    images. The rows are chosen by it, so it says little of other seeds.
+    images. The rows are chosen by it, so it says little of other seeds. `num_images` count for some of the models.
     """
     used = design.evidence.sets[design.evidence.judged] & ~design.is_control[design.cell_of_image]
     names = list(dict.fromkeys(name for model in models for name in model.class_names))
@@ -28,7 +29,7 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
     found: dict[str, list[np.ndarray]] = {"pair": [], "count": []}
     for model in models:
         lookup = np.array([code[name] for name in model.class_names], dtype=np.int64)
-        wrong = used & ~model.correct
+        wrong = used & model.wrong
         pairs = design.cell_of_image[wrong] * len(names) + lookup[model.predicted[wrong]]
         pair, count = np.unique(pairs, return_counts=True)
         found["pair"].append(pair)
@@ -39,14 +40,15 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
     num_models = np.bincount(place, minlength=len(distinct))
     answers = np.bincount(place, weights=count, minlength=len(distinct)).astype(np.int64)
     cell, predicted = np.divmod(distinct, max(1, len(names)))
-    images = design.count(used)[cell]
+    asked = tally([model.mark for model in models], design.cell_of_image, len(design.cells), among=used)
+    known = np.any([model.counted for model in models], axis=0)
     table = design.cells.iloc[cell][["category", "kind", "nuisance"]].reset_index(drop=True)
     table = table.assign(
         predicted=[names[index] for index in predicted.tolist()],
         num_models=num_models,
         num_answers=answers,
-        num_images=images,
-        share=share(answers, images * max(1, len(models))),
+        num_images=design.count(used & known)[cell],
+        share=share(answers, asked.images.sum(axis=0)[cell]),
         share_for=THESE_IMAGES,
     )
     order = ["num_models", "share", "num_answers"]
@@ -59,10 +61,10 @@ def category_confusion_table(
     """Return for each model its commonest confusions of categories over all nuisances: exact shares of these images."""
     used = design.evidence.sets[design.evidence.judged] & ~design.is_control[design.cell_of_image]
     category = design.cells["category_code"].to_numpy()[design.cell_of_image]
-    images = np.bincount(category[used], minlength=len(design.categories))
     parts = []
     for model in models:
-        wrong = used & ~model.correct
+        images = tally([model.mark], category, len(design.categories), among=used).images[0]
+        wrong = used & model.wrong
         size = len(model.class_names)
         pair, count = np.unique(category[wrong] * size + model.predicted[wrong], return_counts=True)
         order = np.argsort(-count, kind="stable")[:max_rows]
@@ -102,25 +104,18 @@ def nature_table(design: Design, models: Sequence[ModelEvidence], *, near_distan
         if space not in known:
             known[space] = natures(design.categories, model, near_distance=near_distance)
         nature = known[space]
-        chance = _chance(
-            nature, np.bincount(category[used & ~model.correct], minlength=len(design.categories))
-        )
+        chance = _chance(nature, tally([model.mark], category, len(design.categories), among=used).wrong[0])
         for kind in kinds:
-            members = used & ~model.correct & design.in_kind(kind)[design.cell_of_image]
+            members = used & model.wrong & design.in_kind(kind)[design.cell_of_image]
             found = np.maximum(nature[category[members], model.predicted[members]], 0)
             counts = np.bincount(found, minlength=len(NATURES) + 1)
-            total = np.full(len(counts), int(counts.sum()))
-            low, high = wilson_interval(counts, total)
+            total = int(counts.sum())
+            rate = rate_of(counts, np.full(len(counts), total))
             for index, name in enumerate([*NATURES, UNKNOWN]):
                 if name != UNKNOWN or counts[index]:
-                    numbers = [
-                        share(counts, total)[index],
-                        low[index],
-                        high[index],
-                        THESE_CATEGORIES,
-                        chance[index],
-                    ]
-                    rows.append([model.name, kind, name, int(counts[index]), int(total[0]), *numbers])
+                    numbers = [part[index] for part in (rate.value, rate.low, rate.high)]
+                    about = [model.name, kind, name, int(counts[index]), total]
+                    rows.append([*about, *numbers, THESE_CATEGORIES, chance[index]])
     columns = ["model", "kind", "nature", "num_failures", "num_all_failures", "share"]
     return pd.DataFrame(rows, columns=[*columns, "wilson_low", "wilson_high", "wilson_for", "chance_share"])
 

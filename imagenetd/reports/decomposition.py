@@ -9,9 +9,10 @@ import pandas as pd
 
 from imagenetd.records import Kind
 from imagenetd.reports.arms import Arm, arm_of, arms_of, pair_sums_by_seed, real_arm
-from imagenetd.reports.design import ALL, Design, share
+from imagenetd.reports.design import ALL, Design
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report_set import Report
+from imagenetd.scoring.counts import rate_of
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     OTHER_SEEDS,
@@ -20,7 +21,6 @@ from imagenetd.scoring.statistics.intervals import (
     clustered_difference,
     clustered_share,
     clustered_subset_difference,
-    wilson_interval,
     zero_events_bound,
 )
 from imagenetd.store.numerals import counted, percent_interval
@@ -125,7 +125,7 @@ class DecompositionReport(Report):
                         **{"model": design.evidence.models[index].name, "set": set_, "kind": kind},
                         **{"num_real": int(start.images.sum()), "num_images": int(end.images.sum())},
                         **{"num_categories": int(used.sum()), "real_accuracy": start.accuracy},
-                        **{"accuracy": end.accuracy, "drop": -float(found.value)},
+                        **{"accuracy": end.accuracy, "drop": start.accuracy - end.accuracy},
                         **{"drop_low": -float(found.high), "drop_high": -float(found.low)},
                         "drop_same_mix": -float(matched.value),
                         "drop_same_mix_low": -float(matched.high),
@@ -162,16 +162,14 @@ def _taken_out(num_start: int, num_end: int) -> str:
     if number == 0:
         most = f"at most {100 * float(zero_events_bound(num_start)):.1f}%"
         return f"no image was taken out of {num_start:,} ({most} on {THESE_CATEGORIES})"
-    low, high = wilson_interval(number, num_start)
-    ends = percent_interval(float(low), float(high), digits=1)
-    return (
-        f"{number:,} of {num_start:,} taken out, {100 * number / num_start:.1f}% {ends} on {THESE_CATEGORIES}"
-    )
+    found = rate_of(number, num_start)
+    ends = percent_interval(float(found.low), float(found.high), digits=1)
+    return f"{number:,} of {num_start:,} taken out, {100 * found.value:.1f}% {ends} on {THESE_CATEGORIES}"
 
 
 def _matched(start: Arm, end: Arm) -> Arm:
     """Return the start with as many images of each category as the end."""
-    return Arm(start.name, end.images, share(start.correct, start.images) * end.images)
+    return Arm(start.name, end.images, rate_of(start.correct, start.images).value * end.images)
 
 
 def _another_mix(start: Arm, end: Arm) -> float:
@@ -179,18 +177,17 @@ def _another_mix(start: Arm, end: Arm) -> float:
 
     A category without images at the start counts there with the start's overall accuracy.
     """
-    accuracy = np.where(start.images > 0, start.correct / np.maximum(start.images, 1), start.accuracy)
+    accuracy = np.where(start.images > 0, rate_of(start.correct, start.images).value, start.accuracy)
     weight = end.images / end.images.sum() - start.images / start.images.sum()
     return float((weight * accuracy).sum())
 
 
 def _arm_row(model: str, arm: Arm) -> dict[str, object]:
-    correct, images = np.array([round(arm.correct.sum())]), np.array([round(arm.images.sum())])
-    low, high = wilson_interval(correct, images)
-    other = clustered_share(arm.correct, arm.images)
+    correct, images = round(arm.correct.sum()), round(arm.images.sum())
+    found, other = rate_of(correct, images), clustered_share(arm.correct, arm.images)
     return {
-        **{"model": model, "arm": arm.name, "num_images": int(images[0]), "num_correct": int(correct[0])},
-        **{"accuracy": arm.accuracy, "wilson_low": float(low[0]), "wilson_high": float(high[0])},
+        **{"model": model, "arm": arm.name, "num_images": images, "num_correct": correct},
+        **{"accuracy": arm.accuracy, "wilson_low": float(found.low), "wilson_high": float(found.high)},
         **{"wilson_for": THESE_CATEGORIES, "num_categories": int((arm.images > 0).sum())},
         **{"low_other_categories": float(other.low), "high_other_categories": float(other.high)},
     }

@@ -30,13 +30,25 @@ class ModelEvidence:
     predicted: np.ndarray
     """Int "images": its best class."""
     correct: np.ndarray
-    """Bool "images": right in its own label space."""
+    """Bool "images": right in its own label space; false where it does not count."""
     confidence: np.ndarray
     """Float "images": softmax probability of its best class."""
-    counted: np.ndarray | None = None
-    """Bool "images": false where its scoring leaves an image without an answer out; None: all of them count."""
+    counted: np.ndarray
+    """Bool "images": false where its scoring leaves an image without an answer out, which then stands in no number."""
     training_data: tuple[str, ...] = ()
     """Names of the data sets that its weights have seen; empty: unknown."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "correct", self.correct & self.counted)
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Bool "images": it counts, and is not right."""
+        return self.counted & ~self.correct
+
+    def is_right(self, position: int) -> bool | None:
+        """Return whether its answer to an image is right; None where the image does not count."""
+        return bool(self.correct[position]) if self.counted[position] else None
 
     @property
     def origin(self) -> Origin:
@@ -46,8 +58,7 @@ class ModelEvidence:
     @property
     def mark(self) -> Mark:
         """What is counted of it."""
-        counted = np.ones(len(self.correct), dtype=bool) if self.counted is None else self.counted
-        return Mark(self.name, self.role, self.regime, self.correct, counted)
+        return Mark(self.name, self.role, self.regime, self.correct, self.counted)
 
 
 @dataclass(frozen=True)
@@ -104,11 +115,16 @@ class Evidence:
         }
         return pd.concat([part.astype(texts) for part in parts], ignore_index=True)
 
+    @cached_property
+    def num_failing(self) -> np.ndarray:
+        """Int "images": how many surrogates are wrong."""
+        nobody = np.zeros(len(self.images), dtype=np.int64)
+        return sum((model.wrong for model in self.of_role("surrogate")), nobody)
+
     def by_failures(self) -> pd.DataFrame:
         """Return the accuracy of each target on the judged images that at least k surrogates get wrong, k in `set`."""
-        surrogates, judged = self.of_role("surrogate"), self.sets[self.judged]
-        wrong = np.sum([~model.correct for model in surrogates], axis=0)
-        sets = {str(k): judged & (wrong >= k) for k in range(len(surrogates) + 1)}
+        judged, steps = self.sets[self.judged], range(len(self.of_role("surrogate")) + 1)
+        sets = {str(k): judged & (self.num_failing >= k) for k in steps}
         counts = count_answers(self.images, [model.mark for model in self.of_role("target")], sets)
         return accuracy_by(without_control(counts), ["model", "set"])
 

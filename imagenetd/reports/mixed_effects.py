@@ -63,8 +63,9 @@ class MixedEffectsReport(Report):
         components: list[list[Any]] = []
         effects: list[list[Any]] = []
         for model in evidence.of_role("target"):
-            if 0 < model.correct[used].sum() < len(used):
-                for part, rows in zip((components, effects), self._fit(design, model, used), strict=True):
+            here = used[model.counted[used]]
+            if len(np.unique(model.correct[here])) == 2:
+                for part, rows in zip((components, effects), self._fit(design, model, here), strict=True):
                     part.extend(rows)
         tables = {
             "components": pd.DataFrame(components, columns=COMPONENT_COLUMNS),

@@ -115,7 +115,7 @@ def failures_of(evidence: Evidence) -> list[int]:
         if name in evidence.sets and evidence.sets[name].any():
             return np.flatnonzero(evidence.sets[name]).tolist()
     targets = evidence.of_role("target")
-    return np.flatnonzero(~targets[0].correct).tolist() if targets else []
+    return np.flatnonzero(targets[0].wrong).tolist() if targets else []
 
 
 def reference_files(folder: Path) -> list[Path]:

@@ -1,14 +1,13 @@
 """Any two models on the images of one set: who is right where they differ, and how alike their mistakes are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy
 
-from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.scoring.counts import rate_of
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_IMAGES,
@@ -17,10 +16,11 @@ from imagenetd.scoring.statistics.intervals import (
 )
 from imagenetd.scoring.statistics.paired import (
     MIN_MISTAKES,
+    PairCounts,
     kappa_interval,
     mcnemar_p_value,
-    model_differences,
-    pair_sums,
+    pair_counts,
+    pair_differences,
 )
 from imagenetd.scoring.statistics.power import POWER_REACH
 from imagenetd.scoring.statistics.strata import adjusted_p_values
@@ -52,59 +52,61 @@ CONSISTENCY_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PairCounts:
-    """Sums of one set for each category that has images."""
+def count_pairs(
+    models: Sequence[ModelEvidence],
+    members: np.ndarray,
+    cluster: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+) -> PairCounts:
+    """Return what the two models of each pair have right of the images that count for both.
 
-    images: np.ndarray
-    """Float "categories"."""
-    both: np.ndarray
-    """Float "categories models models": images on which both are right."""
-
-    @classmethod
-    def of(cls, design: Design, row: int) -> "PairCounts":
-        """Count the images of a set without the control arm."""
-        chosen = design.evidence.sets[design.sets[row]] & ~design.is_control[design.cell_of_image]
-        cluster = design.cells["category_code"].to_numpy()[design.cell_of_image[chosen]]
-        correct = np.stack([model.correct[chosen] for model in design.evidence.models])
-        both = pair_sums(correct, cluster, len(design.categories))
-        images = np.bincount(cluster, minlength=len(design.categories)).astype(np.float64)
-        return cls(images[images > 0], both[images > 0])
+    Args:
+        models: Of all pairs.
+        members: Bool "images": of these.
+        cluster: Int "images": category or cell.
+        pairs: Places of the first and of the second model of each.
+    """
+    correct, counted = (
+        np.stack([getattr(m, what)[members] for m in models]) for what in ("correct", "counted")
+    )
+    return pair_counts(correct, counted, pairs, cluster=cluster[members])
 
 
 def pair_table(
     models: Sequence[ModelEvidence],
-    counts: PairCounts,
-    cells: tuple[np.ndarray, np.ndarray],
-    first: np.ndarray,
-    second: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    of_category: PairCounts,
+    of_cell: PairCounts,
 ) -> pd.DataFrame:
-    """Return one row for each pair of one set; `cells` are images, "cells", and right answers, "cells models".
+    """Return one row for each pair of one set, on the images that count for both.
 
     Two models are told apart (`is_different`) where the test over categories and the interval over categories both
     say so. `is_different_these_categories` is McNemar's answer, which treats images as independent.
     """
-    size, images, level = len(models), counts.images.sum(), simultaneous_confidence(len(first))
-    alone = counts.both[:, np.arange(size), np.arange(size)]
-    both = counts.both[:, first, second]
-    only_a, only_b = alone[:, first] - both, alone[:, second] - both
-    whole = counts.images[:, None]
+    level, only_a, only_b, whole = (
+        simultaneous_confidence(len(pairs[0])),
+        of_category.only_a,
+        of_category.only_b,
+        of_category.images,
+    )
     found = clustered_difference(only_a, whole, only_b, whole)
     together = clustered_difference(only_a, whole, only_b, whole, confidence=level)
-    gap = cells[1][:, first], cells[1][:, second]
-    by_cell = model_differences(cells[1], cells[0])
-    reach = scipy.special.stdtrit(by_cell.degrees_of_freedom, 0.975) * by_cell.error[first, second]
-    value = np.asarray((gap[0] - gap[1]).sum(axis=0) / images)
-    p_category = _p_of_categories(alone, counts.images)[first, second]
-    totals = {"both_right": both, "only_a": only_a, "only_b": only_b}
-    counted = {name: np.rint(part.sum(axis=0)).astype(np.int64) for name, part in totals.items()}
+    by_cell = pair_differences(of_cell)
+    reach = scipy.special.stdtrit(by_cell.degrees_of_freedom, 0.975) * by_cell.error
+    images, right_a, right_b = (
+        part.sum(axis=0) for part in (whole, of_category.right_a, of_category.right_b)
+    )
+    value = rate_of(right_a, images).value - rate_of(right_b, images).value
+    p_category = _p_of_categories(of_category)
+    names = ("both", "only_a", "only_b", "neither")
+    counted = {name: getattr(of_category, name).sum(axis=0).astype(np.int64) for name in names}
     p_value = mcnemar_p_value(counted["only_a"], counted["only_b"])
     q_value, q_category = adjusted_p_values(p_value), adjusted_p_values(p_category)
     columns = {
-        **{"model_a": _names(models, first), "model_b": _names(models, second), "num_images": int(images)},
-        **{"num_categories": len(counts.images)},
-        **counted,
-        "both_wrong": int(images) - np.sum([*counted.values()], axis=0),
+        **{"model_a": _names(models, pairs[0]), "model_b": _names(models, pairs[1])},
+        **{"num_images": images.astype(np.int64), "num_categories": (whole > 0).sum(axis=0)},
+        **{"both_right": counted["both"], "only_a": counted["only_a"], "only_b": counted["only_b"]},
+        "both_wrong": counted["neither"],
         **{"difference": value, "low_by_category": found.low, "high_by_category": found.high},
         **{"low_simultaneous": together.low, "high_simultaneous": together.high},
         **{"low_by_cell": np.maximum(value - reach, -1.0), "high_by_cell": np.minimum(value + reach, 1.0)},
@@ -117,41 +119,39 @@ def pair_table(
     return pd.DataFrame(columns)
 
 
-def _p_of_categories(num_correct: np.ndarray, num_images: np.ndarray) -> np.ndarray:
-    """Return the p-value "models models" of t over categories; NaN with one category."""
-    if len(num_images) < 2:
-        return np.full((num_correct.shape[1],) * 2, np.nan)
-    found = model_differences(num_correct, num_images)
-    return 2 * scipy.special.stdtr(found.degrees_of_freedom, -np.abs(found.difference) / found.error)
+def _p_of_categories(counts: PairCounts) -> np.ndarray:
+    """Return the p-value of t over categories for each pair; NaN with one category."""
+    found = pair_differences(counts)
+    p_value = 2 * scipy.special.stdtr(found.degrees_of_freedom, -np.abs(found.difference) / found.error)
+    return np.where((counts.images > 0).sum(axis=0) < 2, np.nan, p_value)
 
 
-def consistency_table(models: Sequence[ModelEvidence], counts: PairCounts) -> pd.DataFrame:
+def consistency_table(
+    models: Sequence[ModelEvidence], pairs: tuple[np.ndarray, np.ndarray], counts: PairCounts
+) -> pd.DataFrame:
     """Return one row for each pair of one set, whatever their roles; `note` says why a kappa is withheld."""
-    size, total = len(models), counts.both.sum(axis=0)
-    first, second = np.triu_indices(size, 1)
-    images, right = counts.images.sum(), np.diag(total)
-    alone = counts.both[:, np.arange(size), np.arange(size)]
-    sums = (counts.images, alone[:, first], alone[:, second], counts.both[:, first, second])
+    sums = (counts.images, counts.right_a, counts.right_b, counts.both)
+    images, right_a, right_b, both = (part.sum(axis=0) for part in sums)
     found = kappa_interval(*sums)
     num_measured = int(np.isfinite(found.value).sum())
     together = kappa_interval(*sums, confidence=simultaneous_confidence(num_measured))
-    p, q = right[first] / images, right[second] / images
+    p, q, alike = (rate_of(part, images).value for part in (right_a, right_b, both))
     about = {
         f"{what}_{side}": _names(models, index, attribute)
-        for side, index in (("a", first), ("b", second))
+        for side, index in zip("ab", pairs, strict=True)
         for what, attribute in (("model", "name"), ("role", "role"), ("family", "family"))
     }
-    rarer = np.minimum(right, images - right)
     few = f"not measurable: fewer than {MIN_MISTAKES} mistakes or right answers of one of the two"
-    is_few = np.minimum(rarer[first], rarer[second]) < MIN_MISTAKES
+    rarest = np.minimum.reduce([right_a, images - right_a, right_b, images - right_b])
+    unknown = np.where(np.isnan(found.value), "not measurable: one category", "")
     numbers = {
-        **{"num_images": int(images), "num_categories": len(counts.images)},
-        **{"agreement": 1 - p - q + 2 * total[first, second] / images},
+        **{"num_images": images.astype(np.int64), "num_categories": (counts.images > 0).sum(axis=0)},
+        **{"agreement": 1 - p - q + 2 * alike},
         **{"expected_agreement": p * q + (1 - p) * (1 - q), "agreement_for": THESE_IMAGES},
         **{"kappa": found.value, "kappa_low": found.low, "kappa_high": found.high},
         **{"kappa_low_simultaneous": together.low, "kappa_high_simultaneous": together.high},
         "kappa_for": OTHER_CATEGORIES,
-        "note": np.where(is_few, few, np.where(np.isnan(found.value), "not measurable: one category", "")),
+        "note": np.where(rarest < MIN_MISTAKES, few, unknown),
     }
     return pd.DataFrame(about | numbers)
 

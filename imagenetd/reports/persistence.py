@@ -1,19 +1,21 @@
 """Do failures come back: cells chosen on some seeds and looked at on others, and models judged on others' failures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.reports.pairs import count_pairs
+from imagenetd.scoring.counts import joint_mark, rate_of, tally
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_IMAGES,
     clustered_difference,
     clustered_share,
 )
-from imagenetd.scoring.statistics.paired import pair_sums
 from imagenetd.scoring.statistics.variance import cell_correlation
 
 PERSISTENCE_COLUMNS = [
@@ -39,21 +41,30 @@ def persistence_table(design: Design, *, min_share: float) -> pd.DataFrame:
     used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
     half = evidence.images["seed_index"].to_numpy() % 2
     size = len(design.cells)
-    cell = design.cell_of_image
-    images = np.stack([np.bincount(cell[used & (half == side)], minlength=size) for side in (0, 1)])
-    subjects = [("all surrogates", "surrogate", evidence.sets["mined"])] if "mined" in evidence.sets else []
-    subjects += [(model.name, model.role, ~model.correct) for model in evidence.of_role("target")]
+    subjects = [model.mark for model in evidence.of_role("target")]
+    surrogates = [model.mark for model in evidence.of_role("surrogate")]
+    if surrogates and "mined" in evidence.sets:
+        together = joint_mark("all surrogates", "surrogate", surrogates, least=evidence.min_failures)
+        subjects.insert(0, replace(together, correct=~evidence.sets["mined"]))
+    found = tally(subjects, half * size + design.cell_of_image, 2 * size, among=used)
     rows = []
-    for name, role, fails in subjects:
-        failures = [np.bincount(cell[used & fails & (half == side)], minlength=size) for side in (0, 1)]
-        sums, num_cells = _persistence_sums(design, images, np.stack(failures), min_share)
+    for place, subject in enumerate(subjects):
+        failures, images = (part[place].reshape(2, size) for part in (found.wrong, found.images))
+        sums, num_cells = _persistence_sums(design, images, failures, min_share)
         if num_cells:
             alike = cell_correlation(
-                design.square(np.sum(failures, axis=0).astype(np.float64), ~design.is_control),
-                design.square(images.sum(axis=0).astype(np.float64), ~design.is_control),
+                *(
+                    design.square(part.sum(axis=0).astype(np.float64), ~design.is_control)
+                    for part in (failures, images)
+                )
             )
-            ends = [float(number) for number in (alike.value, alike.low, alike.high)]
-            rows.append([name, role, num_cells, *ends, *_persistence(sums), THESE_IMAGES, OTHER_CATEGORIES])
+            about = [
+                subject.model,
+                subject.role,
+                num_cells,
+                *map(float, (alike.value, alike.low, alike.high)),
+            ]
+            rows.append([*about, *_persistence(sums), THESE_IMAGES, OTHER_CATEGORIES])
     return pd.DataFrame(rows, columns=PERSISTENCE_COLUMNS)
 
 
@@ -83,10 +94,12 @@ def _persistence(sums: np.ndarray) -> list[float]:
     selected, seen_failures, seen_images = used[:, :3].sum(axis=0)
     again, base = clustered_share(used[:, 3], used[:, 4]), clustered_share(used[:, 5], used[:, 6])
     excess = clustered_difference(used[:, 3], used[:, 4], used[:, 5], used[:, 6])
-    seen = float(share(seen_failures, seen_images))
-    retained = float(excess.value) / (seen - float(base.value)) if seen > base.value else np.nan
-    numbers = [float(end) for found in (again, base, excess) for end in (found.value, found.low, found.high)]
-    return [int(selected), float(share(seen_images, selected)), seen, *numbers, retained]
+    rates = [float(rate_of(used[:, place].sum(), used[:, place + 1].sum()).value) for place in (3, 5)]
+    seen = float(rate_of(seen_failures, seen_images).value)
+    retained = float(excess.value) / (seen - rates[1]) if seen > rates[1] else np.nan
+    ends = [[float(found.low), float(found.high)] for found in (again, base, excess)]
+    numbers = [rates[0], *ends[0], rates[1], *ends[1], float(excess.value), *ends[2], retained]
+    return [int(selected), float(share(seen_images, selected)), seen, *numbers]
 
 
 TRANSFER_COLUMNS = [
@@ -113,36 +126,30 @@ TRANSFER_COLUMNS = [
 def transfer_table(design: Design) -> pd.DataFrame:
     """Return for each ordered pair of models how often the one fails where the other fails, against its own rate.
 
-    All intervals are for other categories; `lift`, the ratio of the two rates, is an exact number of these images.
+    Both rates are over the images that count for both. All intervals are for other categories; `lift`, the ratio of
+    the two rates, is an exact number of these images.
     """
     evidence = design.evidence
     models: Sequence[ModelEvidence] = [model for model in evidence.models if model.role != "gate"]
     used = evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
-    category = design.cells["category_code"].to_numpy()[design.cell_of_image[used]]
-    fails = np.stack([~model.correct[used] for model in models])
-    both = pair_sums(fails, category, len(design.categories))
-    images = np.bincount(category, minlength=len(design.categories)).astype(np.float64)
-    both, images = both[images > 0], images[images > 0][:, None]
+    category = design.cells["category_code"].to_numpy()[design.cell_of_image]
     source, destination = np.nonzero(~np.eye(len(models), dtype=bool))
-    alone = np.einsum("cmm->cm", both)
-    found = clustered_difference(
-        both[:, source, destination],
-        alone[:, source],
-        alone[:, destination],
-        np.broadcast_to(images, (len(images), len(source))),
-    )
-    rate = clustered_share(alone[:, destination], images)
-    where = clustered_share(both[:, source, destination], alone[:, source])
-    own = share(alone.sum(axis=0), images.sum())[destination]
-    given = share(both[:, source, destination].sum(axis=0), alone[:, source].sum(axis=0))
+    counts = count_pairs(models, used, category, (source, destination))
+    images, both = counts.images, counts.neither
+    of_source, of_destination = images - counts.right_a, images - counts.right_b
+    found = clustered_difference(both, of_source, of_destination, images)
+    rate, where = clustered_share(of_destination, images), clustered_share(both, of_source)
+    own = rate_of(of_destination.sum(axis=0), images.sum(axis=0)).value
+    given = rate_of(both.sum(axis=0), of_source.sum(axis=0)).value
     about = {
         f"{side}{suffix}": [getattr(models[place], attribute) for place in index.tolist()]
         for side, index in (("source", source), ("destination", destination))
         for suffix, attribute in (("", "name"), ("_role", "role"), ("_family", "family"))
     }
     numbers = {
-        **{"num_source_failures": alone.sum(axis=0)[source].astype(np.int64), "failure_rate": own},
-        **{"failure_rate_low": rate.low, "failure_rate_high": rate.high, "num_images": int(images.sum())},
+        **{"num_source_failures": of_source.sum(axis=0).astype(np.int64), "failure_rate": own},
+        **{"failure_rate_low": rate.low, "failure_rate_high": rate.high},
+        "num_images": images.sum(axis=0).astype(np.int64),
         **{"failure_rate_given_source": given, "given_low": where.low, "given_high": where.high},
         "excess": found.value,
         **{"excess_low": found.low, "excess_high": found.high, "lift": share(given, own)},

@@ -11,12 +11,8 @@ from imagenetd.config.ranges import AnyCount, OpenShare, Range, Share
 from imagenetd.reports.design import Design, share
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report_set import Report
-from imagenetd.scoring.statistics.intervals import (
-    THESE_CATEGORIES,
-    THESE_IMAGES,
-    newcombe_difference,
-    wilson_interval,
-)
+from imagenetd.scoring.counts import rate_of, tally
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES, newcombe_difference
 from imagenetd.scoring.statistics.slices import (
     best_slices,
     excess_p_values,
@@ -89,14 +85,13 @@ class SlicesReport(Report):
         row, column = (np.array(side) for side in zip(*chosen, strict=True))
         wrong, images = (np.rint(half[row, column]).astype(np.int64) for half in (errors_again, sizes_again))
         all_wrong, all_images = round(float(errors_again[0, 0])), round(float(sizes_again[0, 0]))
-        base = share(all_wrong - wrong, all_images - images)
-        base_low, base_high = wilson_interval(all_wrong - wrong, all_images - images)
+        base = rate_of(all_wrong - wrong, all_images - images)
         p_value = excess_p_values(wrong, images, all_wrong, all_images)
         q_value = adjusted_p_values(p_value)
         confirmed = q_value < self.false_discovery_rate
-        low, high = wilson_interval(wrong, images)
+        error = rate_of(wrong, images)
         of_confirmed = 1 - 0.05 * max(1, int(confirmed.sum())) / len(chosen)
-        low_confirmed, high_confirmed = wilson_interval(wrong, images, confidence=of_confirmed)
+        if_confirmed = rate_of(wrong, images, confidence=of_confirmed)
         excess = newcombe_difference(
             wrong, images, all_wrong - wrong, all_images - images, confidence=of_confirmed
         )
@@ -107,13 +102,13 @@ class SlicesReport(Report):
                 "num_categories": space.rows[row].sum(axis=1),
                 "num_nuisances": space.columns[column].sum(axis=1),
                 **{"score": score[row, column], "num_images_found": sizes[row, column].astype(np.int64)},
-                "error_found": share(errors[row, column], sizes[row, column]),
-                **{"num_images": images, "num_errors": wrong, "error": share(wrong, images)},
-                **{"wilson_low": low, "wilson_high": high},
-                **{"low_if_confirmed": low_confirmed, "high_if_confirmed": high_confirmed},
-                **{"base_error": base, "base_low": base_low, "base_high": base_high},
+                "error_found": rate_of(errors[row, column], sizes[row, column]).value,
+                **{"num_images": images, "num_errors": wrong, "error": error.value},
+                **{"wilson_low": error.low, "wilson_high": error.high},
+                **{"low_if_confirmed": if_confirmed.low, "high_if_confirmed": if_confirmed.high},
+                **{"base_error": base.value, "base_low": base.low, "base_high": base.high},
                 **{"excess": excess.value, "excess_low": excess.low, "excess_high": excess.high},
-                **{"lift": share(share(wrong, images), base), "p_value": p_value, "q_value": q_value},
+                **{"lift": share(error.value, base.value), "p_value": p_value, "q_value": q_value},
                 **{"is_confirmed": confirmed, "population": THESE_CATEGORIES},
                 "lift_for": THESE_IMAGES,
             }
@@ -154,12 +149,11 @@ def halves_of(design: Design, model: ModelEvidence) -> np.ndarray:
     evidence = design.evidence
     seed = evidence.images["seed_index"].to_numpy()
     half = seed % 2 if (seed > 0).any() else np.arange(len(seed)) // 2 % 2
-    used = evidence.sets[evidence.judged]
-    counted = [
-        [design.count(used & wrong & (half == side)) for side in (0, 1)]
-        for wrong in (~model.correct, np.ones(len(seed), bool))
-    ]
-    return design.square(np.array(counted, dtype=np.float64), ~design.is_control)
+    size = len(design.cells)
+    group = half * size + design.cell_of_image
+    found = tally([model.mark], group, 2 * size, among=evidence.sets[evidence.judged])
+    counted = np.stack([found.wrong, found.images]).reshape(2, 2, size)
+    return design.square(counted.astype(np.float64), ~design.is_control)
 
 
 def _groups(categories: Sequence[str]) -> dict[str, list[int]]:

@@ -1,13 +1,14 @@
 """Mining again with every subset of the surrogates, from stored answers: k-of-n curves, and one family left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from imagenetd.reports.design import Design, label_spaces, share
 from imagenetd.reports.evidence import ModelEvidence
+from imagenetd.scoring.counts import Mark, rate_of, tally
 from imagenetd.scoring.statistics.bootstrap import interval_of, resampled_sums
 from imagenetd.scoring.statistics.family import accuracy_without, family_log_odds
 from imagenetd.scoring.statistics.intervals import (
@@ -15,11 +16,9 @@ from imagenetd.scoring.statistics.intervals import (
     THESE_CATEGORIES,
     THESE_IMAGES,
     share_from_error,
-    wilson_interval,
 )
 from imagenetd.scoring.statistics.subsets import (
     choose_subsets,
-    code_sums,
     failure_codes,
     is_mined,
     rank_agreement,
@@ -34,7 +33,8 @@ MIN_DRAWS = 100
 class Subsets:
     """Every subset of the surrogates with its k, and what mining with it selects.
 
-    Columns of the sums are: images of the pool, judged images, and the judged images that each target gets right.
+    Columns of the sums are: images of the pool, judged images, those of them that count for each target, and those
+    that each target gets right.
     """
 
     surrogates: Sequence[ModelEvidence]
@@ -51,8 +51,8 @@ class Subsets:
     """Float "draws codes columns"."""
     surrogates_fail: np.ndarray
     """Bool "surrogates images", of the judged images."""
-    targets_fail: np.ndarray
-    """Bool "targets images"."""
+    marks: Sequence[Mark]
+    """Of the targets, on the same images."""
     is_mined: np.ndarray
     """Bool "images": mined by the run itself."""
     category: np.ndarray
@@ -64,27 +64,26 @@ class Subsets:
     def of(cls, design: Design, *, num_draws: int, seed: int, max_rows: int) -> "Subsets":
         """Count once; everything else is a matrix product."""
         surrogates, targets = design.evidence.of_role("surrogate"), design.evidence.of_role("target")
-        used = ~design.is_control[design.cell_of_image]
-        judged = design.evidence.sets[design.evidence.judged][used]
-        codes = failure_codes(np.stack([model.correct[used] for model in surrogates]))
-        columns = np.stack(
-            [np.ones(len(codes)), judged, *(judged & model.correct[used] for model in targets)]
-        )
-        category = design.cells["category_code"].to_numpy()[design.cell_of_image[used]]
-        found, sums = code_sums(codes, category, columns.astype(np.float64), len(design.categories))
+        evidence = design.evidence
+        used, judged = ~design.is_control[design.cell_of_image], evidence.sets[evidence.judged]
+        category = design.cells["category_code"].to_numpy()[design.cell_of_image]
+        codes = failure_codes(~np.stack([model.wrong for model in surrogates]))
+        found, place = np.unique(codes[used], return_inverse=True)
+        group = category * len(found)
+        group[used] += place
+        pool = Mark("", "", "", judged, np.ones_like(judged))
+        marks = [replace(model.mark, counted=model.counted & judged) for model in targets]
+        counted = tally([pool, *marks], group, len(design.categories) * len(found), among=used)
+        columns = [counted.images[:1], counted.right[:1], counted.images[1:], counted.right[1:]]
+        sums = np.concatenate(columns).T.reshape(len(design.categories), len(found), -1).astype(np.float64)
         subsets, min_failures = choose_subsets(len(surrogates), max_rows=max_rows, seed=seed)
         chosen = is_mined(found, subsets, min_failures).astype(np.float64)
-        work = chosen.size * len(columns)
+        work = chosen.size * (2 + len(targets))
         draws = int(min(num_draws, max(MIN_DRAWS, MAX_WORK // max(1, work))))
         flat = sums.reshape(len(sums), -1)
         flat = flat[flat.any(axis=1)]
         drawn = resampled_sums(flat, num_draws=draws, seed=seed).reshape(draws, *sums.shape[1:])
-        evidence = design.evidence
-        where = np.flatnonzero(used)[judged]
-        failing = [
-            np.array([~model.correct[where] for model in group], dtype=bool).reshape(len(group), len(where))
-            for group in (surrogates, targets)
-        ]
+        where = np.flatnonzero(used & judged)
         return cls(
             surrogates,
             targets,
@@ -93,10 +92,10 @@ class Subsets:
             chosen,
             sums,
             drawn,
-            surrogates_fail=failing[0],
-            targets_fail=failing[1],
+            surrogates_fail=np.stack([model.wrong[where] for model in surrogates]),
+            marks=[replace(m, correct=m.correct[where], counted=m.counted[where]) for m in marks],
             is_mined=evidence.sets["mined"][where],
-            category=category[judged],
+            category=category[where],
             relations={model.name: evidence.relation(model) for model in targets},
         )
 
@@ -112,8 +111,19 @@ class Subsets:
 
     def accuracies(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the targets' accuracies, "rows targets", and their resamples, "draws rows targets"."""
-        totals, moved = self.totals, self.chosen @ self.drawn
-        return share(totals[:, 2:], totals[:, 1:2]), share(moved[..., 2:], moved[..., 1:2])
+        return self.accuracy_in(self.totals), self.moved_in(self.chosen @ self.drawn)
+
+    def of_targets(self, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the right answers and the images that count of each target, "... targets", from "... columns"."""
+        return sums[..., 2 + len(self.targets) :], sums[..., 2 : 2 + len(self.targets)]
+
+    def accuracy_in(self, sums: np.ndarray) -> np.ndarray:
+        """Return the accuracy of each target in these sums."""
+        return rate_of(*self.of_targets(sums)).value
+
+    def moved_in(self, sums: np.ndarray) -> np.ndarray:
+        """Return the same in resamples."""
+        return share(*self.of_targets(sums))
 
     def names(self) -> list[str]:
         """Return the surrogates of each row, joined by `+`."""
@@ -126,21 +136,21 @@ class Subsets:
 
 def subset_table(subsets: Subsets) -> pd.DataFrame:
     """Return one row for each subset, k and target."""
-    accuracy, _ = subsets.accuracies()
     totals, num_targets = subsets.totals, len(subsets.targets)
     rows = {
         "surrogates": subsets.names(),
         "num_surrogates": np.bitwise_count(subsets.subsets).astype(np.int64),
         "min_failures": subsets.min_failures,
         "num_mined": totals[:, 0].astype(np.int64),
-        "num_judged": totals[:, 1].astype(np.int64),
     }
+    correct, judged = (part.ravel().astype(np.int64) for part in subsets.of_targets(totals))
     table = pd.DataFrame({name: np.repeat(column, num_targets) for name, column in rows.items()})
-    table["target"] = np.tile([model.name for model in subsets.targets], len(accuracy))
-    correct = totals[:, 2:].ravel().astype(np.int64)
-    low, high = wilson_interval(correct, table["num_judged"].to_numpy())
-    ends = {"wilson_low": low, "wilson_high": high, "wilson_for": THESE_CATEGORIES}
-    return table.assign(num_correct=correct, accuracy=accuracy.ravel(), **ends)
+    table = table.assign(
+        num_judged=judged, target=np.tile([model.name for model in subsets.targets], len(totals))
+    )
+    found = rate_of(correct, judged)
+    ends = {"wilson_low": found.low, "wilson_high": found.high, "wilson_for": THESE_CATEGORIES}
+    return table.assign(num_correct=correct, accuracy=found.value, **ends)
 
 
 def curve_table(subsets: Subsets) -> pd.DataFrame:
@@ -155,18 +165,14 @@ def curve_table(subsets: Subsets) -> pd.DataFrame:
     full = (size == len(subsets.surrogates)) & (subsets.min_failures == len(subsets.surrogates))
     tau = rank_agreement(accuracy, accuracy[np.flatnonzero(full)[0]], fair)
     whole = subsets.sums.sum(axis=0).sum(axis=0)
-    pool = Selected(whole[None], *_pool_accuracy(subsets), np.array([np.nan]))
+    moved_pool = subsets.moved_in(subsets.drawn.sum(axis=1))[:, None]
+    pool = Selected(whole[None], subsets.accuracy_in(whole[None]), moved_pool, np.array([np.nan]))
     rows = [_curve_rows(subsets, 0, 0, pool)]
     for num, k in sorted(set(zip(size.tolist(), subsets.min_failures.tolist(), strict=True))):
         members = (size == num) & (subsets.min_failures == k)
         found = Selected(subsets.totals[members], accuracy[members], moved[:, members], tau[members])
         rows.append(_curve_rows(subsets, num, k, found))
     return pd.concat(rows, ignore_index=True)
-
-
-def _pool_accuracy(subsets: Subsets) -> tuple[np.ndarray, np.ndarray]:
-    whole, moved = subsets.sums.sum(axis=(0, 1)), subsets.drawn.sum(axis=1)
-    return share(whole[None, 2:], whole[None, 1:2]), share(moved[:, None, 2:], moved[:, None, 1:2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +191,17 @@ class Selected:
 
 def _curve_rows(subsets: Subsets, num: int, k: int, selected: Selected) -> pd.DataFrame:
     accuracy, totals, tau = selected.accuracy, selected.totals, selected.tau
+    judged = subsets.of_targets(totals)[1]
     known = ~np.isnan(accuracy).all(axis=1)  # a subset that mines nothing has no accuracy
     if known.any():
-        value = np.nanmean(accuracy[known], axis=0)
+        value = _mean_of_known(accuracy[None, known])[0]
         drawn = _mean_of_known(selected.moved[:, known])
         found = interval_of(value, drawn, num_clusters=subsets.num_clusters, bounds=(0.0, 1.0))
-        lowest, highest = accuracy[known].min(axis=0), accuracy[known].max(axis=0)
+        lowest, highest = np.fmin.reduce(accuracy[known]), np.fmax.reduce(accuracy[known])
         low, high = share_from_error(
             value,
             found.error,
-            num_images=totals[known, 1].mean(),
+            num_images=judged[known].mean(axis=0),
             degrees_of_freedom=subsets.num_clusters - 1,
         )
     else:
@@ -204,8 +211,13 @@ def _curve_rows(subsets: Subsets, num: int, k: int, selected: Selected) -> pd.Da
         {
             **{"num_surrogates": num, "min_failures": k, "target": [model.name for model in subsets.targets]},
             **{"num_subsets": len(totals), "mean_num_mined": totals[:, 0].mean()},
-            **{"mean_num_judged": totals[:, 1].mean(), "min_num_judged": int(totals[:, 1].min())},
-            **{"max_num_judged": int(totals[:, 1].max()), "accuracy": value, "low": low, "high": high},
+            **{"mean_num_judged": judged.mean(axis=0), "min_num_judged": judged.min(axis=0).astype(np.int64)},
+            **{
+                "max_num_judged": judged.max(axis=0).astype(np.int64),
+                "accuracy": value,
+                "low": low,
+                "high": high,
+            },
             **{"population": OTHER_CATEGORIES, "lowest_accuracy": lowest, "highest_accuracy": highest},
             **{"extremes_for": THESE_IMAGES, "rank_agreement_for": THESE_IMAGES},
             "rank_agreement": agreement.mean() if len(agreement) else np.nan,
@@ -257,11 +269,11 @@ def _without(subsets: Subsets, family: str) -> pd.DataFrame:
     without = same_size & (subsets.subsets == others)
     with_it = same_size & ~without
     if size and without.any() and with_it.any():
-        accuracy, _ = subsets.accuracies()
+        accuracy, judged = subsets.accuracy_in(subsets.totals), subsets.of_targets(subsets.totals)[1]
         before, after = accuracy[without][0], _mean_of_known(accuracy[None, with_it])[0]
         table = table.assign(
-            num_without=int(subsets.totals[without, 1].sum()),
-            num_with=float(subsets.totals[with_it, 1].mean()),
+            num_without=judged[without][0].astype(np.int64),
+            num_with=judged[with_it].mean(axis=0),
             accuracy_without=before,
             accuracy_with=after,
             change=before - after,
@@ -284,16 +296,19 @@ def _family_effects(subsets: Subsets, family: str) -> dict[str, np.ndarray]:
             for row, model in enumerate(subsets.targets)
             if row != place and model.family not in (family, target.family)
         ]
+        compared = [subsets.marks[row] for row in (place, *controls)]
+        here = np.all([mark.counted for mark in compared], axis=0)
+        fails = np.stack([~mark.correct[here] for mark in compared])
         found, deciding = family_log_odds(
-            subsets.targets_fail[place],
-            subsets.targets_fail[controls],
-            family_fails=family_fails,
-            others_failing=others_failing,
-            category=subsets.category,
+            fails[0],
+            fails[1:],
+            family_fails=family_fails[here],
+            others_failing=others_failing[here],
+            category=subsets.category[here],
             num_categories=len(subsets.sums),
         )
-        mined = subsets.is_mined
-        accuracy = share(np.array((mined & ~subsets.targets_fail[place]).sum()), np.array(mined.sum()))
+        on_mined = tally(compared[:1], subsets.is_mined.astype(np.int64), 2)
+        accuracy = rate_of(on_mined.right[0, 1], on_mined.images[0, 1]).value
         ends = np.array([found.value, found.low, found.high], dtype=np.float64)
         is_inside = bool(0 < accuracy < 1)  # of a target that is always right or wrong odds move no point
         leaks = accuracy_without(np.full(3, accuracy), ends) - accuracy if is_inside else np.full(3, np.nan)

@@ -98,6 +98,11 @@ class Answers:
         """Bool "images": false where the model's scoring leaves an image without an answer out."""
         return self.column("counted")
 
+    @property
+    def wrong(self) -> np.ndarray:
+        """Bool "images": it counts, and is not right."""
+        return self.counted & ~self.correct
+
 
 def answer_rows(
     logits: Float[np.ndarray, "images classes"], images: pd.DataFrame, scoring: Scoring

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 
 from imagenetd.records import Kind, Score
 from imagenetd.scoring.statistics.bootstrap import ratio
-from imagenetd.scoring.statistics.intervals import wilson_interval
+from imagenetd.scoring.statistics.intervals import Counts, wilson_interval
 
 ALL = "all"
 """Stands in `kind` and `nuisance` of a total."""
@@ -35,6 +35,49 @@ class Mark:
     """It is the model's own regime; under others only the whole pool is counted."""
 
 
+def joint_mark(name: str, role: str, marks: Sequence[Mark], *, least: int) -> Mark:
+    """Return several models as one: wrong where at least `least` of them are. It counts what counts for all."""
+    counted = np.all([mark.counted for mark in marks], axis=0)
+    num_wrong = np.sum([~mark.correct for mark in marks], axis=0)
+    return Mark(name, role, "", num_wrong < least, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many images count in each group, and how many of these are right."""
+
+    images: Int[np.ndarray, "models groups"]
+    right: Int[np.ndarray, "models groups"]
+
+    @property
+    def wrong(self) -> Int[np.ndarray, "models groups"]:
+        """Int "models groups"."""
+        return self.images - self.right
+
+
+def tally(
+    marks: Sequence[Mark],
+    group: Int[np.ndarray, " images"],
+    num_groups: int,
+    *,
+    among: Bool[np.ndarray, " images"] | None = None,
+) -> Tally:
+    """Return the counts of each mark in groups that are no cells: bins, halves, what others get wrong.
+
+    Args:
+        marks: Of all models.
+        group: Of each image, from 0 to `num_groups` - 1.
+        num_groups: Some may be without an image.
+        among: Only these images; None: all.
+    """
+    members = slice(None) if among is None else among
+    sums = _sums(_wide(marks, len(group))[members], group[members], num_groups)
+    columns = (
+        [sums[number, name].to_numpy(np.int64) for number in range(len(marks))] for name in NUMBERS[:2]
+    )
+    return Tally(*(np.array(column, dtype=np.int64).reshape(len(marks), num_groups) for column in columns))
+
+
 def count_answers(
     images: pd.DataFrame, marks: Sequence[Mark], sets: Mapping[str, Bool[np.ndarray, " images"]]
 ) -> pd.DataFrame:
@@ -50,19 +93,8 @@ def count_answers(
     """
     cell = images.groupby(CELL, sort=False, dropna=False).ngroup().to_numpy()
     cells = images[CELL].drop_duplicates(ignore_index=True)
-    wide = pd.DataFrame(
-        {
-            (number, name): values
-            for number, mark in enumerate(marks)
-            for name, values in zip(NUMBERS, _numbers(mark), strict=True)
-            if values is not None
-        },
-        index=range(len(images)),
-    )
-    summed = {
-        name: wide[members].groupby(cell[members]).sum().reindex(range(len(cells)), fill_value=0)
-        for name, members in sets.items()
-    }
+    wide = _wide(marks, len(images))
+    summed = {name: _sums(wide[members], cell[members], len(cells)) for name, members in sets.items()}
     pieces = [
         (number, name) for number, mark in enumerate(marks) for name in sets if mark.is_own or name == POOL
     ]
@@ -88,6 +120,23 @@ def count_answers(
     )
 
 
+def _wide(marks: Sequence[Mark], num_images: int) -> pd.DataFrame:
+    """Return what is summed: a row for each image, a column for each mark and number."""
+    return pd.DataFrame(
+        {
+            (number, name): values
+            for number, mark in enumerate(marks)
+            for name, values in zip(NUMBERS, _numbers(mark), strict=True)
+            if values is not None
+        },
+        index=range(num_images),
+    )
+
+
+def _sums(wide: pd.DataFrame, group: np.ndarray, num_groups: int) -> pd.DataFrame:
+    return wide.groupby(group).sum().reindex(range(num_groups), fill_value=0)
+
+
 def _numbers(mark: Mark) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     return mark.counted, mark.counted & mark.correct, None if mark.top5 is None else mark.counted * mark.top5
 
@@ -102,11 +151,31 @@ def _tiled(names: pd.Series, times: int) -> pd.Categorical:
     return pd.Categorical.from_codes(np.tile(codes, times), known)
 
 
-def accuracy_by(counts: pd.DataFrame, by: Sequence[str], *, confidence: float = 0.95) -> pd.DataFrame:
-    """Return accuracy with its Wilson interval for each group, in order of appearance.
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of images with its Wilson interval, for other images of these categories."""
 
-    Every accuracy of a group of images that a run shows is computed here. Without images it is NaN and the interval
-    is (0, 1).
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def rate_of(num_seen: Counts, num_images: Counts, *, confidence: float = 0.95) -> Rate:
+    """Return on which share of the images a right (or a wrong) answer is seen; NaN and (0, 1) without images.
+
+    Every accuracy and every rate of failures of a group of images that a run shows is computed here.
+
+    Args:
+        num_seen: From `tally` or `count_answers`, or sums of it.
+        num_images: Likewise: those that count.
+        confidence: Of the interval.
+    """
+    value = ratio(np.asarray(num_seen), np.asarray(num_images))
+    return Rate(value, *wilson_interval(num_seen, num_images, confidence=confidence))
+
+
+def accuracy_by(counts: pd.DataFrame, by: Sequence[str], *, confidence: float = 0.95) -> pd.DataFrame:
+    """Return accuracy with its Wilson interval for each group, in order of appearance: see `rate_of`.
 
     Args:
         counts: From `count_answers`, or some rows of it.
@@ -114,11 +183,11 @@ def accuracy_by(counts: pd.DataFrame, by: Sequence[str], *, confidence: float = 
         confidence: Of the intervals.
     """
     grouped = counts.groupby(list(by), sort=False, observed=True)
-    sums = grouped[NUMBERS[:2]].sum().join(grouped[NUMBERS[2:]].sum(min_count=1)).reset_index()
+    top5 = [name for name in NUMBERS[2:] if name in counts]
+    sums = grouped[NUMBERS[:2]].sum().join(grouped[top5].sum(min_count=1)).reset_index()
     sums = sums.astype({name: object for name in by if isinstance(sums[name].dtype, pd.CategoricalDtype)})
-    right, images = sums["num_correct"].to_numpy(), sums["num_images"].to_numpy()
-    low, high = wilson_interval(right, images, confidence=confidence)
-    return sums.assign(accuracy=ratio(right, images), wilson_low=low, wilson_high=high)
+    found = rate_of(sums["num_correct"].to_numpy(), sums["num_images"].to_numpy(), confidence=confidence)
+    return sums.assign(accuracy=found.value, wilson_low=found.low, wilson_high=found.high)
 
 
 def without_control(counts: pd.DataFrame) -> pd.DataFrame:

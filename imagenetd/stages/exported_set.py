@@ -44,8 +44,8 @@ def _members(run: Run, set_name: str, images: pd.DataFrame) -> np.ndarray:
 
 
 def _restricted(model: ModelEvidence, positions: np.ndarray) -> ModelEvidence:
-    arrays = {name: getattr(model, name)[positions] for name in ("predicted", "correct", "confidence")}
-    return replace(model, **arrays, counted=None if model.counted is None else model.counted[positions])
+    names = ("predicted", "correct", "confidence", "counted")
+    return replace(model, **{name: getattr(model, name)[positions] for name in names})
 
 
 def _images(run: Run) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from imagenetd.config.schema import Config
 from imagenetd.models.classifier import Classifier
+from imagenetd.models.interviewer import COMPAT, Interviewer
 from imagenetd.records import Identity
 from imagenetd.stages.choices import confirms, judges_images
 from imagenetd.stages.qc_keys import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
@@ -13,6 +14,9 @@ from imagenetd.store.folders import StageFolder, content_key
 
 RECORD_VERSION = 3
 """Of what the stage evaluate writes: 2 has regimes and the record of every image, 3 the counts that all of it shows."""
+
+LEFT_OUT_VERSION = 2
+"""Of mining and reports with models whose scoring leaves images out: 2 counts these as neither right nor wrong."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
         for role in ("surrogate", "target", "gate", "oracle")
     }
     mine = content_key(
-        {"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures}
+        {
+            **{"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures},
+            **_left_out([model for model in models if model.role == "surrogate"]),
+        }
     )
     gate = by_role["gate"]
     votes = plan_votes(config.qc, root, mine=mine, gate=gate, oracle=by_role["oracle"])
@@ -82,7 +89,10 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
         }
     )
     report = content_key(
-        {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
+        {
+            **{"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name},
+            **_left_out(models),
+        }
     )
     plan = content_key(plan_identity(config, surrogates=by_role["surrogate"], gate=gate))
     folders |= {
@@ -95,3 +105,8 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     run_dir = Path(config.paths.run_dir) if config.paths.run_dir else root / f"{config.name}-{report[:8]}"
     folders["report"] = StageFolder(run_dir, "report", report)
     return Keyed(folders, votes, calibration)
+
+
+def _left_out(models: Sequence[PlannedModel]) -> Identity:
+    asked = [model.classifier for model in models if isinstance(model.classifier, Interviewer)]
+    return {"left_out": LEFT_OUT_VERSION} if any(one.asking.scoring == COMPAT for one in asked) else {}

@@ -44,13 +44,13 @@ def mine(run: Run) -> StageResult:
 def _mine(run: Run, folder: StageFolder) -> Record:
     started = time.perf_counter()
     pool, surrogates, min_failures = run.pool, run.plan.of_role("surrogate"), run.plan.min_failures
-    correct = run.correct(surrogates)
+    not_wrong = ~run.wrong(surrogates)  # an image that a surrogate's scoring leaves out is no failure of it
     is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
-    mined = shared_failures(correct, min_failures=min_failures) & is_nuisance & ~pool.is_flagged
-    easy = easy_images(correct)
+    mined = shared_failures(not_wrong, min_failures=min_failures) & is_nuisance & ~pool.is_flagged
+    easy = easy_images(run.correct(surrogates))
     columns = {
         "image_id": pa.array(pool.table["image_id"].tolist(), pa.string()),
-        "num_failures": pa.array(num_failures(correct)),
+        "num_failures": pa.array(num_failures(not_wrong)),
         "is_shared": pa.array(mined),
         "is_easy": pa.array(easy),
     }

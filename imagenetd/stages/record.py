@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from imagenetd.reports.summary import RegimeTotals
 from imagenetd.scoring.answer_table import Answers
+from imagenetd.scoring.counts import accuracy_by
 from imagenetd.scoring.image_record import REGIME_COLUMNS, model_record, with_ends
 from imagenetd.store.csv_files import csv_text
 from imagenetd.store.folders import read_listed, write_table_atomic, write_text_atomic
@@ -40,19 +41,22 @@ def read_record(folder: Path) -> pd.DataFrame:
     return read_listed(folder, RECORD_FILE).to_pandas()
 
 
-def judged(record: pd.DataFrame, regimes: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows of some models with the column `correct`: right in the model's own regime.
+def own_accuracies(record: pd.DataFrame, regimes: Mapping[str, str]) -> pd.DataFrame:
+    """Return the accuracy of some models, each in its own regime, by kind, nuisance and severity if there is one.
 
     Args:
         record: From `read_record`.
         regimes: Name of a model -> its own regime.
     """
-    parts = [
-        rows.assign(correct=rows[f"correct_{regimes[str(model)]}"].fillna(False).astype(bool))
-        for model, rows in record.groupby("model", sort=False)
-        if model in regimes
-    ]
-    return pd.concat(parts, ignore_index=True)
+    parts = []
+    for model, regime in regimes.items():
+        rows = record[record["model"] == model]
+        right = rows[f"correct_{regime}"].astype("boolean")
+        parts.append(
+            rows.assign(num_images=right.notna().astype(int), num_correct=right.fillna(False).astype(int))
+        )
+    by = [name for name in ("model", "kind", "nuisance", "severity") if name in record]
+    return accuracy_by(pd.concat(parts, ignore_index=True), by)
 
 
 def write_plain_files(folder: Path, evaluate: Path, left_out: pd.DataFrame | None) -> None:

@@ -33,7 +33,13 @@ from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
 from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.stages.gathering import BASELINE_TABLE
-from imagenetd.stages.record import judged, read_record, read_regimes, regime_summary, write_plain_files
+from imagenetd.stages.record import (
+    own_accuracies,
+    read_record,
+    read_regimes,
+    regime_summary,
+    write_plain_files,
+)
 from imagenetd.stages.run import SCORED_ROLES, Run
 from imagenetd.stages.shown_again import keep_shown, made_from, run_files, shown_before
 from imagenetd.stages.stored import read_qc_summary, read_scores
@@ -201,8 +207,8 @@ def _findings(run: Run, tables: Path) -> list[str]:
     Remarks tell of classes that can never win, and of ties at the top.
     """
     regimes = {model.name: run.space(model).regime for model in run.plan.of_role("target")}
-    record = judged(read_record(run.plan.folders["evaluate"].path), regimes)
-    found, sentences = run.all_images.findings(record)
+    record = read_record(run.plan.folders["evaluate"].path)
+    found, sentences = run.all_images.findings(own_accuracies(record, regimes))
     for name, table in found.items():
         write_csv(table, tables / f"{name}.csv")
     records = [run.plan.folders[model.name].done() or {} for model in run.plan.models]
@@ -249,7 +255,7 @@ def _cards(run: Run) -> list[FailureCard]:
     if run.plan.mines:
         indices = np.flatnonzero(run.sets.get("accepted", run.sets["mined"]))
     else:
-        indices = np.flatnonzero(~run.correct(run.plan.of_role("target")).all(axis=0))
+        indices = np.flatnonzero(run.wrong(run.plan.of_role("target")).any(axis=0))
     if len(indices) > NUM_FAILURE_CARDS:
         indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
     shown = run.plan.of_role("surrogate", "target")

@@ -76,6 +76,10 @@ class Run:
         """Return bool "models images"."""
         return np.stack([self.answers(model).correct for model in models])
 
+    def wrong(self, models: Sequence[PlannedModel]) -> np.ndarray:
+        """Return bool "models images"; an image that does not count for a model is neither right nor wrong."""
+        return np.stack([self.answers(model).wrong for model in models])
+
     @functools.cached_property
     def mining(self) -> pd.DataFrame:
         """The outcome of mining: one row for each image with the columns of Failure."""

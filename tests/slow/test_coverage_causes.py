@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from imagenetd.scoring.statistics.calibration import calibrate
+from imagenetd.reports.calibration import calibrate
 from imagenetd.scoring.statistics.family import family_log_odds
 from imagenetd.scoring.statistics.intervals import clustered_difference
 from imagenetd.scoring.statistics.variance import cell_correlation, variance_components, variance_shares

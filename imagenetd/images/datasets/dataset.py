@@ -132,12 +132,12 @@ class Dataset(abc.ABC):
             "apply_exif": self.apply_exif,
         }
 
-    def findings(self, record: "pd.DataFrame") -> tuple[dict[str, "pd.DataFrame"], list[str]]:
+    def findings(self, accuracies: "pd.DataFrame") -> tuple[dict[str, "pd.DataFrame"], list[str]]:
         """Return the benchmark's own tables by name, and its own numbers in sentences.
 
         Args:
-            record: One row for each target and image: model, category, kind, nuisance, severity, and correct, in the
-                model's own regime.
+            accuracies: One row for each target, kind, nuisance and severity (where images have one) with num_images,
+                num_correct and accuracy in the model's own regime.
         """
         return {}, []
 

@@ -98,11 +98,10 @@ class ImageNet9Dataset(Dataset):
                 listing.add(file, category, self.kind, file.parts[0])
         return self.settle(listing, resolver)
 
-    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    def findings(self, accuracies: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the accuracy of every model on every variant, and the background gap: mixed_same minus mixed_rand."""
-        right = record.assign(correct=record["correct"].astype(float))
-        table = right.pivot_table(
-            index="model", columns="nuisance", values="correct", sort=False
+        table = accuracies.pivot_table(
+            "accuracy", "model", "nuisance", aggfunc="first", sort=False
         ).reset_index()
         table.columns.name = None
         lines = []

@@ -104,9 +104,9 @@ class ImageNetCDataset(WordNetDataset):
             )
         return listing
 
-    def findings(self, record: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    def findings(self, accuracies: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[str]]:
         """Return the error of every model by corruption and severity, and the mean corruption error."""
-        table = corruption_errors(record)
+        table = corruption_errors(accuracies)
         lines = []
         for model, rows in table.groupby("model", sort=False):
             known = rows[rows["corruption"].isin(ALEXNET_ERROR)]
@@ -120,14 +120,14 @@ class ImageNetCDataset(WordNetDataset):
         return {"corruptions": table}, lines
 
 
-def corruption_errors(record: pd.DataFrame) -> pd.DataFrame:
+def corruption_errors(accuracies: pd.DataFrame) -> pd.DataFrame:
     """Return for each model and corruption the error at each severity, their mean, and that in units of AlexNet's.
 
     Args:
-        record: One row for each model and image, with the columns nuisance, severity, correct.
+        accuracies: One row for each model, nuisance and severity, see `Dataset.findings`.
     """
-    wrong = record.assign(error=1 - record["correct"].astype(float))
-    cells = wrong.pivot_table(index=["model", "nuisance"], columns="severity", values="error", sort=False)
+    rows = accuracies.assign(error=1 - accuracies["accuracy"])
+    cells = rows.pivot_table("error", ["model", "nuisance"], "severity", aggfunc="first", sort=False)
     table = cells.rename(columns=lambda severity: f"error_severity_{severity}")
     table["error"] = cells.mean(axis=1)
     table = table.reset_index().rename(columns={"nuisance": "corruption"})

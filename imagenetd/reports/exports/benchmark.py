@@ -95,11 +95,14 @@ def file_name(kind: str, category: str, image_id: str) -> str:
 
 
 def predictions_frame(benchmark: Benchmark) -> pd.DataFrame:
-    """Return image_id, and for each model `<model>_predicted`, `<model>_correct`, `<model>_confidence`."""
+    """Return image_id, and for each model `<model>_predicted`, `<model>_correct`, `<model>_confidence`.
+
+    `<model>_correct` is unknown where the model's scoring leaves an image out.
+    """
     columns: dict[str, object] = {"image_id": benchmark.images["image_id"].to_numpy()}
     for model in benchmark.models:
         columns[f"{model.name}_predicted"] = predicted_names(model)
-        columns[f"{model.name}_correct"] = model.correct
+        columns[f"{model.name}_correct"] = pd.arrays.BooleanArray(model.correct, ~model.counted)
         columns[f"{model.name}_confidence"] = model.confidence
     return pd.DataFrame(columns)
 

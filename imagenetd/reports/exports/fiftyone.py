@@ -103,7 +103,7 @@ def _samples(benchmark: Benchmark) -> list[dict[str, object]]:
     for position, row in enumerate(benchmark.images.to_dict("records")):
         image_id = row["image_id"]
         tags = [name for name in ("mined", "accepted", "easy") if row[f"is_{name}"]]
-        tags += [f"{model.name} wrong" for model, _ in answers if not model.correct[position]]
+        tags += [f"{model.name} wrong" for model, _ in answers if model.wrong[position]]
         sample: dict[str, object] = {
             "_id": _object_id("sample", image_id),
             "filepath": f"data/{image_id}.png",
@@ -124,7 +124,7 @@ def _samples(benchmark: Benchmark) -> list[dict[str, object]]:
             label = _label(
                 image_id, model.name, names[position], confidence=float(model.confidence[position])
             )
-            label["tags"] = [] if model.correct[position] else ["wrong"]
+            label["tags"] = ["wrong"] if model.wrong[position] else []
             sample[field_name(model.name)] = label
         samples.append(sample)
     return samples
@@ -185,9 +185,9 @@ def _views(benchmark: Benchmark) -> list[dict[str, object]]:
     for kind in NUISANCE_KINDS:
         views[f"kind {kind}"] = ({"kind": str(kind)}, bool((benchmark.images["kind"] == kind).any()))
     for model in targets:
-        views[f"{model.name} fails"] = ({"tags": f"{model.name} wrong"}, bool((~model.correct).any()))
+        views[f"{model.name} fails"] = ({"tags": f"{model.name} wrong"}, bool(model.wrong.any()))
     everyone = {"tags": {"$all": [f"{model.name} wrong" for model in targets]}}
-    wrong = np.stack([~model.correct for model in targets]).all(axis=0) if targets else np.zeros(0, bool)
+    wrong = np.stack([model.wrong for model in targets]).all(axis=0) if targets else np.zeros(0, bool)
     views["every target fails"] = (everyone, bool(wrong.any()) and len(targets) > 1)
     return [_view(benchmark, name, match) for name, (match, holds) in views.items() if holds]
 

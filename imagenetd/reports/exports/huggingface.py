@@ -111,7 +111,7 @@ def _records(benchmark: Benchmark, rows: range) -> Iterator[dict[str, object]]:
             "predictions": {
                 name: {
                     "predicted": names[position],
-                    "correct": bool(model.correct[position]),
+                    "correct": model.is_right(position),
                     "confidence": float(model.confidence[position]),
                 }
                 for name, (names, model) in answers.items()

@@ -75,7 +75,7 @@ def _sample(
     row["predictions"] = {
         name: {
             "predicted": names[position],
-            "correct": bool(model.correct[position]),
+            "correct": model.is_right(position),
             "confidence": round(float(model.confidence[position]), 6),
         }
         for name, (names, model) in answers.items()

@@ -30,7 +30,7 @@ def groups(evidence: Evidence) -> list[Group]:
     nothing = np.zeros(len(evidence.images), dtype=bool)
     mined, accepted = (evidence.sets.get(name, nothing) for name in ("mined", "accepted"))
     targets = evidence.of_role("target")
-    wrong = np.any([~model.correct for model in targets], axis=0) if targets else np.zeros_like(mined)
+    wrong = np.any([model.wrong for model in targets], axis=0) if targets else np.zeros_like(mined)
     return [
         Group("hard, accepted", accepted),
         Group("hard, rejected", mined & ~accepted),

@@ -32,6 +32,7 @@ def confusions(evidence: Evidence) -> tuple[Confusion, ...]:
 
 
 def _confusion(model: ModelEvidence, evidence: Evidence, name: str, members: np.ndarray) -> Confusion:
+    members = members & model.counted
     actual = evidence.images["category"].to_numpy()[members].tolist()
     answers = [model.class_names[index] for index in model.predicted[members].tolist()]
     # A right answer may have another class name (one category has several ImageNet classes).
@@ -58,9 +59,9 @@ def curves(evidence: Evidence) -> tuple[Curve, ...]:
     if not surrogates or not targets:
         return ()
     inside = evidence.sets[evidence.judged] & (evidence.images["kind"] != Kind.NEUTRAL).to_numpy()
-    wrong = np.sum([~model.correct[inside] for model in surrogates], axis=0)
-    steps = [k for k in range(len(surrogates) + 1) if (wrong >= k).any()]
-    images = np.array([(wrong >= k).sum() for k in steps])
+    failing = evidence.num_failing[inside]
+    steps = [k for k in range(len(surrogates) + 1) if (failing >= k).any()]
+    images = np.array([(failing >= k).sum() for k in steps])
     found, lines = evidence.by_failures(), dict[str, tuple[float, ...]]()
     for model in targets:
         rows = found[(found["model"] == model.name) & found["set"].astype(int).isin(steps)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from imagenetd.scoring.statistics.bootstrap import ratio
 from imagenetd.scoring.statistics.intervals import zero_events_bound
@@ -91,26 +91,6 @@ class Calibration:
         high = np.minimum(np.maximum(np.maximum(high, apart), most), 1.0)
         known, value = total > 0, np.clip(value, low, high)
         return np.where(known, value, np.nan), np.where(known, low, 0.0), np.where(known, high, 1.0)
-
-
-def calibrate(
-    confidence: Float[np.ndarray, " images"],
-    correct: Bool[np.ndarray, " images"],
-    group: Int[np.ndarray, " images"],
-    *,
-    num_groups: int,
-    num_bins: int,
-) -> Calibration:
-    """Sort the images of each group into bins of equal width over 0..1."""
-    bins = np.clip((confidence * num_bins).astype(np.int64), 0, num_bins - 1)
-    code, size = group * num_bins + bins, num_groups * num_bins
-    columns = (None, confidence, correct, (confidence - correct) ** 2)
-    return Calibration(
-        *(
-            np.bincount(code, weights=column, minlength=size).astype(np.float64).reshape(num_groups, num_bins)
-            for column in columns
-        )
-    )
 
 
 def _factor_of(

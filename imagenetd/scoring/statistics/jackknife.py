@@ -13,7 +13,7 @@ def jackknife_interval(
     value: Rates,
     left_out: Float[np.ndarray, "clusters *columns"],
     *,
-    num_images: Float[np.ndarray, " clusters"],
+    num_images: Float[np.ndarray, "clusters *#columns"],
     bounds: tuple[float, float],
     scale: Callable[[np.ndarray], np.ndarray] = lambda number: number,
     back: Callable[[np.ndarray], np.ndarray] = lambda number: number,
@@ -26,15 +26,12 @@ def jackknife_interval(
     degrees of freedom for the sizes of the clusters. NaN where a value is not finite or there are fewer than two
     clusters: a number that the data do not measure gets no interval.
     """
-    used = num_images > 0
-    middle, moved = scale(value), scale(left_out[used])
-    sizes = num_images[used]
-    weight = sizes / max(sizes.sum(), 1)
-    if used.sum() < 2:
-        unknown = np.full(np.shape(value), np.nan)
-        return Estimate.of(value, unknown, unknown, unknown)
-    error = np.sqrt(((moved - middle) ** 2).sum(axis=0))
-    freedom = degrees_of_freedom_of(weight, 0.1 + 0.9 / sizes)
+    sizes = num_images.reshape(*num_images.shape, *[1] * (left_out.ndim - num_images.ndim))
+    used, middle = sizes > 0, scale(value)
+    moved = np.where(used, scale(left_out), middle)  # a cluster without images moves nothing
+    error = np.where(used.sum(axis=0) < 2, np.nan, np.sqrt(((moved - middle) ** 2).sum(axis=0)))
+    weight = sizes / np.maximum(sizes.sum(axis=0), 1)
+    freedom = degrees_of_freedom_of(weight, 0.1 + 0.9 / np.maximum(sizes, 1))
     reach = scipy.special.stdtrit(freedom, 0.5 + confidence / 2) * error
     ends = np.sort(np.stack([back(middle - reach), back(middle + reach)]), axis=0)
     low, high = np.clip(ends, *bounds)

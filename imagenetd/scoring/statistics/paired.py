@@ -39,18 +39,56 @@ def error_consistency(
         return np.where(expected < 1 - 1e-12, (observed - expected) / (1 - expected), np.nan)
 
 
-def pair_sums(
-    correct: Bool[np.ndarray, "models images"], cluster: Int[np.ndarray, " images"], num_clusters: int
-) -> Float[np.ndarray, "clusters models models"]:
-    """Return for each cluster on how many images both models of a pair are right; the diagonal is each alone."""
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """The answers of the two models of each pair to the images that count for both, by cluster."""
+
+    images: Float[np.ndarray, "clusters pairs"]
+    right_a: Float[np.ndarray, "clusters pairs"]
+    right_b: Float[np.ndarray, "clusters pairs"]
+    both: Float[np.ndarray, "clusters pairs"]
+    """Images on which both are right."""
+
+    @property
+    def only_a(self) -> Float[np.ndarray, "clusters pairs"]:
+        """Images on which only the first is right."""
+        return self.right_a - self.both
+
+    @property
+    def only_b(self) -> Float[np.ndarray, "clusters pairs"]:
+        """Images on which only the second is right."""
+        return self.right_b - self.both
+
+    @property
+    def neither(self) -> Float[np.ndarray, "clusters pairs"]:
+        """Images on which both are wrong."""
+        return self.images - self.right_a - self.only_b
+
+
+def pair_counts(
+    correct: Bool[np.ndarray, "models images"],
+    counted: Bool[np.ndarray, "models images"],
+    pairs: tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]],
+    *,
+    cluster: Int[np.ndarray, " images"],
+) -> PairCounts:
+    """Return the counts of each pair in every cluster that has an image, in the order of the clusters.
+
+    Args:
+        correct: Of all models.
+        counted: An image that does not count for one of the two stands in no number of the pair.
+        pairs: Rows of the first and of the second model of each.
+        cluster: Of each image.
+    """
     order = np.argsort(cluster, kind="stable")
-    bounds = np.searchsorted(cluster[order], np.arange(num_clusters + 1))
-    ordered = correct[:, order].astype(np.float32)
-    sums = np.zeros((num_clusters, len(correct), len(correct)))
-    for number in range(num_clusters):
-        part = ordered[:, bounds[number] : bounds[number + 1]]
-        sums[number] = part @ part.T
-    return sums
+    found, first = np.unique(cluster[order], return_index=True)
+    right, known = ((part[:, order]).astype(np.float32) for part in (correct & counted, counted))
+    sums = np.zeros((4, len(found), len(pairs[0])))
+    for number, (start, end) in enumerate(zip(first, [*first[1:], len(order)], strict=True)):
+        a, b = right[:, start:end], known[:, start:end]
+        for row, product in enumerate((b @ b.T, a @ b.T, b @ a.T, a @ a.T)):
+            sums[row, number] = product[pairs]
+    return PairCounts(*sums)
 
 
 MIN_MISTAKES = 5
@@ -58,7 +96,7 @@ MIN_MISTAKES = 5
 
 
 def kappa_interval(
-    num_images: Float[np.ndarray, " clusters"],
+    num_images: Float[np.ndarray, "clusters *columns"],
     right_a: Float[np.ndarray, "clusters pairs"],
     right_b: Float[np.ndarray, "clusters pairs"],
     both_right: Float[np.ndarray, "clusters pairs"],
@@ -71,7 +109,12 @@ def kappa_interval(
     pair's table, so that a field without images does not look certain (Haldane 1956). Not measured: fewer than
     `MIN_MISTAKES` mistakes, or right answers, of one of the two, or fewer than two clusters.
     """
-    sums = [np.broadcast_to(num_images[:, None], right_a.shape), right_a, right_b, both_right]
+    sums = [
+        np.broadcast_to(num_images.reshape(len(right_a), -1), right_a.shape),
+        right_a,
+        right_b,
+        both_right,
+    ]
     totals = [part.sum(axis=0) for part in sums]
     images, a, b, _ = totals
     is_measured = np.minimum.reduce([a, images - a, b, images - b]) >= MIN_MISTAKES
@@ -108,34 +151,54 @@ def _smoothed_kappa(
 
 @dataclass(frozen=True, slots=True)
 class ModelDifferences:
-    """Accuracy of every model minus that of every other, over whole clusters."""
+    """Accuracy of one model minus that of another, over whole clusters."""
 
-    difference: Float[np.ndarray, "models models"]
-    error: Float[np.ndarray, "models models"]
+    difference: Float[np.ndarray, "*pairs"]
+    error: Float[np.ndarray, "*pairs"]
     """Standard error for other clusters, at least that of independent images."""
-    degrees_of_freedom: float
+    degrees_of_freedom: Float[np.ndarray, "*#pairs"]
 
 
 def model_differences(
-    num_correct: Float[np.ndarray, "clusters models"], num_images: Float[np.ndarray, " clusters"]
+    num_correct: Float[np.ndarray, "clusters models"], num_images: Float[np.ndarray, "clusters *columns"]
 ) -> ModelDifferences:
-    """Return the difference of every two models on the same images, with its error over clusters.
+    """Return the difference of every two models, "models models", with its error over clusters.
 
-    Residuals and degrees of freedom as in `intervals.clustered_share`. Two models that differ by a share d differ on
-    at least as many images, which bounds the error from below.
+    Residuals and degrees of freedom (of two models the fewer) as in `intervals.clustered_share`. Two models that
+    differ by a share d differ on at least as many images, which bounds the error from below.
     """
-    total = num_images.sum()
-    weight, spread = num_images / total, TYPICAL_CORRELATION + (1 - TYPICAL_CORRELATION) / num_images
-    least = (weight**2 * spread).sum()
-    scale = np.sqrt(spread / np.maximum((1 - 2 * weight) * spread + least, 1e-12))
-    share = num_correct.sum(axis=0) / total
-    residual = scale[:, None] * (num_correct - share * num_images[:, None]) / total
-    gap = share[:, None] - share[None]
+    share, residual, total, freedom = _residuals(num_correct, num_images)
     square = (residual**2).sum(axis=0)
     variance = square[:, None] + square[None] - 2 * residual.T @ residual
+    fewer, freedom = (np.asarray(np.minimum.outer(number, number)) for number in (total, freedom))
+    return _with_floor(share[:, None] - share[None], variance, fewer, freedom)
+
+
+def pair_differences(counts: PairCounts) -> ModelDifferences:
+    """Return the difference of the two models of each pair, as `model_differences`, on the images of both."""
+    gap, residual, total, freedom = _residuals(counts.right_a - counts.right_b, counts.images)
+    return _with_floor(gap, (residual**2).sum(axis=0), total, freedom)
+
+
+def _residuals(
+    counts: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each column its share, the residuals of the clusters, all images, and the degrees of freedom."""
+    total = np.asarray(np.maximum(images.sum(axis=0), 1.0))
+    weight = images / total
+    spread = TYPICAL_CORRELATION + (1 - TYPICAL_CORRELATION) / np.maximum(images, 1)
+    least = (weight**2 * spread).sum(axis=0)
+    scale = np.sqrt(spread / np.maximum((1 - 2 * weight) * spread + least, 1e-12))
+    share = counts.sum(axis=0) / total
+    images, scale = (part.reshape(len(counts), -1) for part in (images, scale))  # one column stands for all
+    return share, scale * (counts - share * images) / total, total, degrees_of_freedom_of(weight, spread)
+
+
+def _with_floor(
+    gap: np.ndarray, variance: np.ndarray, total: np.ndarray, freedom: np.ndarray
+) -> ModelDifferences:
     floor = np.maximum(np.abs(gap) - gap**2, 1 / total) / total
-    freedom = float(degrees_of_freedom_of(weight, spread))
-    return ModelDifferences(gap, np.sqrt(np.maximum(variance, floor)), freedom)
+    return ModelDifferences(gap, np.sqrt(np.maximum(variance, floor)), np.asarray(freedom))
 
 
 TYPICAL_CORRELATION = 0.1
@@ -144,7 +207,7 @@ TYPICAL_CORRELATION = 0.1
 
 def rank_bounds(
     num_correct: Float[np.ndarray, "clusters models"],
-    num_images: Float[np.ndarray, " clusters"],
+    num_images: Float[np.ndarray, "clusters *columns"],
     *,
     confidence: float = 0.95,
 ) -> tuple[Int[np.ndarray, " models"], Int[np.ndarray, " models"]]:
@@ -159,6 +222,6 @@ def rank_bounds(
         return np.ones(size, dtype=np.int64), np.full(size, size, dtype=np.int64)
     found = model_differences(num_correct, num_images)
     level = simultaneous_confidence(size * (size - 1) // 2, confidence=confidence)
-    reach = float(scipy.special.stdtrit(found.degrees_of_freedom, 0.5 + level / 2)) * found.error
+    reach = scipy.special.stdtrit(found.degrees_of_freedom, 0.5 + level / 2) * found.error
     better = found.difference > reach
     return 1 + better.sum(axis=0), size - better.sum(axis=1)

@@ -23,23 +23,6 @@ def failure_codes(correct: Bool[np.ndarray, "surrogates images"]) -> Int[np.ndar
     return codes
 
 
-def code_sums(
-    codes: Int[np.ndarray, " images"],
-    cluster: Int[np.ndarray, " images"],
-    columns: Float[np.ndarray, "columns images"],
-    num_clusters: int,
-) -> tuple[Int[np.ndarray, " codes"], Float[np.ndarray, "clusters codes columns"]]:
-    """Return the codes that occur, and the sum of every column over the images of each cluster and code.
-
-    All that mining with any subset can say about the images is in these sums: they replace the images.
-    """
-    found, place = np.unique(codes, return_inverse=True)
-    index = cluster * len(found) + place
-    size = num_clusters * len(found)
-    sums = np.stack([np.bincount(index, weights=column, minlength=size) for column in columns], axis=1)
-    return found, sums.reshape(num_clusters, len(found), len(columns))
-
-
 def is_mined(
     codes: Int[np.ndarray, " codes"],
     subsets: Int[np.ndarray, " rows"],
