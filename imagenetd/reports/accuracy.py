@@ -177,7 +177,7 @@ class AccuracyReport(Report):
         for column in slices:
             table[column] = np.tile(slices[column].to_numpy(), num_sets * num_models)
         table = table.merge(
-            found.drop(columns="num_top5"),
+            found.drop(columns=["num_top5", "top5"]),
             on=["set", "model", *slices.columns],
             how="left",
             validate="one_to_one",

@@ -17,12 +17,12 @@ class Arm:
     name: str
     images: np.ndarray
     """Float "categories"."""
-    correct: np.ndarray
+    num_correct: np.ndarray
 
     @property
     def accuracy(self) -> float:
         """Share of right answers over all images."""
-        return float(rate_of(self.correct.sum(), self.images.sum()).value)
+        return float(rate_of(self.num_correct.sum(), self.images.sum()).value)
 
 
 def arms_of(design: Design, index: int) -> dict[str, Arm]:

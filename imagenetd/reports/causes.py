@@ -13,7 +13,7 @@ from imagenetd.reports.confusions import category_confusion_table, confusion_tab
 from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import Evidence, ReportResult
 from imagenetd.reports.report_set import Report
-from imagenetd.scoring.counts import Mark, joint_mark, rate_of, tally
+from imagenetd.scoring.counts import Mark, Tally, joint_mark, rate_of, tally
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
@@ -79,7 +79,7 @@ class CausesReport(Report):
             low_of_all=of_all.low,
             high_of_all=of_all.high,
             wilson_for=THESE_CATEGORIES,
-            **_if_independent(design, np.stack([~m.correct[used] for m in marks]), np.flatnonzero(used)),
+            **_if_independent(design, np.stack([m.wrong[used] for m in marks]), used, found),
             excess_for=OTHER_CATEGORIES,
             num_cells=counts[2],
             num_cells_always_fail=counts[3],
@@ -89,7 +89,9 @@ class CausesReport(Report):
         return table.sort_values(["is_ranked", "share"], ascending=False, kind="stable", ignore_index=True)
 
 
-def _if_independent(design: Design, wrong: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+def _if_independent(
+    design: Design, wrong: np.ndarray, used: np.ndarray, found: Tally
+) -> dict[str, np.ndarray]:
     """Return for each nuisance what independent mistakes within its cells would give, and what is seen beyond that.
 
     `num_images_compared` are the images of cells with at least as many images as there are targets: only there can
@@ -98,33 +100,32 @@ def _if_independent(design: Design, wrong: np.ndarray, images: np.ndarray) -> di
     Args:
         design: Of the pool.
         wrong: Bool "targets images", of the images that count.
-        images: Their positions.
+        used: Bool "images" of the pool: which these are.
+        found: All targets together in each cell.
     """
-    cell = design.cell_of_image[images]
-    expected = independent_share(wrong, cell, len(design.cells))
+    expected = independent_share(wrong, design.cell_of_image[used], len(design.cells))
     known = ~np.isnan(expected)
-    counts = np.bincount(cell, minlength=len(design.cells)) * known
-    together = np.bincount(cell, weights=wrong.all(axis=0), minlength=len(design.cells)) * known
+    counts, together = found.images[0] * known, found.wrong[0] * known
     sums = design.square(
         np.stack([counts, together, np.nan_to_num(expected) * counts]).astype(np.float64), ~design.is_control
     )
     compared, seen, independent = sums.sum(axis=1)
     without = sums.sum(axis=1, keepdims=True) - sums
-    found = jackknife_interval(
+    excess = jackknife_interval(
         share(seen - independent, compared),
         share(without[1] - without[2], without[0]),
         num_images=sums[0].sum(axis=1),
         bounds=(-1.0, 1.0),
     )
     # Without a common mistake in any category nothing varies: what n images leave possible stays.
-    reach = np.where(found.low < found.high, 0.0, zero_events_bound(np.rint(compared).astype(np.int64)))
+    reach = np.where(excess.low < excess.high, 0.0, zero_events_bound(np.rint(compared).astype(np.int64)))
     return {
         "num_images_compared": np.rint(compared).astype(np.int64),
-        "share_compared": share(seen, compared),
+        "share_compared": rate_of(seen, compared).value,
         "share_if_independent": share(independent, compared),
-        "excess": found.value,
-        "excess_low": np.maximum(found.low - reach, -1.0),
-        "excess_high": np.minimum(found.high + reach, 1.0),
+        "excess": excess.value,
+        "excess_low": np.maximum(excess.low - reach, -1.0),
+        "excess_high": np.minimum(excess.high + reach, 1.0),
     }
 
 

@@ -145,14 +145,14 @@ PAIRED = {("neutral", "nuisance"), ("neutral_judged", "nuisance_judged")}
 
 
 def _restricted(arm: Arm, used: np.ndarray) -> Arm:
-    return Arm(arm.name, arm.images[used], arm.correct[used])
+    return Arm(arm.name, arm.images[used], arm.num_correct[used])
 
 
 def _change(start: Arm, end: Arm, *, is_subset: bool = False) -> Estimate:
     """Return the accuracy at the end minus that at the start, over whole categories, paired by category."""
     if not is_subset:
-        return clustered_difference(end.correct, end.images, start.correct, start.images)
-    found = clustered_subset_difference(start.correct, start.images, end.correct, end.images)
+        return clustered_difference(end.num_correct, end.images, start.num_correct, start.images)
+    found = clustered_subset_difference(start.num_correct, start.images, end.num_correct, end.images)
     return Estimate.of(-found.value, found.error, -found.high, -found.low)
 
 
@@ -169,7 +169,7 @@ def _taken_out(num_start: int, num_end: int) -> str:
 
 def _matched(start: Arm, end: Arm) -> Arm:
     """Return the start with as many images of each category as the end."""
-    return Arm(start.name, end.images, rate_of(start.correct, start.images).value * end.images)
+    return Arm(start.name, end.images, rate_of(start.num_correct, start.images).value * end.images)
 
 
 def _another_mix(start: Arm, end: Arm) -> float:
@@ -177,14 +177,14 @@ def _another_mix(start: Arm, end: Arm) -> float:
 
     A category without images at the start counts there with the start's overall accuracy.
     """
-    accuracy = np.where(start.images > 0, rate_of(start.correct, start.images).value, start.accuracy)
+    accuracy = np.where(start.images > 0, rate_of(start.num_correct, start.images).value, start.accuracy)
     weight = end.images / end.images.sum() - start.images / start.images.sum()
     return float((weight * accuracy).sum())
 
 
 def _arm_row(model: str, arm: Arm) -> dict[str, object]:
-    correct, images = round(arm.correct.sum()), round(arm.images.sum())
-    found, other = rate_of(correct, images), clustered_share(arm.correct, arm.images)
+    correct, images = round(arm.num_correct.sum()), round(arm.images.sum())
+    found, other = rate_of(correct, images), clustered_share(arm.num_correct, arm.images)
     return {
         **{"model": model, "arm": arm.name, "num_images": images, "num_correct": correct},
         **{"accuracy": arm.accuracy, "wilson_low": float(found.low), "wilson_high": float(found.high)},

@@ -10,6 +10,7 @@ import pandas as pd
 
 from imagenetd.models.relations import Origin, relation
 from imagenetd.scoring.counts import CELL, MODEL, Mark, accuracy_by, count_answers, without_control
+from imagenetd.scoring.mining import num_failures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +45,7 @@ class ModelEvidence:
     @property
     def wrong(self) -> np.ndarray:
         """Bool "images": it counts, and is not right."""
-        return self.counted & ~self.correct
+        return self.mark.wrong
 
     def is_right(self, position: int) -> bool | None:
         """Return whether its answer to an image is right; None where the image does not count."""
@@ -118,8 +119,8 @@ class Evidence:
     @cached_property
     def num_failing(self) -> np.ndarray:
         """Int "images": how many surrogates are wrong."""
-        nobody = np.zeros(len(self.images), dtype=np.int64)
-        return sum((model.wrong for model in self.of_role("surrogate")), nobody)
+        not_wrong = [~model.wrong for model in self.of_role("surrogate")]
+        return num_failures(np.array(not_wrong, dtype=bool).reshape(-1, len(self.images)))
 
     def by_failures(self) -> pd.DataFrame:
         """Return the accuracy of each target on the judged images that at least k surrogates get wrong, k in `set`."""

@@ -298,7 +298,7 @@ def _family_effects(subsets: Subsets, family: str) -> dict[str, np.ndarray]:
         ]
         compared = [subsets.marks[row] for row in (place, *controls)]
         here = np.all([mark.counted for mark in compared], axis=0)
-        fails = np.stack([~mark.correct[here] for mark in compared])
+        fails = np.stack([mark.wrong[here] for mark in compared])
         found, deciding = family_log_odds(
             fails[0],
             fails[1:],

@@ -34,11 +34,16 @@ class Mark:
     is_own: bool = True
     """It is the model's own regime; under others only the whole pool is counted."""
 
+    @property
+    def wrong(self) -> Bool[np.ndarray, " images"]:
+        """What counts and is not right."""
+        return self.counted & ~self.correct
+
 
 def joint_mark(name: str, role: str, marks: Sequence[Mark], *, least: int) -> Mark:
     """Return several models as one: wrong where at least `least` of them are. It counts what counts for all."""
     counted = np.all([mark.counted for mark in marks], axis=0)
-    num_wrong = np.sum([~mark.correct for mark in marks], axis=0)
+    num_wrong = np.sum([mark.wrong for mark in marks], axis=0)
     return Mark(name, role, "", num_wrong < least, counted)
 
 
@@ -187,6 +192,8 @@ def accuracy_by(counts: pd.DataFrame, by: Sequence[str], *, confidence: float = 
     sums = grouped[NUMBERS[:2]].sum().join(grouped[top5].sum(min_count=1)).reset_index()
     sums = sums.astype({name: object for name in by if isinstance(sums[name].dtype, pd.CategoricalDtype)})
     found = rate_of(sums["num_correct"].to_numpy(), sums["num_images"].to_numpy(), confidence=confidence)
+    if top5:
+        sums = sums.assign(top5=ratio(sums["num_top5"].to_numpy(), sums["num_images"].to_numpy()))
     return sums.assign(accuracy=found.value, wilson_low=found.low, wilson_high=found.high)
 
 

@@ -10,9 +10,8 @@ import pandas as pd
 from imagenetd.records import LabelSpace
 from imagenetd.scoring import labelspaces as ls
 from imagenetd.scoring.answer_table import Answers, Scoring
-from imagenetd.scoring.counts import ALL, MODEL, POOL, Mark, accuracy_by, without_control
-from imagenetd.scoring.statistics.bootstrap import ratio
-from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, wilson_interval
+from imagenetd.scoring.counts import ALL, MODEL, POOL, Mark, accuracy_by, rate_of, without_control
+from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.words.imagenet import NUM_CLASSES, load_classes
 
 REGIME_COLUMNS = {
@@ -160,7 +159,6 @@ def regime_rows(counts: pd.DataFrame, regimes: Mapping[str, Mapping[str, ls.Regi
         num_choices=[regime.num_choices for regime in of_row],
         chance=[regime.chance for regime in of_row],
         top1=table["accuracy"],
-        top5=ratio(table["num_top5"].to_numpy(), table["num_images"].to_numpy()),
     )
     return table[list(REGIME_COLUMNS)].astype(REGIME_COLUMNS).reset_index(drop=True)
 
@@ -173,6 +171,9 @@ def with_ends(table: pd.DataFrame) -> pd.DataFrame:
     is_share = (table["top5"].notna() & (table["regime"] != ls.COMPAT)).to_numpy()
     images = np.where(is_share, table["num_images"], 0)
     right = np.where(is_share, np.rint(table["top5"].fillna(0) * table["num_images"]), 0).astype(np.int64)
-    low, high = wilson_interval(right, images)
-    ends = {"top5_low": np.where(is_share, low, np.nan), "top5_high": np.where(is_share, high, np.nan)}
+    found = rate_of(right, images)
+    ends = {
+        "top5_low": np.where(is_share, found.low, np.nan),
+        "top5_high": np.where(is_share, found.high, np.nan),
+    }
     return table.assign(**ends, interval_for=THESE_CATEGORIES)

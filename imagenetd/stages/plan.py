@@ -10,6 +10,7 @@ from imagenetd.qc.costs import cost_rows, sentinel_design
 from imagenetd.qc.odds import odds_lines
 from imagenetd.records import Kind, StageResult
 from imagenetd.reports.cost_table import cost_table
+from imagenetd.scoring.mining import num_failures
 from imagenetd.stages.qc_people import gate_confidence
 from imagenetd.stages.run import Run
 from imagenetd.store.console import console
@@ -34,7 +35,7 @@ def plan(run: Run) -> StageResult:
     with folder.locked():
         is_asked = (run.pool.table["kind"] != Kind.NEUTRAL).to_numpy() & ~run.pool.is_flagged
         rows = cost_rows(
-            run.wrong(surrogates).sum(axis=0)[is_asked],
+            num_failures(~run.wrong(surrogates))[is_asked],
             None if confidence is None else confidence[is_asked],
             num_surrogates=len(surrogates),
             tasks=config.qc.tasks,
