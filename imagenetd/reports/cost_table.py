@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
 from imagenetd.qc.costs import CostRow
+from imagenetd.store.console import new_table
 from imagenetd.store.numerals import significant
 
 COLUMNS = (
@@ -16,13 +16,7 @@ COLUMNS = (
 
 def cost_table(rows: Sequence[CostRow], *, num_surrogates: int) -> Table:
     """Return the table; expected numbers are rounded."""
-    table = Table(
-        title=f"\nwhat quality control will cost, for k of {num_surrogates} surrogates wrong",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
-    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    table = new_table(f"what quality control will cost, for k of {num_surrogates} surrogates wrong")
     for name in COLUMNS:
         table.add_column(name, justify="right")
     for place, row in enumerate(rows):

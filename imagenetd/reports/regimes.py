@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from imagenetd.reports.terminal import interval_cell, percent, share_cell
 from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.labelspaces import COMPAT, EXPLAINED
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
-from imagenetd.store.console import cell
+from imagenetd.store.console import cell, new_table
 from imagenetd.store.numerals import significant
 
 LOST = {"unreadable": "unreadable images", "unknown_label": "files with unknown labels"}
@@ -28,13 +26,7 @@ def regimes_view(table: pd.DataFrame, *, min_images: int = 5) -> list[Renderable
         min_images: Accuracies of fewer images are dim.
     """
     totals = table[(table["kind"] == ALL) & (table["role"] == "target")]
-    view = Table(
-        title=f"\ntargets by label space, on all images; [95% interval] for {THESE_CATEGORIES}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
-    view.show_edge, view.padding = False, (0, 1, 0, 0)
+    view = new_table(f"targets by label space, on all images; [95% interval] for {THESE_CATEGORIES}")
     view.add_column("regime, model", no_wrap=True)
     for title in ("chance %", "top-1", "top-5 %"):
         view.add_column(title, justify="right", no_wrap=True)

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from imagenetd.reports.terminal import interval_cell, percent
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, subset_difference
-from imagenetd.store.console import cell
+from imagenetd.store.console import cell, new_table
 from imagenetd.store.numerals import percent_interval
 
 SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
@@ -50,14 +49,10 @@ def comparison_table(
 def comparison_view(table: pd.DataFrame, *, min_images: int = 5) -> Table:
     """Return the comparison for the terminal; without a column that says the same in every row."""
     sets = [name for name in ("pool", "mined", "accepted") if not table[f"{name}_accuracy"].isna().all()]
-    view = Table(
-        title="\ncomparison of the jobs: accuracy of each target", title_justify="left", title_style="bold"
-    )
+    view = new_table("comparison of the jobs: accuracy of each target", caption_justify="left")
     view.caption = (
         f"% [95% interval] images; intervals are for {THESE_CATEGORIES} (other seeds); dim: few images"
     )
-    view.caption_justify = "left"
-    view.box, view.show_edge, view.padding = box.SIMPLE_HEAD, False, (0, 1, 0, 0)
     view.add_column("job", justify="right")
     view.add_column("overrides", overflow="fold")
     for title in ("target, label space", "k/n"):

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +13,7 @@ from imagenetd.reports.evidence import ReportResult
 from imagenetd.reports.tables import SETS, extreme, held_together
 from imagenetd.scoring.counts import ALL
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
-from imagenetd.store.console import cell
+from imagenetd.store.console import cell, new_table
 from imagenetd.store.numerals import percent_interval, significant
 
 TITLES = {"pool": "pool", "pool_accepted": "pool passing qc", "mined": "mined"}
@@ -84,8 +83,7 @@ def findings_view(results: Sequence[ReportResult], *, most: int = 1) -> list[Ren
     found = [sentence for result in results for sentence in result.findings[:most]]
     if not found:
         return []
-    view = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-    view.title, view.title_justify, view.title_style = "\nfindings", "left", "bold"
+    view = new_table("findings", box=None, show_header=False)
     for sentence in found:
         view.add_row("-", cell(sentence))
     if more:
@@ -244,9 +242,7 @@ def _extremes(yields: pd.DataFrame, kind: str, min_images: int) -> Iterator[Text
 
 
 def _new_table(title: str, first: str, sets: list[str]) -> Table:
-    heading = Text("\n") + cell(title, style="bold")
-    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
-    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    table = new_table(title)
     table.add_column(cell(first), no_wrap=True)
     for name in sets:
         table.add_column(cell(TITLES.get(name, name)), justify="right", no_wrap=True)

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from imagenetd.errors import MissingFilesError, UserError
@@ -50,6 +52,13 @@ def say(line: str, *, style: str = "") -> None:
 def cell(text: object, *, style: str = "") -> Text:
     """Return a text of others, such as a name, for a line or a cell of a table on any console."""
     return Text(for_terminal(text), style=style)
+
+
+def new_table(title: str, **options: Any) -> Table:
+    """Return an empty table as all of ours look: a bold title on the left, one line below the heading, no frame."""
+    heading = Text("\n") + cell(title, style="bold")
+    look: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD, "show_edge": False}
+    return Table(title=heading, padding=(0, 1, 0, 0), **(look | options))
 
 
 def complain(error: UserError) -> None:
