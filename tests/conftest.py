@@ -1,5 +1,6 @@
 """What every test stands on: no hub, no account, one thread, checked shapes, and the words of the tiny world."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -21,20 +22,17 @@ from imagenetd.records import Word
 
 ROOT = Path(__file__).parent.parent
 PURE_MODULES = [
+    *("imagenetd.models.answers", "imagenetd.models.questions", "imagenetd.words.prompts"),
+    *(f"imagenetd.qc.{name}" for name in ("agreement", "completion", "counting", "gate_calibration", "odds")),
+    *(f"imagenetd.qc.{name}" for name in ("sentinels", "stopping", "task_design", "votes")),
     *(
-        "imagenetd.scoring.answer_table",
-        "imagenetd.scoring.labelspaces",
-        "imagenetd.scoring.counts",
-        "imagenetd.scoring.mining",
-        "imagenetd.words.prompts",
-        "imagenetd.models.questions",
+        f"imagenetd.scoring.{name}"
+        for name in ("answer_table", "counts", "labelspaces", "mining", "statistics")
     ),
-    *("imagenetd.qc.votes", "imagenetd.scoring.statistics"),
 ]
-PURE_MODULES += [
-    f"imagenetd.qc.{name}" for name in ("agreement", "answers", "calibration", "counting", "design")
-]
-PURE_MODULES += [f"imagenetd.qc.{name}" for name in ("odds", "progress", "sentinels", "stopping")]
+assert all(map(importlib.util.find_spec, PURE_MODULES)), (
+    "a module that was renamed is checked under its new name"
+)
 
 # Every call of a pure function in the tests is checked against its annotations, shapes included.
 install_import_hook(PURE_MODULES, "beartype.beartype")

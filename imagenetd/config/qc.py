@@ -8,6 +8,7 @@ from omegaconf import MISSING
 
 from imagenetd.config.page import MturkConfig, PageConfig
 from imagenetd.config.ranges import Accuracy, AnyCount, Count, OpenShare, Range, Seed, Share
+from imagenetd.errors import ConfigError
 
 Weight = Annotated[float, Range(0, 1_000_000)]
 """Of a kind of worker; only its share of the sum matters."""
@@ -194,3 +195,20 @@ class QcConfig:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     page: PageConfig = field(default_factory=PageConfig)
     mturk: MturkConfig = field(default_factory=MturkConfig)
+
+
+def check_together(config: QcConfig) -> None:
+    """Raise ConfigError where one option of quality control has no effect beside another."""
+    tasks = config.tasks
+    if (tasks.num_hard_positive + tasks.num_hard_negative > 0) != (tasks.hard_votes is not None):
+        raise ConfigError(
+            f"qc.tasks.num_hard_positive={tasks.num_hard_positive} and num_hard_negative={tasks.num_hard_negative}, "
+            f"hard_votes={tasks.hard_votes}: hard sentinels need both a number above 0 and the folder of a "
+            "finished qc stage. Set qc.tasks.hard_votes=runs/qc/KEY, or leave all three out."
+        )
+    counting, stopping = config.aggregation.method, config.stopping
+    if stopping.enabled and stopping.when_fixed and counting is not AggregationMethod.majority:
+        raise ConfigError(
+            "qc.stopping.when_fixed stops where a majority cannot change any more, but qc/aggregation is "
+            f"{counting.value}. Choose qc/stopping=settled, or qc/aggregation=majority."
+        )

@@ -62,13 +62,18 @@ def _listed_seal(folder: Path, record: Mapping[str, Any], name: str) -> str:
     return str(record["files"][name][1])
 
 
-def _logits_of(part: pa.Table, folder: Path, shard: int, pool: Pool) -> np.ndarray:
+def _checked_logits(part: pa.Table, folder: Path, shard: int, pool: Pool) -> np.ndarray:
     lacking = {"image_id", "logits", "seconds"} - set(part.column_names)
     if lacking or part["image_id"].to_pylist() != pool.shard_rows(shard)["image_id"].tolist():
         raise DamagedError(
             f"{folder / part_name(shard)} is damaged: it does not hold the images of its shard. "
             "Delete it and run again: only its images are predicted anew."
         )
+    return logits_of(part)
+
+
+def logits_of(part: pa.Table) -> Float[np.ndarray, "images classes"]:
+    """Return the logits in one part of a model's predictions."""
     width = part["logits"].type.list_size
     return part["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
@@ -124,7 +129,7 @@ def read_through(
         part, seals[name] = read_table_and_seal(
             folder / name, of=subject(model_key, pool.key), seal=None if listed is None else listed[name]
         )
-        logits = _logits_of(part, folder, shard, pool)
+        logits = _checked_logits(part, folder, shard, pool)
         try:
             rows.append(answer_rows(logits, pool.shard_rows(shard), scoring))
         except ValueError as error:

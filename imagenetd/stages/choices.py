@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config.qc import QcMethod
-from imagenetd.config.qc_checks import check_numbers
+from imagenetd.config.qc import QcMethod, check_together
 from imagenetd.config.schema import Config, StageName, check_config
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS, Spec, Word
@@ -37,7 +36,7 @@ def check_choices(config: Config) -> None:
     if not config.stages:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
     check_config(config)
-    check_numbers(config)
+    check_together(config.qc)
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours
     if StageName.export in config.stages:

@@ -13,7 +13,7 @@ from imagenetd.models.questions import rival_categories
 from imagenetd.models.released_questions import released_rivals
 from imagenetd.records import Identity, LabelSpace
 from imagenetd.scoring.mining import accepted_classes
-from imagenetd.scoring.predictions import read_part, subject
+from imagenetd.scoring.predictions import logits_of, read_part, subject
 from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import (
@@ -52,7 +52,7 @@ def _rivals(run: Run, reference: PlannedModel) -> dict[str, str]:
         table = read_table(folder.path / part_name(shard), of=subject(folder.key, pool.key))
         image_ids = table["image_id"].to_pylist()
         label = np.array([names.index(category_of[image_id]) for image_id in image_ids], dtype=np.int64)
-        best = rival_categories(_logits(table), label, accepted)
+        best = rival_categories(logits_of(table), label, accepted)
         rivals |= {image_id: names[place] for image_id, place in zip(image_ids, best.tolist(), strict=True)}
     return rivals
 
@@ -99,8 +99,3 @@ def _without_scoring(identity: Mapping[str, Any]) -> Identity:
     plain: Identity = json.loads(json.dumps(identity))
     plain.pop("scoring", None)
     return plain
-
-
-def _logits(table: pa.Table) -> np.ndarray:
-    width = table["logits"].type.list_size
-    return table["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)

@@ -36,12 +36,18 @@ class Dots:
 
 
 @dataclass(frozen=True, slots=True)
-class Scatter:
-    """One rate against another, both in percent, with the line on which they are equal."""
+class Titled:
+    """What every figure has."""
 
     id: str
     title: str
     caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter(Titled):
+    """One rate against another, both in percent, with the line on which they are equal."""
+
     x: str
     y: str
     """What the axes show, as `x`."""
@@ -69,12 +75,9 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Titled):
     """Rates over whole numbers, with bands."""
 
-    id: str
-    title: str
-    caption: str
     x: str
     y: str
     series: Sequence[Curve]
@@ -100,12 +103,9 @@ class ForestPanel:
 
 
 @dataclass(frozen=True, slots=True)
-class Forest:
+class Forest(Titled):
     """Rates with intervals, one below the other."""
 
-    id: str
-    title: str
-    caption: str
     x: str
     marks: Sequence[str]
     min_images: int
@@ -142,12 +142,9 @@ class StepsPanel:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Titled):
     """How an accuracy falls or rises step by step."""
 
-    id: str
-    title: str
-    caption: str
     x: str
     panels: Sequence[StepsPanel]
     type: str = field(default="steps", init=False)
@@ -162,12 +159,9 @@ class HeatColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(Titled):
     """Shares in percent by row and column, one layer of them at a time."""
 
-    id: str
-    title: str
-    caption: str
     rows: Sequence[str]
     columns: Sequence[HeatColumn]
     counts: Sequence[Sequence[int]]
