@@ -11,6 +11,7 @@ from imagenetd.errors import ConfigError, DamagedError, StoreError
 from imagenetd.images.pool import Pool
 from imagenetd.records import LabelSpace
 from imagenetd.reports.evidence import Evidence, ModelEvidence
+from imagenetd.reports.wording import INDEX
 from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.store.csv_files import from_csv_frame
@@ -44,7 +45,7 @@ def gather_evidence(
 ) -> Evidence:
     """Read the answers of all models; `evaluated` are the counts of those that the stage `evaluate` knows."""
     return Evidence(
-        images=pool.table[[*COLUMNS]],
+        images=pool.table[[name for name in (*COLUMNS, INDEX) if name in pool.table]],
         models=tuple(_model(model, pool) for model in models),
         sets=dict(sets),
         min_failures=min_failures,

@@ -30,6 +30,7 @@ from imagenetd.reports.tables import build_tables, cost, write_csv
 from imagenetd.reports.terminal import findings_view
 from imagenetd.reports.trackers.run_report import FailureCard, RunReport, flat_numbers
 from imagenetd.reports.trackers.tracked import artifacts, confusions, curves
+from imagenetd.reports.wording import with_wording
 from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
 from imagenetd.stages.gathering import BASELINE_TABLE
@@ -59,6 +60,7 @@ def report(run: Run) -> StageResult:
     """
     started, folder, config = time.perf_counter(), run.plan.folders["report"], run.plan.config
     chosen = with_coverage(build_reports(config.report), list(run.spaces.values()))
+    chosen = with_wording(chosen, run.pool.table)
     scores = read_scores(run.plan.folders["evaluate"].path)
     logger = build(config.logger, option="logger")
     name = type(logger).__name__
