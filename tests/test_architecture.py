@@ -143,6 +143,73 @@ def test_nobody_is_handed_a_word_for_those_who_wait() -> None:
     assert wrong == []
 
 
+ANSWERS = {"correct", "num_correct", "wrong", "num_wrong", "right", "num_right", "num_top5"}
+"""Names of what says whether answers are right, of images and of groups."""
+PER_IMAGE = {"correct", "wrong"}
+RATES = {"mean", "average", "nanmean", "share", "ratio", "wilson_interval"}
+COUNTS = {"sum", "nansum", "bincount", "count_nonzero", "reduceat"}
+COUNTING = (
+    "imagenetd.scoring.counts",
+    "imagenetd.scoring.answer_table",  # says what is right and what counts
+    "imagenetd.scoring.mining",  # how many models fail on an image
+    "imagenetd.scoring.statistics",  # arithmetic on counts that it is given
+    "imagenetd.qc",  # people's votes
+    "imagenetd.images.tiny_world",  # where right is a direction
+)
+"""Modules that may sum or divide what has these names."""
+
+
+def words_of(node: ast.AST) -> set[str]:
+    """Return names, attributes and words that stand in an expression."""
+    return {
+        str(getattr(part, "id", None) or getattr(part, "attr", None) or getattr(part, "value", None))
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name | ast.Attribute | ast.Constant)
+    }
+
+
+def own_counts_in(code: ast.AST) -> Iterator[str]:
+    """Yield where code makes a rate of right answers, sums them up, or takes what is not right as wrong."""
+    for node in ast.walk(code):
+        is_noticed = False
+        if isinstance(node, ast.BinOp):
+            is_noticed = isinstance(node.op, ast.Div) and bool(words_of(node.left) & ANSWERS)
+        elif isinstance(node, ast.Call):
+            called, seen = words_of(node.func), words_of(node)
+            is_noticed = bool(called & RATES and seen & ANSWERS) or bool(called & COUNTS and seen & PER_IMAGE)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert | ast.Not):
+            is_noticed = "correct" in words_of(node.operand)
+        if is_noticed:
+            yield f"{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "model.correct[members].mean()",
+        "np.mean(model.correct)",
+        "(~model.correct).sum()",
+        "np.bincount(cell[used & model.wrong])",
+        "share(num_correct, num_images)",
+        "frame['num_correct'] / frame['num_images']",
+        "wilson_interval(right, images)",
+        "wrong = used & ~model.correct",
+    ],
+)
+def test_a_count_or_rate_of_ones_own_is_noticed(code: str) -> None:
+    assert list(own_counts_in(ast.parse(code)))
+
+
+def test_right_answers_are_summed_and_made_rates_in_one_place() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{place}"
+        for path in PACKAGE
+        if not name_of(path).startswith(COUNTING)
+        for place in own_counts_in(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_and_functions_stay_small(path: Path) -> None:
     num_lines = len(path.read_text().splitlines())

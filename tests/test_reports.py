@@ -18,6 +18,7 @@ from imagenetd.reports.tables_report import TablesReport
 from imagenetd.reports.terminal import cost_line, drop_cell, interval_cell
 from imagenetd.reports.trackers.csv_logger import CsvLogger, NoLogger
 from imagenetd.reports.trackers.run_report import FailureCard, RunReport
+from imagenetd.scoring.counts import Mark, count_answers, score_rows
 from tests import simulated
 
 MINED = np.array([True, True, False, False, True, False, False, False])
@@ -152,6 +153,18 @@ def test_yields_are_shares_of_the_pool_and_of_the_mined_images() -> None:
         ["background", "beach-s", 4, 2, 1, 0.5, 0.5],
         ["texture", "grid", 4, 1, 1, 0.25, 1.0],
     ]
+
+
+def test_yields_are_of_all_images_whatever_counts_for_a_model() -> None:
+    images = pd.DataFrame({"kind": ["texture"] * 4, "nuisance": "grid", "category": "mug"})
+    everything, known = np.ones(4, bool), np.array([True, True, False, False])
+    sets = {"pool": everything, "mined": np.array([False, True, True, True])}
+    scores, sizes = (
+        score_rows(count_answers(images, [Mark("chat", "surrogate", "", known, counted)], sets))
+        for counted in (known, everything)
+    )
+    rows = build_tables(scores, sizes=sizes)["yields"]
+    assert rows[["num_pool", "num_mined", "hard_yield"]].iloc[0].tolist() == [4, 3, 0.75]
 
 
 def test_cost_pays_for_everything_up_to_its_stage() -> None:

@@ -30,6 +30,8 @@ def build_tables(
     scores: Sequence[Score],
     regimes: Mapping[str, tuple[str, float]] | None = None,
     relations: Mapping[str, str] | None = None,
+    *,
+    sizes: Sequence[Score] = (),
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of a run under the names of their files.
 
@@ -49,6 +51,7 @@ def build_tables(
         scores: Of all models.
         regimes: Name of a model -> its regime and chance level, which then stand in every row.
         relations: Name of a model -> what it is to the surrogates, which then stands in every row.
+        sizes: One row for each set and slice with all its images; not given: those that count for the first model.
     """
     wide = widen(scores)
     if regimes is not None:
@@ -62,7 +65,7 @@ def build_tables(
         "overall": wide[is_target & ~is_nuisance].reset_index(drop=True),
         "per_nuisance": wide[is_target & is_nuisance].reset_index(drop=True),
         "surrogates": wide[~is_target & ~is_nuisance].reset_index(drop=True),
-        "yields": yields(scores),
+        "yields": yields(sizes or scores),
     }
 
 

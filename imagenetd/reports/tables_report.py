@@ -35,6 +35,7 @@ class TablesReport:
         costs: Mapping[str, float | None],
         regimes: Mapping[str, tuple[str, float]] | None = None,
         relations: Mapping[str, str] | None = None,
+        sizes: Sequence[Score] = (),
     ) -> list[RenderableType]:
         """Write the tables into `folder` and return what the terminal shall show.
 
@@ -47,8 +48,9 @@ class TablesReport:
             costs: Seconds that an image costs, from `tables.cost`.
             regimes: Name of a model -> its regime and chance level, which then stand in every row.
             relations: Name of a model -> what it is to the surrogates, see `relations.relation`.
+            sizes: See `tables.build_tables`.
         """
-        tables = build_tables(scores, regimes, relations)
+        tables = build_tables(scores, regimes, relations, sizes=sizes)
         for name, frame in tables.items():
             write_csv(frame, folder / f"{name}.csv")
         if self.plot:

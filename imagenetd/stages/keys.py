@@ -16,7 +16,7 @@ RECORD_VERSION = 3
 """Of what the stage evaluate writes: 2 has regimes and the record of every image, 3 the counts that all of it shows."""
 
 LEFT_OUT_VERSION = 2
-"""Of mining and reports with models whose scoring leaves images out: 2 counts these as neither right nor wrong."""
+"""Of mining with surrogates whose scoring leaves images out: 2 counts these as neither right nor wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     mine = content_key(
         {
             **{"stage": "mine", "surrogates": sorted(by_role["surrogate"]), "min_failures": min_failures},
-            **_left_out([model for model in models if model.role == "surrogate"]),
+            **_left_out(models),
         }
     )
     gate = by_role["gate"]
@@ -89,10 +89,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
         }
     )
     report = content_key(
-        {
-            **{"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name},
-            **_left_out(models),
-        }
+        {"stage": "report", "evaluate": evaluate, "report": config.report, "name": config.name}
     )
     plan = content_key(plan_identity(config, surrogates=by_role["surrogate"], gate=gate))
     folders |= {
@@ -108,5 +105,6 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
 
 
 def _left_out(models: Sequence[PlannedModel]) -> Identity:
-    asked = [model.classifier for model in models if isinstance(model.classifier, Interviewer)]
-    return {"left_out": LEFT_OUT_VERSION} if any(one.asking.scoring == COMPAT for one in asked) else {}
+    surrogates = [model.classifier for model in models if model.role == "surrogate"]
+    leaves_out = any(isinstance(one, Interviewer) and one.asking.scoring == COMPAT for one in surrogates)
+    return {"left_out": LEFT_OUT_VERSION} if leaves_out else {}

@@ -128,6 +128,7 @@ def _write(run: Run, chosen: ReportSet, scores: Sequence[Score], *, keeps_page: 
             costs=cost(seconds, num_images),
             regimes=_regimes(run),
             relations=run.relations(),
+            sizes=run.sizes(),
         )
     write_plain_files(folder, plan.folders["evaluate"].path, run.all_images.left_out())
     regimes = read_regimes(plan.folders["evaluate"].path)
@@ -222,7 +223,7 @@ def _run_report(run: Run, made: _Made, scores: Sequence[Score], *, level: str) -
     summary, plan = made.summary, run.plan
     models = [model.name for model in plan.of_role(*SCORED_ROLES)]
     files = artifacts(run.results, models, plan.folders["report"].path, level=level)
-    tables = build_tables(scores, _regimes(run), run.relations())
+    tables = build_tables(scores, _regimes(run), run.relations(), sizes=run.sizes())
     tables |= {
         f"{result.name}/{name}": table for result in made.results for name, table in result.tables.items()
     }

@@ -11,9 +11,10 @@ import pandas as pd
 
 from imagenetd.images.pool import Pool, twin_prompts
 from imagenetd.models.relations import Origin, relation
-from imagenetd.records import Kind, LabelSpace, StageResult
+from imagenetd.records import Kind, LabelSpace, Score, StageResult
 from imagenetd.reports.evidence import Evidence, Twins
 from imagenetd.scoring.answer_table import Answers
+from imagenetd.scoring.counts import Mark, count_answers, score_rows
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.gathering import StoredModel, gather_evidence, other_models, read_baseline
 from imagenetd.stages.planning import Plan, PlannedModel
@@ -145,6 +146,12 @@ class Run:
         if decisions.is_valid is not None:
             sets["pool_accepted"] = decisions.is_valid
         return sets
+
+    def sizes(self) -> list[Score]:
+        """Return the size of every slice of each set, for whatever model its images count, in the order of scores."""
+        images = self.pool.table
+        everything = np.ones(len(images), dtype=bool)
+        return score_rows(count_answers(images, [Mark("", "", "", everything, everything)], self.sets))
 
     def num_images(self) -> dict[str, int]:
         """Return the size of each set, without the control arm, and of the easy images."""
