@@ -48,8 +48,6 @@ def main() -> None:
         )  # else Python complains once more at its end
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        if "imagenetd.stages.workers.team.work" in sys.modules:
-            sys.modules["imagenetd.stages.workers.team.work"].abandon()
         print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
@@ -73,14 +71,20 @@ def _follows(config: Any, arguments: Sequence[str]) -> bool:
 
     A follower never enters Hydra, so it has no folder and no log of its own.
     """
-    from imagenetd.stages.workers.team.place import is_follower
+    from imagenetd.stages.executors.place import is_follower
 
     shows_only = any(argument.startswith(("--cfg", "-c", "--info", "--package")) for argument in arguments)
-    if config.trainer.launcher.value == "local" or shows_only or not is_follower():
-        return False
-    from imagenetd.stages.workers.team.work import follow
+    return not shows_only and is_follower() and _worked_for_another(config)
 
-    follow(config.trainer, Path(config.paths.output_dir))
+
+def _worked_for_another(config: Any) -> bool:
+    """Tell whether the executor makes this process work for another one; if so, the work is done."""
+    from imagenetd.stages.executors.executor import Executor, executor_of
+
+    executor = executor_of(config)
+    if type(executor).follow is Executor.follow:
+        return False
+    executor.follow(config)
     return True
 
 
@@ -108,7 +112,10 @@ def run(settings: DictConfig) -> None:
         "number": int(hydra_config.job.num) if is_sweep else 0,
         "overrides": overrides,
     }
-    if _works_for_another(settings):
+    from imagenetd.stages.executors.place import is_follower
+
+    # a submitit job of several tasks: the others have no command line of their own
+    if is_follower() and _worked_for_another(OmegaConf.to_object(settings)):
         return
     try:
         _remember(folder, {**job, "error": "it ended without a word: killed, or out of memory"})
@@ -136,35 +143,13 @@ def run(settings: DictConfig) -> None:
         _remember(folder, job)
 
 
-def _works_for_another(settings: DictConfig) -> bool:
-    """Take part in a submitit job of several tasks, whose other tasks have no command line of their own."""
-    from imagenetd.stages.workers.team.place import is_follower
-
-    if settings.trainer.launcher.value == "local" or not is_follower():
-        return False
-    from imagenetd.stages.workers.team.work import follow
-
-    config: Any = OmegaConf.to_object(settings)
-    follow(config.trainer, Path(config.paths.output_dir))
-    return True
-
-
 @contextlib.contextmanager
 def _led(config: Any) -> Iterator[None]:
     """Lead the other processes of this launch, if there are any; an error of the output folder's disk is one line."""
-    from imagenetd.stages.workers.team.place import num_tasks_beside
-    from imagenetd.store.console import say
+    from imagenetd.stages.executors.executor import executor_of
     from imagenetd.store.system_errors import explained_below
 
-    if config.trainer.launcher.value != "local":
-        from imagenetd.stages.workers.team.work import lead
-
-        lead(config.trainer, Path(config.paths.output_dir))
-    elif (count := num_tasks_beside()) > 1:
-        say(
-            f"One of {count} processes of a launcher, each with a run of its own. To share one: trainer=slurm."
-        )
-    with explained_below(Path(config.paths.output_dir)):
+    with executor_of(config).leading(config), explained_below(Path(config.paths.output_dir)):
         yield
 
 

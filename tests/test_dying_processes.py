@@ -1,9 +1,12 @@
 """A process of a run that dies is an end with one line, soon, or the run goes on without it; never a wait."""
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from torch.utils.data import get_worker_info
 
 from imagenetd.errors import WorkerError
 from imagenetd.stages.workers.trainer import _lost_loader
+from imagenetd.words.vocabulary import Category
 from tests.fakes import ColourClassifier
 from tests.pictures import put
 from tests.test_evaluate import FILES, config, run
@@ -35,12 +39,21 @@ class KillsItsLoader(ColourClassifier):
         return super().transform(image)
 
 
-class KillsItsRank(ColourClassifier):
-    """Ends the second of two processes."""
+class KillsItsProcess(ColourClassifier):
+    """Ends a worker in the middle of its work, so many times."""
+
+    def __init__(self, name: str, seed: int, notes: str, times: int) -> None:
+        super().__init__(name, seed)
+        self.notes, self.times = Path(notes), times
+
+    def identity(self, categories: Sequence[Category]) -> dict[str, Any]:
+        return {**super().identity(categories), "times": 0}
 
     def logits(self, images: Tensor) -> Tensor:
-        if os.environ.get("LOCAL_RANK") == "1":
-            os.kill(os.getpid(), signal.SIGKILL)
+        for number in range(self.times):
+            with contextlib.suppress(FileExistsError):
+                (self.notes / f"{number}").mkdir(parents=True)
+                os.kill(os.getpid(), signal.SIGKILL)
         return super().logits(images)
 
 
@@ -97,10 +110,26 @@ def test_a_loader_that_dies_in_one_of_two_processes_ends_the_run(photos: Path, t
     assert "trainer.num_workers=0" in message
 
 
-def test_a_process_that_is_killed_ends_the_run(photos: Path, tmp_path: Path) -> None:
-    target = {"_target_": f"{HERE}.KillsItsRank", "name": "t", "seed": 9}
-    message = refused(photos, tmp_path, target, "trainer.devices=2")
-    assert "Process 1 of this run was ended by SIGKILL (out of memory?)" in message
+def test_a_process_that_is_killed_is_replaced_and_the_run_ends_with_the_same_logits(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, times in (("plain", 0), ("killed", 3)):
+        made = config(photos, tmp_path / name, "trainer.devices=2", "store.images_per_shard=64")
+        notes = str(tmp_path / f"notes-{name}")
+        made.target = {
+            "_target_": f"{HERE}.KillsItsProcess", "name": "t", "seed": 9, "notes": notes, "times": times
+        }  # fmt: skip
+        run(made)
+    assert capsys.readouterr().out.count("was ended by SIGKILL: another takes its place") == 3
+    assert np.array_equal(logits(tmp_path / "plain"), logits(tmp_path / "killed"))
+
+
+def test_processes_that_are_lost_one_after_the_other_end_the_run(photos: Path, tmp_path: Path) -> None:
+    target: dict[str, object] = {
+        "_target_": f"{HERE}.KillsItsProcess", "name": "t", "seed": 9, "notes": str(tmp_path / "n"), "times": 99
+    }  # fmt: skip
+    message = refused(photos, tmp_path / "runs", target, "trainer.devices=2", "executor.max_losses=2")
+    assert "3 processes of this run were lost in a row, the last by SIGKILL (out of memory?)" in message
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -49,7 +49,7 @@ def test_a_file_is_read_back_at_its_recorded_place(tmp_path: Path) -> None:
 def test_after_a_kill_whole_units_stay_and_the_rest_is_made_again(tmp_path: Path, torn_at: int) -> None:
     write(tmp_path / "straight.tar", IDS)
     straight = (tmp_path / "straight.tar").read_bytes()
-    (tmp_path / "s.tar.tmp").write_bytes(straight[:torn_at])
+    (tmp_path / "s.tar.0.tmp").write_bytes(straight[:torn_at])
     with ShardWriter(tmp_path / "s.tar") as writer:
         kept = writer.keep(IDS, unit_size=2)
         assert kept in (0, 2, 4)
@@ -57,6 +57,25 @@ def test_after_a_kill_whole_units_stay_and_the_rest_is_made_again(tmp_path: Path
             writer.append([file for name in IDS[first : first + 2] for file in files(name)])
         writer.finish()
     assert (tmp_path / "s.tar").read_bytes() == straight
+
+
+def test_who_takes_over_goes_on_with_a_copy_so_that_a_writer_that_wakes_up_does_no_harm(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "straight.tar", IDS)
+    path = tmp_path / "s.tar"
+    with ShardWriter(path, writer="1-lost") as sleeper:
+        sleeper.append([file for name in IDS[:2] for file in files(name)])
+        with ShardWriter(path, writer="2") as writer:
+            assert writer.keep(IDS, unit_size=2) == 2
+            sleeper.append(
+                [file for name in IDS[3:5] for file in files(name)]
+            )  # wakes up, and writes something else
+            for first in range(2, len(IDS), 2):
+                writer.append([file for name in IDS[first : first + 2] for file in files(name)])
+            writer.finish()
+    assert path.read_bytes() == (tmp_path / "straight.tar").read_bytes()
+    assert sorted(other.name for other in tmp_path.iterdir()) == ["s.tar", "straight.tar"]
 
 
 def test_a_unit_of_other_images_is_not_kept(tmp_path: Path) -> None:

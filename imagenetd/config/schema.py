@@ -102,24 +102,13 @@ class StoreConfig:
     """Upper bound; small pools get smaller shards so that several processes can share them."""
 
 
-class LauncherName(enum.Enum):
-    """Who starts the processes of one run."""
-
-    local = "local"
-    srun = "srun"
-    torchrun = "torchrun"
-
-
 @dataclass(slots=True)
 class TrainerConfig:
     """How Lightning runs generation and prediction; only `precision` changes a result."""
 
-    launcher: LauncherName = MISSING
     accelerator: Annotated[str, OneOf(("cpu", "gpu", "cuda", "mps", "auto"))] = MISSING
-    devices: Annotated[int, Range(1, 1024)] | None = MISSING
-    """Processes on each node; null: as many as the launcher starts."""
-    num_nodes: Annotated[int, Range(1, 65_536)] | None = MISSING
-    strategy: str = MISSING
+    devices: Annotated[int, Range(1, 1024)] = MISSING
+    """Processes of this machine, each with a GPU of its own where there are GPUs."""
     precision: Annotated[str | None, OneOf(PRECISIONS)] = MISSING
     """Of the classifiers; the generator has its own `dtype`."""
     channels_last: bool = MISSING
@@ -128,8 +117,6 @@ class TrainerConfig:
     """CPU threads of each process."""
     num_workers: Annotated[int, Range(0, 1024)] = MISSING
     """Further processes, for each process, that read, decode and resize images; 0: the process does so itself."""
-    join_timeout_s: Annotated[float, Range(0, 86_400)] = MISSING
-    timeout_s: Annotated[float, Range(0, 31_536_000)] = MISSING
 
 
 class Readers(enum.Enum):
@@ -172,6 +159,8 @@ class Config:
     planning: PlanningConfig = field(default_factory=PlanningConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    executor: Any = MISSING
+    """Who starts the workers of the long stages."""
     report: Any = MISSING
     export: Any = MISSING
     logger: Any = MISSING
@@ -192,17 +181,6 @@ def check_config(config: Config) -> None:
     if not name or "/" in name or name in (".", "..") or len(name.encode()) > 200 or not name.isprintable():
         raise ConfigError(
             f"name={name[:60]!r} names the run's folder: it must have 1 to 200 letters, none of them a slash or unseen."
-        )
-    check_trainer(config.trainer)
-
-
-def check_trainer(config: TrainerConfig) -> None:
-    """Raise ConfigError for options of the trainer that cannot be meant."""
-    check_fields(config, "trainer.")
-    if config.launcher is LauncherName.local and (config.num_nodes or 1) > 1:
-        raise ConfigError(
-            f"trainer.num_nodes={config.num_nodes} needs a launcher that starts a process on every node: "
-            "`srun ... python run.py trainer=slurm`, or `torchrun ... run.py trainer=torchrun`."
         )
 
 

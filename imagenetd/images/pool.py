@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
 from imagenetd.records import ImageRow, Prompt, Record
-from imagenetd.store.folders import read_listed, read_sealed_record, require_fields
+from imagenetd.store.folders import (
+    read_listed,
+    read_sealed_record,
+    require_fields,
+    write_table_atomic,
+)
+from imagenetd.store.system_errors import explained
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
@@ -100,6 +107,26 @@ def checked(table: pa.Table, record: type, path: Path) -> pa.Table:
             f"{path} has columns of other types than {record.__name__} ({str(error).splitlines()[0][:120]}). "
             "Delete it and run again."
         ) from error
+
+
+def write_prompts_by_shard(path: Path, rows: PromptTable, layout: Layout) -> None:
+    """Write a prompt table whose row groups are the shards of a pool, so that a worker reads its own rows alone."""
+    table = rows.table.cast(arrow_schema(Prompt))
+    write_table_atomic(path, table, row_group_size=layout.images_per_shard)
+
+
+def read_prompts_of_shard(path: Path, shard: int, layout: Layout) -> list[Prompt]:
+    """Return the rows of one shard; nothing else of the file is read but its footer."""
+    images = layout.images(shard)
+    with explained(path, verb="read"):
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = checked(file.read_row_group(shard), Prompt, path)
+        except (pa.ArrowException, ValueError, IndexError) as error:
+            raise DamagedError(f"{path} is damaged ({error}). Delete it and run again.") from error
+    if table["index"].to_pylist() != list(images):
+        raise DamagedError(f"{path} does not hold the rows of shard {shard}. Delete it and run again.")
+    return PromptTable(table)[:]
 
 
 @dataclass(frozen=True)

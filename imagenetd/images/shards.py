@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -63,21 +64,33 @@ def members(path: Path) -> Iterator[Member]:
 class ShardWriter:
     """Appends units of images to one shard; `with` closes it, `finish` makes it visible.
 
+    A writer that takes over from a lost one goes on with a copy: should the other wake up, they never write one file.
+
     Args:
-        path: The finished shard; until then `<path>.tmp` grows.
+        path: The finished shard; until then `<path>.<writer>.tmp` grows.
+        writer: Name of the process that writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writer: str = "0") -> None:
         self.path = path
-        self.partial = path.with_suffix(".tar.tmp")
+        self.partial = path.with_name(f"{path.name}.{writer}.tmp")
         self._stream: io.FileIO | None = None
 
     def __enter__(self) -> Self:
         with explained(self.partial):
+            if not self.partial.is_file():
+                before = self._left_by_others()
+                if before:
+                    shutil.copyfile(before[-1], self.partial)
             self.partial.touch(exist_ok=True)
             self._stream = open(self.partial, "r+b", buffering=0)  # noqa: SIM115 - closed by __exit__
             self._stream.seek(0, os.SEEK_END)
         return self
+
+    def _left_by_others(self) -> list[Path]:
+        """Return what other writers have left of this shard, the longest last."""
+        found = self.path.parent.glob(f"{self.path.name}.*.tmp")
+        return sorted((path for path in found if path != self.partial), key=lambda path: path.stat().st_size)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._stream is not None:
@@ -127,6 +140,8 @@ class ShardWriter:
             self._write(b"\0" * (2 * BLOCK))
             self._stream.close()
             os.replace(self.partial, self.path)
+            for path in self._left_by_others():
+                path.unlink(missing_ok=True)
 
 
 def read_member(path: Path, offset: int, length: int, sha256: str) -> bytes:

@@ -42,10 +42,11 @@ class PoolWriter:
         folder: Of the pool.
         layout: How the pool is cut.
         generator_key: Fingerprint of the generator.
+        name: Of this process, in the names of unfinished files.
     """
 
-    def __init__(self, folder: Path, layout: Layout, generator_key: str) -> None:
-        self.folder, self.layout, self.generator_key = folder, layout, generator_key
+    def __init__(self, folder: Path, layout: Layout, generator_key: str, *, name: str = "0") -> None:
+        self.folder, self.layout, self.generator_key, self.name = folder, layout, generator_key, name
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._pending: list[Future[None]] = []
         self._shard: ShardWriter | None = None
@@ -53,7 +54,7 @@ class PoolWriter:
 
     def open(self, shard: int, rows: Sequence[Prompt]) -> int:
         """Begin or continue a shard; return how many of its images an interrupted run has left in it."""
-        writer = ShardWriter(self.folder / "shards" / shard_name(shard))
+        writer = ShardWriter(self.folder / "shards" / shard_name(shard), writer=self.name)
         self._rows = rows
         if writer.path.is_file():  # closed, but killed before its part of the manifest was written
             self._shard = None

@@ -1,5 +1,6 @@
 """The predictions of one model over one pool, read back in the order of the pool: its answers, and its logits."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from imagenetd.store.seals import fast_hash
 from imagenetd.words.near_synonyms import load_near_synonyms
 
 ANSWERS_FILE = "answers.parquet"
+COMPUTED = b"imagenetd.computed"
+"""Metadata of a part: as JSON, what was `loaded` and how its logits were `computed`."""
 
 
 def subject(model_key: str, pool_key: str) -> str:
@@ -109,6 +112,10 @@ class ReadThrough:
     """Images whose largest logit several classes have; the first of them counts as the answer, everywhere."""
     seals: dict[str, str]
     """Of every part."""
+    loaded: Record
+    """What the model was loaded from, as its last part says; empty where no part says it."""
+    computed: list[Record]
+    """Every way in which its logits were computed: a resumed run may have another."""
 
 
 def read_through(
@@ -124,19 +131,26 @@ def read_through(
         listed: Part -> the seal that its record lists; None: they are not finished.
     """
     rows, seconds, num_tied, seals = [], 0.0, 0, {}
+    loaded: Record = {}
+    computed: list[Record] = []
     for shard in range(pool.layout.num_shards):
         name = part_name(shard)
         part, seals[name] = read_table_and_seal(
             folder / name, of=subject(model_key, pool.key), seal=None if listed is None else listed[name]
         )
         logits = _checked_logits(part, folder, shard, pool)
+        told = json.loads((part.schema.metadata or {}).get(COMPUTED, b"{}"))
+        loaded = told.get("loaded", loaded)
+        computed += [told["computed"]] if told and told["computed"] not in computed else []
         try:
             rows.append(answer_rows(logits, pool.shard_rows(shard), scoring))
         except ValueError as error:
             raise ModelError(f"{folder}: {error} Delete this folder and run again.") from error
         seconds += sum(part["seconds"].to_pylist())
         num_tied += count_ties(logits)
-    return ReadThrough(Answers(scoring, pa.concat_tables(rows)), float(seconds), num_tied, seals)
+    return ReadThrough(
+        Answers(scoring, pa.concat_tables(rows)), float(seconds), num_tied, seals, loaded, computed
+    )
 
 
 def about_answers(scoring: Scoring, pool: Pool, *, model_key: str, seals: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.config.qc import QcMethod, check_together
-from imagenetd.config.schema import Config, StageName, check_config
+from imagenetd.config.schema import Config, StageName, check_config, check_spec
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS, Spec, Word
 from imagenetd.reports.exports.export import build_exports
@@ -37,6 +37,7 @@ def check_choices(config: Config) -> None:
         raise ConfigError("stages is empty: nothing is to be done. Name at least one, e.g. stages=[prompts].")
     check_config(config)
     check_together(config.qc)
+    check_spec(config.executor, option="executor")
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours
     if StageName.export in config.stages:

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenetd.config.schema import LauncherName
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.pool import (
     BYTES_PER_PIXEL,
@@ -22,13 +21,13 @@ from imagenetd.images.pool import (
     missing_shards,
     part_name,
     read_prompts,
+    write_prompts_by_shard,
 )
 from imagenetd.images.shards import shard_name
 from imagenetd.records import ImageRow, Prompt, Record, StageResult
+from imagenetd.stages.executors.executor import carry_out
 from imagenetd.stages.run import Run
-from imagenetd.stages.workers.prediction import trainer_of
-from imagenetd.stages.workers.trainer import LongStage
-from imagenetd.stages.workers.units import PoolMaker, make_alone
+from imagenetd.stages.workers.units import GenerateWork
 from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
@@ -73,16 +72,13 @@ def generate(run: Run) -> StageResult:
         pending, told = _parts_to_make(folder.path, layout, key)
         remark = told or remark
         if pending:
-            maker = PoolMaker(generator, rows, folder=folder.path, layout=layout, generator_key=key)
-            _make_room(maker, pending)
-            trainer_config = plan.config.trainer
-            is_local = trainer_config.launcher is LauncherName.local
-            if is_local and not generator.needs_torch and min(trainer_config.devices or 1, len(pending)) == 1:
-                make_alone(maker, pending)
-            else:
-                long = _long_stage(run, maker, pending)
-                with trainer_of(long, pending) as trainer:
-                    trainer.predict(long.module, return_predictions=False)
+            for name in ("shards", "manifest"):
+                make_folder(folder.path / name)
+            write_prompts_by_shard(folder.path / PROMPTS_FILE, rows, layout)
+            trainer = plan.config.trainer
+            work = GenerateWork(generator, folder=folder.path, trainer=trainer, generator_key=key)
+            _require_room(work, pending)
+            carry_out(work, plan.config)
         record = _finish(folder, rows, layout, key)
         note = f"; {remark}" if remark else ""
         if layout.unit_size != generator.unit_size:
@@ -90,25 +86,10 @@ def generate(run: Run) -> StageResult:
         return _result(folder, record, is_skipped=False, note=note)
 
 
-def _make_room(maker: PoolMaker, pending: list[int]) -> None:
-    """Make the folders of the pool; StoreError when the disk cannot hold the images of some shards."""
-    for name in ("shards", "manifest"):
-        make_folder(maker.folder / name)
-    num_pixels = maker.num_images(pending) * maker.generator.num_pixels
-    require_space(maker.folder, int(num_pixels * BYTES_PER_PIXEL * RESERVE))
-
-
-def _long_stage(run: Run, maker: PoolMaker, pending: list[int]) -> LongStage:
-    """Return what every process needs to make the images of some shards."""
-    from imagenetd.stages.workers.generating import GenerateModule
-
-    return LongStage(
-        module=GenerateModule(maker, pending),
-        config=run.plan.config.trainer,
-        stage="generate",
-        num_items=maker.num_images(pending),
-        folder=maker.folder,
-    )
+def _require_room(work: GenerateWork, pending: list[int]) -> None:
+    """Raise StoreError when the disk cannot hold the images of some shards."""
+    num_pixels = work.num_items(pending) * work.generator.num_pixels
+    require_space(work.folder, int(num_pixels * BYTES_PER_PIXEL * RESERVE))
 
 
 def _forget_lost(folder: StageFolder, layout: Layout) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagenetd.config.schema import StageName
 from imagenetd.images.pool import Pool, part_name
@@ -18,13 +18,16 @@ from imagenetd.scoring.predictions import (
     subject,
     unsound_parts,
 )
+from imagenetd.stages.executors.executor import carry_out
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
 from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.run import Run
-from imagenetd.stages.workers.prediction import trainer_of
-from imagenetd.stages.workers.trainer import LongStage
-from imagenetd.store.folders import StageFolder, make_folder, read_stage_file
+from imagenetd.store.folders import StageFolder, make_folder
+from imagenetd.store.system_errors import explained
 from imagenetd.store.versions import library_versions
+
+if TYPE_CHECKING:
+    from imagenetd.stages.workers.predicting import PredictWork
 
 
 def predict(run: Run) -> StageResult:
@@ -49,9 +52,7 @@ def predict(run: Run) -> StageResult:
             }
             if now:
                 prepare_interviews(run, list(now))
-                long = _long_stage(run, now)
-                with trainer_of(long, sorted(frozenset().union(*now.values()))) as trainer:
-                    trainer.predict(long.module, return_predictions=False)
+                carry_out(_work(run, now), plan.config)
         images = pool.readable()
         for model in pending:
             _finish(run, model, images)
@@ -124,38 +125,28 @@ def _note(
     return "; ".join(parts)
 
 
-def _long_stage(run: Run, unseen: Mapping[str, frozenset[int]]) -> LongStage:
-    """Return what every process needs to show images to models.
+def _work(run: Run, unseen: Mapping[str, frozenset[int]]) -> "PredictWork":
+    """Return the work of showing images to models; parts that are of no use are taken away first.
 
     Args:
         run: With the images.
         unseen: Name of a model -> the shards that it has not seen.
     """
-    from imagenetd.stages.workers.predicting import PendingModel, PredictModule
+    from imagenetd.stages.workers.opening import predict_work
 
-    plan, pool, trainer = run.plan, run.all_images, run.plan.config.trainer
-    pending = []
-    for model in plan.models:
-        if model.name in unseen:
-            folder = plan.folders[model.name]
-            make_folder(folder.path)
-            model.classifier.cache_dir = folder.path.parents[1] / "heads"
-            shards = unseen[model.name]
-            pending.append(PendingModel(model.name, model.classifier, folder.path, shards, folder.key))
-    return LongStage(
-        module=PredictModule(pool, pending, plan.categories, trainer),
-        config=trainer,
-        stage="predict",
-        num_items=sum(len(pool.layout.images(shard)) for shard in frozenset().union(*unseen.values())),
-        folder=pending[0].folder.parent,
-        precision=trainer.precision,
-    )
+    for name, shards in unseen.items():
+        folder = run.plan.folders[name].path
+        make_folder(folder)
+        for shard in shards:
+            with explained(folder):
+                (folder / part_name(shard)).unlink(missing_ok=True)
+    return predict_work(run, list(unseen))
 
 
 def _finish(run: Run, model: PlannedModel, images: Pool) -> None:
     folder, precision = run.plan.folders[model.name], run.plan.config.trainer.precision
     found = read_through(folder.path, images, scoring_of(run.space(model), images), model_key=folder.key)
-    provenance = read_stage_file(folder.path / "provenance.json") or {}
+    provenance = found.loaded
     remarks = list(provenance.get("remarks", []))
     if found.num_tied:
         remarks.append(
@@ -170,7 +161,7 @@ def _finish(run: Run, model: PlannedModel, images: Pool) -> None:
         "identity": model.identity | half,
         "family": model.classifier.family,
         "training_data": list(model.classifier.training_data),
-        "computed": provenance.get("computed"),
+        "computed": found.computed,
         "remarks": remarks,
         "provenance": provenance,
         "versions": library_versions(),

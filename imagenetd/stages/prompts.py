@@ -9,6 +9,7 @@ from imagenetd.config.schema import StageName
 from imagenetd.images.pool import PROMPTS_FILE, read_prompts
 from imagenetd.records import Prompt, StageResult
 from imagenetd.stages.estimate import cost_lines, known_speed
+from imagenetd.stages.executors.executor import executor_of
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import STAGE_FILE, content_key, read_stage_file, write_table_atomic
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
@@ -66,7 +67,7 @@ def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str,
     lines = cost_lines(
         counts,
         speed,
-        num_processes=(config.trainer.devices or 1) * (config.trainer.num_nodes or 1),
+        num_processes=executor_of(config).num_workers(config),
         free_bytes=shutil.disk_usage(run.plan.folders["prompts"].path).free,
         examples=[firsts[kind] for kind in counts],
     )

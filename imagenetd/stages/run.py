@@ -43,6 +43,8 @@ class Run:
     """The config as plain values, for the record."""
     overrides: tuple[str, ...] = ()
     """The command, without `python run.py`."""
+    is_of_twins: bool = False
+    """Its images are the confirmation set of another run of the same config."""
     results: list[StageResult] = field(default_factory=list)
     """Of the stages until now."""
     _answers: dict[str, Answers] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class Run:
         if mined.empty:
             return None
         rows = twin_prompts(mined, num_images_per_cell=self.plan.config.num_images_per_cell)
-        return Run(self.plan.of_prompts(rows, self.plan.of_role("surrogate", "target")))
+        return Run(self.plan.of_prompts(rows, self.plan.of_role("surrogate", "target")), is_of_twins=True)
 
     @functools.cached_property
     def twins(self) -> "Run | None":

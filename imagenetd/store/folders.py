@@ -42,18 +42,21 @@ OF = b"imagenetd.of"
 """Metadata of a table: what it is about."""
 
 
-def write_table_atomic(path: Path, table: pa.Table, *, of: str = "") -> None:
+def write_table_atomic(
+    path: Path, table: pa.Table, *, of: str = "", row_group_size: int | None = None
+) -> None:
     """Write a Parquet file atomically, sealed: a reader sees every changed bit.
 
     Args:
         path: Of the file.
         table: What is written.
         of: What the table is about, e.g. the keys of model and pool: a reader that asks for another one is refused.
+        row_group_size: Rows that can be read without the others; None: as the library likes.
     """
     if of:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), OF: of.encode()})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=row_group_size)
     write_bytes_atomic(path, seal_parquet(sink.getvalue().to_pybytes()))
 
 

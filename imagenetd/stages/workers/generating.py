@@ -1,13 +1,13 @@
 """The Lightning module that makes a pool's images, as many processes as there are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, Dataset
 
-from imagenetd.stages.workers.trainer import tasks_of
-from imagenetd.stages.workers.units import PoolMaker, Task
+from imagenetd.stages.workers.board import Seat
+from imagenetd.stages.workers.units import GenerateWork, Task
 
 
 class _Tasks(Dataset[Task]):
@@ -21,25 +21,26 @@ class GenerateModule(LightningModule):
     """Makes whole shards, unit by unit.
 
     Args:
-        maker: Of the units.
-        pending: Numbers of the shards still to be made.
+        work: Makes the units.
+        shards: To be made; asked for one at a time.
+        seat: Of this worker.
     """
 
-    def __init__(self, maker: PoolMaker, pending: list[int]) -> None:
+    def __init__(self, work: GenerateWork, shards: Iterable[int], seat: Seat) -> None:
         super().__init__()
-        self.maker, self.pending = maker, pending
+        self.work, self.shards, self.seat = work, shards, seat
 
     def setup(self, stage: str) -> None:
         """Read the weights and start the writer, in this process."""
-        self.maker.begin(str(self.trainer.strategy.root_device))
+        self.work.begin(str(self.trainer.strategy.root_device), self.seat)
 
     def predict_dataloader(self) -> DataLoader[Task]:
-        """Return this process's units, shard by shard."""
+        """Return the units, shard by shard."""
         return DataLoader(_Tasks(), batch_size=None, sampler=self._tasks())  # type: ignore[arg-type]
 
     def _tasks(self) -> Iterator[Task]:
-        for shard in tasks_of(self.trainer, self.pending):
-            yield from self.maker.tasks(shard)
+        for shard in self.shards:
+            yield from self.work.tasks(shard)
 
     def items_of(self, task: Task) -> int:
         """Return the number of images of a unit, for the progress bar."""
@@ -48,12 +49,12 @@ class GenerateModule(LightningModule):
     @torch.inference_mode()
     def predict_step(self, task: Task, batch_idx: int) -> None:
         """Make one unit and hand it to the writer, unless an interrupted run has stored it already."""
-        self.maker.make(task)
+        self.work.make(task)
 
     def on_predict_end(self) -> None:
-        """Wait until all is stored, and give the generator's memory back."""
-        self.maker.end()
+        """Wait until all is stored."""
+        self.work.end()
 
     def stop(self) -> None:
         """Write nothing more: the loop was left between two units."""
-        self.maker.stop()
+        self.work.stop()

@@ -1,5 +1,6 @@
-"""The Lightning module that runs classifiers over a pool and writes their logits."""
+"""Running classifiers over a pool and writing their logits: the work, and the Lightning module that does it."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,95 +17,133 @@ from torch.utils.data import DataLoader
 
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ModelError
-from imagenetd.images.pool import Pool, part_name
+from imagenetd.images.pool import Pool, missing_numbers, part_name
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.models.precision import computed_with
-from imagenetd.scoring.predictions import subject
+from imagenetd.records import Record
+from imagenetd.scoring.predictions import COMPUTED, subject
+from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
-from imagenetd.stages.workers.trainer import tasks_of
-from imagenetd.store.folders import read_stage_file, write_record, write_table_atomic
+from imagenetd.stages.workers.trainer import run_loop
+from imagenetd.stages.workers.work import Counter, Work
+from imagenetd.store.folders import write_table_atomic
 from imagenetd.words.vocabulary import Category
 
 CHUNK = 64
 """Images that are decoded at a time; a model's own batch size cuts them further."""
-PROVENANCE_FILE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class PendingModel:
-    """A classifier and the shards that it has not seen."""
+class ShownModel:
+    """A classifier and the folder of its logits."""
 
     name: str
     classifier: Classifier
     folder: Path
-    shards: frozenset[int]
     key: str = ""
     """Of the predictions."""
+
+    def lacks(self, shard: int) -> bool:
+        """Tell whether there are no logits of a shard."""
+        return not (self.folder / part_name(shard)).is_file()
+
+    def missing(self, num_shards: int) -> list[int]:
+        """Return the shards without logits; the folder is listed once."""
+        return missing_numbers(self.folder, part_name, num_shards)
+
+
+class PredictWork(Work):
+    """The logits of several models over a pool: each image is decoded once and shown to every model that lacks it.
+
+    Args:
+        pool: The images.
+        models: Not loaded yet: each process loads its own.
+        categories: The classes of zero-shot models.
+        trainer: How many processes prepare images, and whether the networks are compiled or laid out otherwise.
+        facts: What another process needs to know to do the same.
+    """
+
+    stage = "predict"
+
+    def __init__(
+        self,
+        pool: Pool,
+        models: Sequence[ShownModel],
+        categories: Sequence[Category],
+        trainer: TrainerConfig,
+        *,
+        facts: Record,
+    ) -> None:
+        self.pool, self.models, self.categories = pool, list(models), list(categories)
+        self.trainer, self.facts = trainer, facts
+        self.folder = self.models[0].folder.parent
+        self.loaded: set[str] = set()
+
+    def order(self) -> Record:
+        """Return which models are shown which images."""
+        return {**self.facts, "models": [model.name for model in self.models], "pool": self.pool.key}
+
+    def missing(self) -> list[int]:
+        """Return the shards that some model has not seen."""
+        num_shards = self.pool.layout.num_shards
+        return sorted({shard for model in self.models for shard in model.missing(num_shards)})
+
+    def is_missing(self, shard: int) -> bool:
+        """Tell whether some model has not seen a shard."""
+        return any(model.lacks(shard) for model in self.models)
+
+    def num_items(self, shards: Iterable[int]) -> int:
+        """Return how many images some shards hold."""
+        return sum(len(self.pool.layout.images(shard)) for shard in shards)
+
+    def do(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
+        """Show some shards to the models that have not seen them."""
+        run_loop(PredictModule(self, shards), self.trainer, seat, counter, precision=self.trainer.precision)
 
 
 class PredictModule(LightningModule):
     """Decodes every image once and shows it to every model that still lacks it.
 
     Args:
-        pool: The images.
-        models: Not loaded yet: each process loads its own.
-        categories: The classes of zero-shot models.
-        settings: How many processes prepare images, and whether the networks are compiled or laid out otherwise.
+        work: Images and models.
+        shards: To be shown; asked for one at a time.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        models: Sequence[PendingModel],
-        categories: Sequence[Category],
-        settings: TrainerConfig,
-    ) -> None:
+    def __init__(self, work: PredictWork, shards: Iterable[int]) -> None:
         super().__init__()
-        self.channels_last, self.compiles = settings.channels_last, settings.compile
-        self.pool, self.models, self.categories = pool, list(models), list(categories)
-        self.num_workers = settings.num_workers
-        self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in models}
+        self.work, self.shards = work, shards
+        self.pool, self.models = work.pool, work.models
+        self._lacking: dict[int, list[ShownModel]] = {}
+        self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in self.models}
         self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
         self._unreadable: dict[int, str] = {}
 
     def setup(self, stage: str) -> None:
-        """Read the weights of every model in this process."""
+        """Read the weights of the models in this process, unless they are read."""
+        settings = self.work.trainer
         for model in self.models:
-            model.classifier.load(self.categories, self.trainer.strategy.root_device)
-            speed_up(model.classifier, channels_last=self.channels_last, compiles=self.compiles)
-        self._record()
+            if model.name not in self.work.loaded:
+                model.classifier.load(self.work.categories, self.trainer.strategy.root_device)
+                speed_up(model.classifier, channels_last=settings.channels_last, compiles=settings.compile)
+                self.work.loaded.add(model.name)
+        lacking = {model.name: set(model.missing(self.pool.layout.num_shards)) for model in self.models}
+        for shard in sorted(set[int]().union(*lacking.values())):
+            self._lacking[shard] = [model for model in self.models if shard in lacking[model.name]]
 
-    def on_predict_end(self) -> None:
-        """Record once more what was computed with: a network may have fallen back to float32 as a whole."""
-        self._record()
-
-    def _record(self) -> None:
-        """Write what was loaded, and every way in which its logits were computed: a resumed run may have another."""
-        if not self.trainer.is_global_zero:
-            return
-        for model in self.models:
-            path = model.folder / PROVENANCE_FILE
-            device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
-            now = computed_with(model.classifier, device, precision=precision)
-            now |= {"channels_last": self.channels_last, "compiled": self.compiles}
-            before = (read_stage_file(path) or {}).get("computed", [])
-            computed = [*before, *([] if now in before else [now])]
-            write_record(path, model.classifier.provenance() | {"computed": computed})
+    def _computed(self, model: ShownModel) -> bytes:
+        """Return, as JSON, what was loaded and how its logits are computed; it stands in every part."""
+        settings = self.work.trainer
+        device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+        how = computed_with(model.classifier, device, precision=precision)
+        how |= {"channels_last": settings.channels_last, "compiled": settings.compile}
+        return json.dumps({"loaded": model.classifier.provenance(), "computed": how}, default=list).encode()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return this process's chunks, shard by shard."""
-        shards = sorted(frozenset[int]().union(*(model.shards for model in self.models)))
-        transforms = {shard: self._transforms(shard) for shard in shards}
-        chunks = self._chunks(tasks_of(self.trainer, shards))
-        return image_loader(self.pool, chunks, transforms, num_workers=self.num_workers)
-
-    def _transforms(self, shard: int) -> dict[str, Transform]:
-        return {
-            model.classifier.preprocessing_key(): model.classifier.transform
-            for model in self.models
-            if shard in model.shards
-        }
+        """Return the chunks, shard by shard."""
+        transforms = {shard: _transforms(models) for shard, models in self._lacking.items()}
+        chunks = self._chunks(shard for shard in self.shards if shard in self._lacking)
+        return image_loader(self.pool, chunks, transforms, num_workers=self.work.trainer.num_workers)
 
     def _chunks(self, shards: Iterable[int]) -> Iterator[Chunk]:
         for shard in shards:
@@ -130,7 +169,7 @@ class PredictModule(LightningModule):
         self._unreadable |= batch.unreadable
         for index, reason in batch.unreadable.items():
             self.pool.refuse_unreadable(index, reason)
-        models = [model for model in self.models if chunk.shard in model.shards]
+        models = self._lacking[chunk.shard]
         for model in models:
             started = time.perf_counter()
             for images, rows in self._steps(model, batch):
@@ -147,7 +186,7 @@ class PredictModule(LightningModule):
                 self._write(model, chunk.shard)
             self._unreadable = {}
 
-    def _steps(self, model: PendingModel, batch: Batch) -> Iterator[tuple[Any, pd.DataFrame]]:
+    def _steps(self, model: ShownModel, batch: Batch) -> Iterator[tuple[Any, pd.DataFrame]]:
         """Yield the images of each step of a model on its device, and their rows of the pool's table."""
         images: Tensor | list[Tensor] | None = batch.inputs.get(model.classifier.preprocessing_key())
         if images is None:  # not one image of this chunk can be read
@@ -158,9 +197,9 @@ class PredictModule(LightningModule):
             part = images[first : first + size]
             yield part.to(device) if isinstance(part, Tensor) else part, rows.iloc[first : first + size]
 
-    def _checked(self, model: PendingModel, logits: Tensor) -> np.ndarray:
+    def _checked(self, model: ShownModel, logits: Tensor) -> np.ndarray:
         found = logits.float().cpu().numpy()
-        width = model.classifier.label_space(self.categories).num_classes
+        width = model.classifier.label_space(self.work.categories).num_classes
         if found.shape[1] != width:
             raise ModelError(
                 f"{model.name} gave {found.shape[1]} logits an image, but has {width} classes. "
@@ -172,8 +211,8 @@ class PredictModule(LightningModule):
             )
         return found
 
-    def _write(self, model: PendingModel, shard: int) -> None:
-        width = model.classifier.label_space(self.categories).num_classes
+    def _write(self, model: ShownModel, shard: int) -> None:
+        width = model.classifier.label_space(self.work.categories).num_classes
         logits = np.concatenate([np.zeros((0, width), np.float32), *self._logits[model.name]])
         rows = self.pool.shard_rows(shard)
         rows = rows[~rows.index.isin(self._unreadable)]
@@ -181,9 +220,14 @@ class PredictModule(LightningModule):
         seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
         ids = pa.array(rows["image_id"].tolist(), pa.string())
         table = pa.table({"image_id": ids, "logits": flat, "seconds": seconds} | model.classifier.columns())
+        table = table.replace_schema_metadata({COMPUTED: self._computed(model)})
         of = subject(model.key, self.pool.key)
         write_table_atomic(model.folder / part_name(shard), table, of=of)
         self._logits[model.name], self._seconds[model.name] = [], 0.0
+
+
+def _transforms(models: Sequence[ShownModel]) -> dict[str, Transform]:
+    return {model.classifier.preprocessing_key(): model.classifier.transform for model in models}
 
 
 def speed_up(classifier: Classifier, *, channels_last: bool, compiles: bool) -> None:

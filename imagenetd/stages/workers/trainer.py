@@ -1,65 +1,76 @@
-"""The Lightning loop of one process: how it starts, which tasks it takes, and what it ends with."""
+"""The Lightning loop of one worker: how it starts, and what it ends with."""
 
 import contextlib
 import errno
 import re
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from imagenetd import errors
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ConfigError, WorkerError
+from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.units import no_memory
+from imagenetd.stages.workers.work import Counter
 
 if TYPE_CHECKING:
     import lightning
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LongStage:
-    """What a process needs in order to take part in a stage that a GPU works on."""
+def run_loop(
+    module: "lightning.LightningModule",
+    config: TrainerConfig,
+    seat: Seat,
+    counter: Counter,
+    *,
+    precision: str | None = None,
+) -> None:
+    """Run `predict_step` of a module over all that its loader gives, on the device of a seat.
 
-    module: "lightning.LightningModule"
-    """Writes its own results to disk."""
-    config: TrainerConfig
-    stage: str
-    """Title of the progress bar."""
-    num_items: int
-    """What the progress bar counts, over all processes."""
-    folder: Path
-    """Locked by this run; processes on other machines hold a part of the lock."""
-    precision: str | None = None
-    """Of Lightning."""
+    Workers share no collective operation, so none can hang: each is a world of its own.
 
+    Args:
+        module: Stores its own results.
+        config: How Lightning is started.
+        seat: Of this worker.
+        counter: Is told what is finished.
+        precision: Of Lightning.
 
-def make_trainer(
-    long: LongStage, *, devices: int | list[int], strategy: Any, callbacks: Sequence[Any] = ()
-) -> "lightning.Trainer":
-    """Return a trainer that predicts and does nothing else; ConfigError when it cannot start."""
+    Raises:
+        ConfigError: The trainer cannot start.
+        StoppedError: The work was called off.
+    """
     import torch
+
+    from imagenetd.stages.workers.progress import quieten
+
+    torch.set_num_threads(config.num_threads)
+    quieten()
+    trainer = _make_trainer(config, seat, counter, precision)
+    with errors_in_one_line(module):
+        trainer.predict(module, return_predictions=False)
+
+
+def _make_trainer(
+    config: TrainerConfig, seat: Seat, counter: Counter, precision: str | None
+) -> "lightning.Trainer":
     from lightning import Trainer
     from lightning.pytorch.plugins.environments import LightningEnvironment
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from imagenetd.stages.workers.progress import StageProgress, quieten
+    from imagenetd.stages.workers.progress import CountItems
 
-    config = long.config
-    torch.set_num_threads(config.num_threads)
-    quieten()
     try:
         return Trainer(
             accelerator=config.accelerator,
-            devices=devices,
-            strategy=strategy,
-            precision=long.precision,  # type: ignore[arg-type]
+            devices=_devices(config, seat),
+            strategy="auto",
+            precision=precision,  # type: ignore[arg-type]
             plugins=[
                 LightningEnvironment()
             ],  # inside a SLURM job Lightning would take srun's processes for its own
             logger=False,
-            callbacks=[StageProgress(long.stage, long.num_items), *callbacks],
+            callbacks=[CountItems(counter)],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -72,11 +83,24 @@ def make_trainer(
         ) from error
 
 
+def _devices(config: TrainerConfig, seat: Seat) -> int | list[int]:
+    """Return the device of a seat: the only GPU that the process sees, or the one of its number on this machine."""
+    if config.accelerator == "cpu":
+        return 1
+    import torch
+
+    count = torch.cuda.device_count()
+    if seat.local and seat.local >= count:
+        raise ConfigError(
+            f"This machine has {count} GPUs, and worker {seat.number} is number {seat.local + 1} on it. Start {count} "
+            "on each machine."
+        )
+    return [seat.local] if count > 1 else 1
+
+
 @contextlib.contextmanager
 def errors_in_one_line(module: "lightning.LightningModule") -> Iterator[None]:
     """Stop the module when its loop is left early; what a process of this machine ended with is raised here."""
-    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
-
     try:
         yield
     except (RuntimeError, OSError, MemoryError) as error:
@@ -85,14 +109,6 @@ def errors_in_one_line(module: "lightning.LightningModule") -> Iterator[None]:
         if lost is None:
             raise
         raise lost from error
-    except ProcessRaisedException as error:
-        raise _own_error(error) from error
-    except ProcessExitedException as error:
-        how = f"by {error.signal_name}" if error.signal_name else f"with code {error.exit_code}"
-        raise WorkerError(
-            f"Process {error.error_index} of this run was ended {how} (out of memory?). What it had finished is kept: "
-            "the same command, with any number of processes, goes on from here."
-        ) from error
     except SystemExit as error:
         # Lightning turns Ctrl-C into an exit with code 1, and is deaf to a second one
         getattr(module, "stop", lambda: None)()
@@ -103,23 +119,6 @@ def errors_in_one_line(module: "lightning.LightningModule") -> Iterator[None]:
     except BaseException:
         getattr(module, "stop", lambda: None)()  # threads that store what was made
         raise
-
-
-def tasks_of(trainer: "lightning.Trainer", tasks: Sequence[int]) -> Iterator[int]:
-    """Yield the tasks of this process: a fixed share on one machine, the next that nobody has taken in a team."""
-    take = getattr(trainer.strategy, "take", None)
-    if take is None:
-        yield from tasks[trainer.global_rank :: trainer.world_size]
-        return
-    while (task := take()) is not None:
-        yield task
-
-
-def _own_error(error: Exception) -> Exception:
-    """Return the UserError that a spawned process ended with, or the error as it is."""
-    last = str(error).strip().splitlines()[-1]
-    found = re.match(r"imagenetd\.errors\.(\w+): (.*)", last)
-    return getattr(errors, found[1])(found[2]) if found else _lost_loader(error) or error
 
 
 def _lost_loader(error: Exception) -> WorkerError | None:

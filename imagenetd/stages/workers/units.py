@@ -1,7 +1,8 @@
 """A pool made unit by unit, and the bar that counts; neither needs torch."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from rich.progress import (
@@ -13,12 +14,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import WorkerError
 from imagenetd.images.generators.generator import Generator, noise_seed
-from imagenetd.images.pool import Layout
+from imagenetd.images.pool import (
+    PROMPTS_FILE,
+    Layout,
+    missing_numbers,
+    part_name,
+    read_layout,
+    read_prompts_of_shard,
+)
 from imagenetd.images.writer import PoolWriter, Unit
+from imagenetd.records import Record
+from imagenetd.stages.workers.board import Seat
+from imagenetd.stages.workers.work import Counter, Work, one_by_one
 from imagenetd.store.console import console
-from imagenetd.words.prompt_table import PromptTable
 
 Task = tuple[int, int, int]
 """Shard, index of the unit's first image, index after its last."""
@@ -55,33 +66,75 @@ class StageBar:
         self._bar.stop()
 
 
-class PoolMaker:
-    """Makes units of a pool and hands them to the writer beside it.
+class GenerateWork(Work):
+    """The images of a pool: each shard needs its own rows of the prompt table and nothing else.
 
     Args:
         generator: Not loaded yet: each process loads its own.
-        rows: The whole prompt table.
-        folder: Of the pool.
-        layout: How the pool is cut.
+        folder: Of the pool, with `layout.json` and `prompts.parquet`, whose row groups are the shards.
+        trainer: Of the run.
         generator_key: Of the generator's identity.
     """
 
+    stage = "generate"
+
     def __init__(
-        self, generator: Generator, rows: PromptTable, *, folder: Path, layout: Layout, generator_key: str
+        self, generator: Generator, *, folder: Path, trainer: TrainerConfig, generator_key: str
     ) -> None:
-        self.generator, self.rows, self.layout = generator, rows, layout
-        self.folder, self.generator_key = folder, generator_key
+        self.generator, self.folder, self.trainer = generator, folder, trainer
+        self.generator_key = generator_key
         self._writer: PoolWriter | None = None
+        self._is_loaded = False
         self._kept = 0
 
-    def num_images(self, shards: list[int]) -> int:
+    @cached_property
+    def layout(self) -> Layout:
+        """How the pool is cut."""
+        return read_layout(self.folder)
+
+    def order(self) -> Record:
+        """Return the key that the generator must have."""
+        return {"generator": self.generator_key}
+
+    def missing(self) -> list[int]:
+        """Return the shards without a part of the manifest."""
+        return missing_numbers(self.folder / "manifest", part_name, self.layout.num_shards)
+
+    def is_missing(self, shard: int) -> bool:
+        """Tell whether a shard has no part of the manifest."""
+        return not (self.folder / "manifest" / part_name(shard)).is_file()
+
+    def num_items(self, shards: Iterable[int]) -> int:
         """Return how many images some shards hold."""
         return sum(len(self.layout.images(shard)) for shard in shards)
 
-    def begin(self, device: str) -> None:
-        """Read the weights and start the writer, in this process."""
-        self.generator.load(device)
-        self._writer = PoolWriter(self.folder, self.layout, self.generator_key)
+    def do(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
+        """Make some shards; without torch where the generator does not need it."""
+        if self.generator.needs_torch or self.trainer.accelerator != "cpu":
+            from imagenetd.stages.workers.generating import GenerateModule
+            from imagenetd.stages.workers.trainer import run_loop
+
+            run_loop(GenerateModule(self, shards, seat), self.trainer, seat, counter)
+            return
+        try:
+            self.begin("cpu", seat)
+            for shard in one_by_one(shards, counter):
+                for task in self.tasks(shard):
+                    counter.check()
+                    self.make(task)
+                    counter.advance(task[2] - task[1])
+            self.end()
+        except MemoryError as error:
+            raise no_memory() from error
+        finally:
+            self.stop()
+
+    def begin(self, device: str, seat: Seat) -> None:
+        """Read the weights, unless they are read, and start the writer, in this process."""
+        if not self._is_loaded:
+            self.generator.load(device)
+            self._is_loaded = True
+        self._writer = PoolWriter(self.folder, self.layout, self.generator_key, name=seat.name)
 
     def tasks(self, shard: int) -> Iterator[Task]:
         """Yield the units of a shard."""
@@ -94,9 +147,10 @@ class PoolMaker:
         assert writer is not None
         try:
             if first == images.start:
-                self._kept = writer.open(shard, self.rows[images.start : images.stop])
+                self._rows = read_prompts_of_shard(self.folder / PROMPTS_FILE, shard, self.layout)
+                self._kept = writer.open(shard, self._rows)
             if first >= images.start + self._kept:
-                rows = self.rows[first:stop]
+                rows = self._rows[first - images.start : stop - images.start]
                 started = time.perf_counter()
                 seeds = [noise_seed(self.generator_key, row) for row in rows]
                 pictures = self.generator.generate(rows, seeds)
@@ -108,36 +162,24 @@ class PoolMaker:
             raise
 
     def end(self) -> None:
-        """Wait until all is stored, and give the generator's memory back."""
+        """Wait until all is stored."""
         assert self._writer is not None
         try:
             self._writer.wait()
         finally:
             self.stop()
-            self._writer = None
-        self.generator.close()
 
     def stop(self) -> None:
         """Write nothing more: the loop was left between two units."""
         if self._writer is not None:
             self._writer.stop()
+            self._writer = None
 
-
-def make_alone(maker: PoolMaker, pending: list[int]) -> None:
-    """Make some shards in this process, as the Lightning loop would, without reading torch and Lightning."""
-    bar = StageBar("generate", maker.num_images(pending))
-    try:
-        maker.begin("cpu")
-        for shard in pending:
-            for task in maker.tasks(shard):
-                maker.make(task)
-                bar.advance(task[2] - task[1])
-        maker.end()
-    except MemoryError as error:
-        raise no_memory() from error
-    finally:
-        maker.stop()
-        bar.close()
+    def close(self) -> None:
+        """Give the generator's memory back."""
+        if self._is_loaded:
+            self.generator.close()
+            self._is_loaded = False
 
 
 def no_memory() -> WorkerError:

@@ -1,0 +1,174 @@
+"""Watching the workers of a stage: lost ones are replaced, and what one ends with in an error ends the work of all."""
+
+import abc
+import time
+from collections.abc import Sequence
+
+from imagenetd.errors import WorkerError
+from imagenetd.stages.workers.board import Board, Seat, Sign, Watch, error_of
+from imagenetd.stages.workers.units import StageBar
+from imagenetd.stages.workers.work import Work, shown_shares
+from imagenetd.store.console import say
+
+POLL_S = 0.1
+PATIENCE_S = 30.0
+"""After the work is done or called off, a worker has so long to come to an end."""
+
+
+class Crew(abc.ABC):
+    """Starts workers somewhere, and knows which of them have ended."""
+
+    kind = "processes"
+    """What a worker is called."""
+
+    @abc.abstractmethod
+    def start(self, seat: Seat) -> str:
+        """Start a worker for a seat; return its name, which no other worker has."""
+
+    @abc.abstractmethod
+    def ended(self, name: str) -> str | None:
+        """Return how a worker ended, e.g. `by SIGKILL`; empty when it came to its own end, None while it works."""
+
+    @abc.abstractmethod
+    def kill(self, name: str) -> None:
+        """End a worker, whatever it does."""
+
+
+def do_alone(work: Work) -> None:
+    """Do all of the work in this process."""
+    missing = work.missing()
+    bar = _BarCounter(StageBar(work.stage, work.num_items(missing)))
+    try:
+        work.do(missing, Seat(), bar)
+        work.close()
+    finally:
+        bar.bar.close()
+
+
+class _BarCounter:
+    def __init__(self, bar: StageBar) -> None:
+        self.bar = bar
+
+    def advance(self, num_items: int, *, gpu_gib: float = 0.0) -> None:
+        self.bar.advance(num_items, note=f", {gpu_gib:.1f} GiB" if gpu_gib else "")
+
+    def check(self) -> None:
+        """Go on: who works alone is not called off."""
+
+
+def supervise(
+    work: Work,
+    board: Board,
+    crew: Crew,
+    seats: Sequence[Seat],
+    *,
+    silence_s: float,
+    max_losses: int,
+) -> None:
+    """Return when no shard is missing; a worker that is lost or silent is replaced.
+
+    Args:
+        work: What must be done; its order is written.
+        board: Open.
+        crew: Starts the workers.
+        seats: One for each worker.
+        silence_s: A worker that gives no sign for so long is ended and replaced.
+        max_losses: So many may be lost in a row without one finished item in between.
+
+    Raises:
+        WorkerError: Too many workers were lost.
+        UserError: What a worker ended with.
+    """
+    missing = work.missing()
+    total = work.num_items(missing)
+    bar = StageBar(work.stage, total)
+    watch, losses, shown, seen_items = Watch(silence_s), 0, 0, 0
+    at_work: dict[str, Seat] = {}
+    try:
+        for seat in seats:
+            at_work[crew.start(seat)] = seat
+        while missing:
+            time.sleep(POLL_S)
+            signs = board.signs()
+            _raise_first(signs)
+            items = sum(sign.num_items for sign in signs.values())
+            if items > seen_items:
+                losses, seen_items = 0, items
+            bar.advance(min(items, total) - shown, note=_memory(signs))
+            shown = min(items, total)
+            started = time.monotonic()
+            missing = work.missing()
+            looked_s = time.monotonic() - started
+            for name, how in _lost(crew, watch, signs, list(at_work)).items():
+                seat = at_work.pop(name)
+                _raise_first(board.signs())
+                board.forget(name)
+                if not (missing := work.missing()):
+                    break
+                losses += 1
+                if losses > max_losses:
+                    raise WorkerError(
+                        f"{losses} processes of this run were lost in a row, the last {how} (out of memory?), and not "
+                        "one image was finished in between. What was finished before is kept: the same command, with "
+                        "any number of processes, goes on from here."
+                    )
+                say(f"worker {seat.number} was ended {how}: another takes its place", style="yellow")
+                at_work[crew.start(seat)] = seat
+            time.sleep(min(5.0, 10 * looked_s))  # a long list is looked at less often
+        signs = board.signs()
+    except BaseException:
+        board.stop()
+        raise
+    finally:
+        bar.close()
+        _dismiss(crew, list(at_work))
+        wait_for_others(board)
+        board.close()
+    _raise_first(signs)
+    taken = [sign.num_shards for sign in signs.values() if sign.num_shards]
+    if len(seats) > 1 and taken:
+        say(f"{work.stage:<9} {shown_shares(taken, kind=crew.kind)}", style="dim")
+
+
+def wait_for_others(board: Board) -> None:
+    """Wait until workers that others have started have seen that the work is over; a silent one is not waited for."""
+    watch, deadline = Watch(5.0), time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        signs = board.signs()
+        living = [name for name, sign in signs.items() if not sign.is_ended]
+        if set(living) <= set(watch.silent(signs, living)):
+            return
+        time.sleep(0.02)
+
+
+def _lost(crew: Crew, watch: Watch, signs: dict[str, Sign], names: list[str]) -> dict[str, str]:
+    """Return the workers that are gone or silent -> how they ended."""
+    found = {name: how for name in names if (how := crew.ended(name)) is not None}
+    living = {name: sign for name, sign in signs.items() if not sign.is_ended}
+    for name in watch.silent(living, [name for name in names if name not in found]):
+        if name in signs and signs[name].is_ended:
+            continue
+        crew.kill(name)
+        found[name] = f"after {watch.silence_s:g} s without a sign of life"
+    return {name: how or "early" for name, how in found.items()}
+
+
+def _raise_first(signs: dict[str, Sign]) -> None:
+    failed = [sign for sign in signs.values() if sign.error_kind]
+    if failed:
+        raise error_of(min(failed, key=lambda sign: sign.number))
+
+
+def _memory(signs: dict[str, Sign]) -> str:
+    most = max((sign.gpu_gib for sign in signs.values()), default=0.0)
+    return f", {most:.1f} GiB" if most else ""
+
+
+def _dismiss(crew: Crew, names: list[str]) -> None:
+    """Wait until the workers have come to an end, and end those that do not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while [name for name in names if crew.ended(name) is None] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for name in names:
+        if crew.ended(name) is None:
+            crew.kill(name)
