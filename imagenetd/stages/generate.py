@@ -25,8 +25,10 @@ from imagenetd.images.pool import (
 )
 from imagenetd.images.shards import shard_name
 from imagenetd.records import ImageRow, Prompt, Record, StageResult
-from imagenetd.stages.executors.executor import carry_out
+from imagenetd.stages.executors.executor import carried_out
 from imagenetd.stages.run import Run
+from imagenetd.stages.workers.board import Seat
+from imagenetd.stages.workers.supervise import alone
 from imagenetd.stages.workers.units import GenerateWork
 from imagenetd.store.folders import (
     STAGE_FILE,
@@ -78,7 +80,12 @@ def generate(run: Run) -> StageResult:
             trainer = plan.config.trainer
             work = GenerateWork(generator, folder=folder.path, trainer=trainer, generator_key=key)
             _require_room(work, pending)
-            carry_out(work, plan.config)
+            if not carried_out(work, plan.config):
+                with alone(work) as (loop, counter):
+                    if loop is None:
+                        work.do_without_lightning(pending, Seat(), counter)
+                    else:
+                        loop.trainer.predict(loop.module, return_predictions=False)
         record = _finish(folder, rows, layout, key)
         note = f"; {remark}" if remark else ""
         if layout.unit_size != generator.unit_size:

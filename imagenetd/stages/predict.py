@@ -18,10 +18,11 @@ from imagenetd.scoring.predictions import (
     subject,
     unsound_parts,
 )
-from imagenetd.stages.executors.executor import carry_out
+from imagenetd.stages.executors.executor import carried_out
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
 from imagenetd.stages.keys import PlannedModel
 from imagenetd.stages.run import Run
+from imagenetd.stages.workers.supervise import alone
 from imagenetd.store.folders import StageFolder, make_folder
 from imagenetd.store.system_errors import explained
 from imagenetd.store.versions import library_versions
@@ -52,7 +53,11 @@ def predict(run: Run) -> StageResult:
             }
             if now:
                 prepare_interviews(run, list(now))
-                carry_out(_work(run, now), plan.config)
+                work = _work(run, now)
+                if not carried_out(work, plan.config):
+                    with alone(work) as (loop, _):
+                        assert loop is not None, "models need torch"
+                        loop.trainer.predict(loop.module, return_predictions=False)
         images = pool.readable()
         for model in pending:
             _finish(run, model, images)

@@ -18,8 +18,8 @@ class Executor(abc.ABC):
     """
 
     @abc.abstractmethod
-    def carry_out(self, work: Work, config: Config) -> None:
-        """Return when no shard is missing.
+    def carry_out(self, work: Work, config: Config) -> bool:
+        """Return True when no shard is missing; at once False where the process of the run shall make them itself.
 
         Args:
             work: Locked by this run.
@@ -57,8 +57,8 @@ def executor_of(config: Config) -> Executor:
     return executor
 
 
-def carry_out(work: Work, config: Config) -> None:
-    """Have a long stage done by the executor that the config names."""
+def carried_out(work: Work, config: Config) -> bool:
+    """Have a long stage done by the executor that the config names; False where this process shall do it itself."""
     executor = executor_of(config)
     write_order(work, config)
-    executor.carry_out(work, config)
+    return executor.carry_out(work, config)

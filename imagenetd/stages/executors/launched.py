@@ -128,7 +128,7 @@ class LaunchedExecutor(Executor):
                 else:
                     time.sleep(POLL_S)
 
-    def carry_out(self, work: Work, config: Config) -> None:
+    def carry_out(self, work: Work, config: Config) -> bool:
         """Return when no shard is missing."""
         place = find_place(self.launcher)
         launch = _launches[place.launch]
@@ -138,6 +138,7 @@ class LaunchedExecutor(Executor):
         launch.announce(work.folder)
         seats = [Seat(number=0, count=max(1, count), local=place.local_rank)]
         supervise(work, board, crew, seats, silence_s=self.lost_after_s, max_losses=self.max_losses)
+        return True
 
     def num_workers(self, config: Config) -> int:
         """Return how many processes the launcher has started."""

@@ -12,7 +12,7 @@ from imagenetd.config.schema import Config
 from imagenetd.stages.executors.executor import Executor
 from imagenetd.stages.workers.board import Board, Seat
 from imagenetd.stages.workers.opening import work_at
-from imagenetd.stages.workers.supervise import Crew, do_alone, supervise
+from imagenetd.stages.workers.supervise import Crew, supervise
 from imagenetd.stages.workers.work import Work
 
 
@@ -32,17 +32,17 @@ class LocalExecutor(Executor):
     ) -> None:
         self.lost_after_s, self.max_losses = lost_after_s, max_losses
 
-    def carry_out(self, work: Work, config: Config) -> None:
-        """Return when no shard is missing."""
+    def carry_out(self, work: Work, config: Config) -> bool:
+        """Return when no shard is missing; False where one process is enough, which is that of the run."""
         count = min(self.num_workers(config), len(work.missing()))
         if count <= 1:
-            do_alone(work)
-            return
+            return False
         board = Board(work.folder)
         board.open()
         crew = ProcessCrew(work, lost_after_s=self.lost_after_s, can_fork=config.trainer.accelerator == "cpu")
         seats = [Seat(number=number, count=count, local=number) for number in range(count)]
         supervise(work, board, crew, seats, silence_s=self.lost_after_s, max_losses=self.max_losses)
+        return True
 
 
 class ProcessCrew(Crew):

@@ -7,7 +7,7 @@ from lightning import LightningModule
 from torch.utils.data import DataLoader, Dataset
 
 from imagenetd.stages.workers.board import Seat
-from imagenetd.stages.workers.units import GenerateWork, Task
+from imagenetd.stages.workers.work import Task, UnitWork
 
 
 class _Tasks(Dataset[Task]):
@@ -26,7 +26,7 @@ class GenerateModule(LightningModule):
         seat: Of this worker.
     """
 
-    def __init__(self, work: GenerateWork, shards: Iterable[int], seat: Seat) -> None:
+    def __init__(self, work: UnitWork, shards: Iterable[int], seat: Seat) -> None:
         super().__init__()
         self.work, self.shards, self.seat = work, shards, seat
 

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from imagenetd.stages.interviews import prepare_interviews
 from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.board import Board, Hand, Pulse, Seat, StoppedError
+from imagenetd.stages.workers.trainer import loop_of
 from imagenetd.stages.workers.units import GenerateWork
-from imagenetd.stages.workers.work import ORDER_FILE, Work, read_order
+from imagenetd.stages.workers.work import ORDER_FILE, Counter, Work, read_order
 from imagenetd.store.files import restrict_new_files
 from imagenetd.store.folders import content_key, file_sha256
 from imagenetd.store.locks import working_in
@@ -31,7 +32,7 @@ def make_shard(run_folder: Path, shard: int) -> None:
         run_folder: Of a pool, with the order of a run: `pools/<key>`.
         shard: Its number.
     """
-    _opened(run_folder).do([shard], Seat(), _Alone())
+    do_shards(_opened(run_folder), [shard], Seat(), _Alone())
 
 
 def predict_shard(run_folder: Path, model: str, shard: int) -> None:
@@ -42,8 +43,7 @@ def predict_shard(run_folder: Path, model: str, shard: int) -> None:
         model: One of those that the order names.
         shard: Its number.
     """
-    work = _opened(run_folder, model)
-    work.do([shard], Seat(), _Alone())
+    do_shards(_opened(run_folder, model), [shard], Seat(), _Alone())
 
 
 def open_work(folder: Path, *models: str) -> Work:
@@ -97,6 +97,22 @@ def predict_work(run: Run, names: Sequence[str]) -> "PredictWork":
             shown.append(ShownModel(model.name, model.classifier, folder.path, folder.key))
     facts = {"is_of_twins": run.is_of_twins}
     return PredictWork(run.all_images, shown, plan.categories, plan.config.trainer, facts=facts)
+
+
+def do_shards(work: Work, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
+    """Make some shards and store them; what is loaded stays loaded.
+
+    Args:
+        work: What is done.
+        shards: Asked for one at a time.
+        seat: Of this worker.
+        counter: Is told what is finished, and may end the work at a unit's edge.
+    """
+    if not work.needs_lightning:
+        work.do_without_lightning(shards, seat, counter)
+        return
+    with loop_of(work, shards, seat, counter) as loop:
+        loop.trainer.predict(loop.module, return_predictions=False)
 
 
 class _Alone:
@@ -155,5 +171,5 @@ def take_shards(work: Work, pulse: Pulse, *, lost_after_s: float, waits: bool = 
         pulse.board, pulse, missing=work.missing, is_missing=work.is_missing, lost_after_s=lost_after_s
     )
     for shards in hand.rounds(waits=waits):
-        work.do(shards, pulse.seat, pulse)
+        do_shards(work, shards, pulse.seat, pulse)
     work.close()

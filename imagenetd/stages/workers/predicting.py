@@ -25,8 +25,7 @@ from imagenetd.records import Record
 from imagenetd.scoring.predictions import COMPUTED, subject
 from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
-from imagenetd.stages.workers.trainer import run_loop
-from imagenetd.stages.workers.work import Counter, Work
+from imagenetd.stages.workers.work import Work
 from imagenetd.store.folders import write_table_atomic
 from imagenetd.words.vocabulary import Category
 
@@ -76,7 +75,7 @@ class PredictWork(Work):
         facts: Record,
     ) -> None:
         self.pool, self.models, self.categories = pool, list(models), list(categories)
-        self.trainer, self.facts = trainer, facts
+        self.trainer, self.facts, self.precision = trainer, facts, trainer.precision
         self.folder = self.models[0].folder.parent
         self.loaded: set[str] = set()
 
@@ -97,9 +96,9 @@ class PredictWork(Work):
         """Return how many images some shards hold."""
         return sum(len(self.pool.layout.images(shard)) for shard in shards)
 
-    def do(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
-        """Show some shards to the models that have not seen them."""
-        run_loop(PredictModule(self, shards), self.trainer, seat, counter, precision=self.trainer.precision)
+    def module(self, shards: Iterable[int], seat: Seat) -> "PredictModule":
+        """Return the module that shows some shards to the models that have not seen them."""
+        return PredictModule(self, shards)
 
 
 class PredictModule(LightningModule):

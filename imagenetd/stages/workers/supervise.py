@@ -1,11 +1,14 @@
 """Watching the workers of a stage: lost ones are replaced, and what one ends with in an error ends the work of all."""
 
 import abc
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from imagenetd.errors import WorkerError
 from imagenetd.stages.workers.board import Board, Seat, Sign, Watch, error_of
+from imagenetd.stages.workers.trainer import Loop, loop_of
 from imagenetd.stages.workers.units import StageBar
 from imagenetd.stages.workers.work import Work, shown_shares
 from imagenetd.store.console import say
@@ -34,22 +37,30 @@ class Crew(abc.ABC):
         """End a worker, whatever it does."""
 
 
-def do_alone(work: Work) -> None:
-    """Do all of the work in this process."""
+@contextlib.contextmanager
+def alone(work: Work) -> "Iterator[tuple[Loop | None, BarCounter]]":
+    """Show how the work goes on that this process does itself: give its loop, None where it needs no Lightning."""
     missing = work.missing()
-    bar = _BarCounter(StageBar(work.stage, work.num_items(missing)))
+    bar = BarCounter(StageBar(work.stage, work.num_items(missing)))
     try:
-        work.do(missing, Seat(), bar)
+        if work.needs_lightning:
+            with loop_of(work, missing, Seat(), bar) as loop:
+                yield loop, bar
+        else:
+            yield None, bar
         work.close()
     finally:
         bar.bar.close()
 
 
-class _BarCounter:
+class BarCounter:
+    """Moves the bar of a stage that is done in this process."""
+
     def __init__(self, bar: StageBar) -> None:
         self.bar = bar
 
     def advance(self, num_items: int, *, gpu_gib: float = 0.0) -> None:
+        """Count finished items."""
         self.bar.advance(num_items, note=f", {gpu_gib:.1f} GiB" if gpu_gib else "")
 
     def check(self) -> None:
@@ -57,19 +68,13 @@ class _BarCounter:
 
 
 def supervise(
-    work: Work,
-    board: Board,
-    crew: Crew,
-    seats: Sequence[Seat],
-    *,
-    silence_s: float,
-    max_losses: int,
+    work: Work, board: Board, crew: Crew, seats: Sequence[Seat], *, silence_s: float, max_losses: int
 ) -> None:
     """Return when no shard is missing; a worker that is lost or silent is replaced.
 
     Args:
         work: What must be done; its order is written.
-        board: Open.
+        board: Open; taken away at the end.
         crew: Starts the workers.
         seats: One for each worker.
         silence_s: A worker that gives no sign for so long is ended and replaced.
@@ -79,55 +84,77 @@ def supervise(
         WorkerError: Too many workers were lost.
         UserError: What a worker ended with.
     """
-    missing = work.missing()
-    total = work.num_items(missing)
-    bar = StageBar(work.stage, total)
-    watch, losses, shown, seen_items = Watch(silence_s), 0, 0, 0
-    at_work: dict[str, Seat] = {}
+    watched = _Watched(work, board, crew, Watch(silence_s), max_losses)
+    bar = StageBar(work.stage, work.num_items(work.missing()))
     try:
         for seat in seats:
-            at_work[crew.start(seat)] = seat
-        while missing:
-            time.sleep(POLL_S)
-            signs = board.signs()
-            _raise_first(signs)
-            items = sum(sign.num_items for sign in signs.values())
-            if items > seen_items:
-                losses, seen_items = 0, items
-            bar.advance(min(items, total) - shown, note=_memory(signs))
-            shown = min(items, total)
-            started = time.monotonic()
-            missing = work.missing()
-            looked_s = time.monotonic() - started
-            for name, how in _lost(crew, watch, signs, list(at_work)).items():
-                seat = at_work.pop(name)
-                _raise_first(board.signs())
-                board.forget(name)
-                if not (missing := work.missing()):
-                    break
-                losses += 1
-                if losses > max_losses:
-                    raise WorkerError(
-                        f"{losses} processes of this run were lost in a row, the last {how} (out of memory?), and not "
-                        "one image was finished in between. What was finished before is kept: the same command, with "
-                        "any number of processes, goes on from here."
-                    )
-                say(f"worker {seat.number} was ended {how}: another takes its place", style="yellow")
-                at_work[crew.start(seat)] = seat
-            time.sleep(min(5.0, 10 * looked_s))  # a long list is looked at less often
+            watched.at_work[crew.start(seat)] = seat
+        while watched.goes_on():
+            bar.show(watched.num_items, note=f", {watched.gpu_gib:.1f} GiB" if watched.gpu_gib else "")
         signs = board.signs()
     except BaseException:
         board.stop()
         raise
     finally:
         bar.close()
-        _dismiss(crew, list(at_work))
+        _dismiss(crew, list(watched.at_work))
         wait_for_others(board)
         board.close()
     _raise_first(signs)
     taken = [sign.num_shards for sign in signs.values() if sign.num_shards]
-    if len(seats) > 1 and taken:
+    if len(taken) > 1:
         say(f"{work.stage:<9} {shown_shares(taken, kind=crew.kind)}", style="dim")
+
+
+@dataclass(slots=True)
+class _Watched:
+    """Workers in progress."""
+
+    work: Work
+    board: Board
+    crew: Crew
+    watch: Watch
+    max_losses: int
+    at_work: dict[str, Seat] = field(default_factory=dict)
+    num_items: int = 0
+    gpu_gib: float = 0.0
+    _losses: int = 0
+    """In a row."""
+
+    def goes_on(self) -> bool:
+        """Look after the workers; False when no shard is missing."""
+        time.sleep(POLL_S)
+        signs = self.board.signs()
+        _raise_first(signs)
+        items = sum(sign.num_items for sign in signs.values())
+        self._losses = 0 if items > self.num_items else self._losses
+        self.num_items = max(items, self.num_items)
+        self.gpu_gib = max((sign.gpu_gib for sign in signs.values()), default=0.0)
+        started = time.monotonic()
+        missing = self.work.missing()
+        for name, how in _lost(self.crew, self.watch, signs, list(self.at_work)).items():
+            missing = self._replace(name, how)
+        time.sleep(min(5.0, 10 * (time.monotonic() - started)))  # a long list is looked at less often
+        return bool(missing)
+
+    def _replace(self, name: str, how: str) -> list[int]:
+        """Let another worker take the seat of a lost one, unless all is done; return what is missing."""
+        seat = self.at_work.pop(name)
+        _raise_first(self.board.signs())
+        self.board.forget(name)
+        missing = self.work.missing()
+        if not missing:
+            return []
+        self._losses += 1
+        if self._losses > self.max_losses:
+            raise WorkerError(
+                f"{self._losses} processes of this run were lost in a row, the last {how} (out of memory?), and not "
+                "one image was finished in between. What was finished before is kept: the same command, with "
+                "any number of processes, goes on from here."
+            )
+        say(f"worker {seat.number} was ended {how}: another takes its place", style="yellow")
+        self.at_work[self.crew.start(seat)] = seat
+        return missing
 
 
 def wait_for_others(board: Board) -> None:
@@ -157,11 +184,6 @@ def _raise_first(signs: dict[str, Sign]) -> None:
     failed = [sign for sign in signs.values() if sign.error_kind]
     if failed:
         raise error_of(min(failed, key=lambda sign: sign.number))
-
-
-def _memory(signs: dict[str, Sign]) -> str:
-    most = max((sign.gpu_gib for sign in signs.values()), default=0.0)
-    return f", {most:.1f} GiB" if most else ""
 
 
 def _dismiss(crew: Crew, names: list[str]) -> None:

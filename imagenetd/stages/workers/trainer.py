@@ -4,51 +4,54 @@ import contextlib
 import errno
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ConfigError, WorkerError
 from imagenetd.stages.workers.board import Seat
-from imagenetd.stages.workers.units import no_memory
-from imagenetd.stages.workers.work import Counter
+from imagenetd.stages.workers.work import Counter, Work, no_memory
 
 if TYPE_CHECKING:
     import lightning
 
 
-def run_loop(
-    module: "lightning.LightningModule",
-    config: TrainerConfig,
-    seat: Seat,
-    counter: Counter,
-    *,
-    precision: str | None = None,
-) -> None:
-    """Run `predict_step` of a module over all that its loader gives, on the device of a seat.
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A Lightning loop that is ready: `trainer.predict(module)` runs it."""
+
+    trainer: "lightning.Trainer"
+    module: "lightning.LightningModule"
+
+
+@contextlib.contextmanager
+def loop_of(work: Work, shards: Iterable[int], seat: Seat, counter: Counter) -> Iterator[Loop]:
+    """Give the loop over some shards of a work, on the device of a seat.
 
     Workers share no collective operation, so none can hang: each is a world of its own.
 
     Args:
-        module: Stores its own results.
-        config: How Lightning is started.
+        work: What is done.
+        shards: Asked for one at a time.
         seat: Of this worker.
         counter: Is told what is finished.
-        precision: Of Lightning.
 
     Raises:
         ConfigError: The trainer cannot start.
         StoppedError: The work was called off.
+        WorkerError: A process that reads images was lost, or no memory was left.
     """
     import torch
 
     from imagenetd.stages.workers.progress import quieten
 
-    torch.set_num_threads(config.num_threads)
+    torch.set_num_threads(work.trainer.num_threads)
     quieten()
-    trainer = _make_trainer(config, seat, counter, precision)
+    module = work.module(shards, seat)
+    trainer = _make_trainer(work.trainer, seat, counter, work.precision)
     with errors_in_one_line(module):
-        trainer.predict(module, return_predictions=False)
+        yield Loop(trainer, module)
 
 
 def _make_trainer(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -15,7 +16,6 @@ from rich.progress import (
 )
 
 from imagenetd.config.schema import TrainerConfig
-from imagenetd.errors import WorkerError
 from imagenetd.images.generators.generator import Generator, noise_seed
 from imagenetd.images.pool import (
     PROMPTS_FILE,
@@ -28,11 +28,11 @@ from imagenetd.images.pool import (
 from imagenetd.images.writer import PoolWriter, Unit
 from imagenetd.records import Record
 from imagenetd.stages.workers.board import Seat
-from imagenetd.stages.workers.work import Counter, Work, one_by_one
+from imagenetd.stages.workers.work import Counter, Task, UnitWork, no_memory
 from imagenetd.store.console import console
 
-Task = tuple[int, int, int]
-"""Shard, index of the unit's first image, index after its last."""
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 
 class StageBar:
@@ -56,8 +56,11 @@ class StageBar:
 
     def advance(self, count: int, *, note: str = "") -> None:
         """Count some items more; the note stands behind the speed."""
-        task = self._bar.tasks[0]
-        done = min(self.num_items, task.completed + count)
+        self.show(int(self._bar.tasks[0].completed) + count, note=note)
+
+    def show(self, done: int, *, note: str = "") -> None:
+        """Show how many items are done in all."""
+        task, done = self._bar.tasks[0], min(self.num_items, done)
         speed = done / task.elapsed if task.elapsed else 0.0
         self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{note}")
 
@@ -66,7 +69,7 @@ class StageBar:
         self._bar.stop()
 
 
-class GenerateWork(Work):
+class GenerateWork(UnitWork):
     """The images of a pool: each shard needs its own rows of the prompt table and nothing else.
 
     Args:
@@ -108,17 +111,22 @@ class GenerateWork(Work):
         """Return how many images some shards hold."""
         return sum(len(self.layout.images(shard)) for shard in shards)
 
-    def do(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
-        """Make some shards; without torch where the generator does not need it."""
-        if self.generator.needs_torch or self.trainer.accelerator != "cpu":
-            from imagenetd.stages.workers.generating import GenerateModule
-            from imagenetd.stages.workers.trainer import run_loop
+    @property
+    def needs_lightning(self) -> bool:  # type: ignore[override]
+        """Tell whether the generator needs torch."""
+        return self.generator.needs_torch or self.trainer.accelerator != "cpu"
 
-            run_loop(GenerateModule(self, shards, seat), self.trainer, seat, counter)
-            return
+    def module(self, shards: Iterable[int], seat: Seat) -> "LightningModule":
+        """Return the module that makes some shards."""
+        from imagenetd.stages.workers.generating import GenerateModule
+
+        return GenerateModule(self, shards, seat)
+
+    def do_without_lightning(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
+        """Make some shards without reading torch."""
         try:
             self.begin("cpu", seat)
-            for shard in one_by_one(shards, counter):
+            for shard in shards:
                 for task in self.tasks(shard):
                     counter.check()
                     self.make(task)
@@ -180,11 +188,3 @@ class GenerateWork(Work):
         if self._is_loaded:
             self.generator.close()
             self._is_loaded = False
-
-
-def no_memory() -> WorkerError:
-    """Return what to say where no memory was left."""
-    return WorkerError(
-        "There was no memory left for this run or for another process of it. Use fewer with trainer.num_workers=0 "
-        "and trainer.devices=1, or smaller batches. What is finished is kept: the same command goes on from here."
-    )

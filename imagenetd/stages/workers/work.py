@@ -3,20 +3,25 @@
 import abc
 import contextlib
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omegaconf import OmegaConf
 
 from imagenetd.config.schema import Config, TrainerConfig
+from imagenetd.errors import WorkerError
 from imagenetd.records import Record
 from imagenetd.stages.workers.board import Seat
 from imagenetd.store.folders import read_sealed_record, write_record
 
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
 ORDER_FILE = "order.json"
+Task = tuple[int, int, int]
+"""Shard, index of the unit's first image, index after its last."""
 
 
 class Counter(Protocol):
@@ -39,6 +44,10 @@ class Work(abc.ABC):
     folder: Path
     """Of the stage: locked by the run, and `.work` below it belongs to the workers."""
     trainer: TrainerConfig
+    precision: str | None = None
+    """Of Lightning."""
+    needs_lightning = True
+    """False: the work needs no torch, whose import takes seconds."""
 
     @abc.abstractmethod
     def order(self) -> Record:
@@ -57,17 +66,44 @@ class Work(abc.ABC):
         """Return how many images some shards have."""
 
     @abc.abstractmethod
-    def do(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
-        """Make some shards and store them; what is loaded stays loaded.
+    def module(self, shards: Iterable[int], seat: Seat) -> "LightningModule":
+        """Return the module whose `predict_step` makes and stores some shards; what is loaded stays loaded.
 
         Args:
             shards: Asked for one at a time.
             seat: Of this worker.
-            counter: Is told what is finished, and may end the work at a unit's edge.
         """
+
+    def do_without_lightning(self, shards: Iterable[int], seat: Seat, counter: Counter) -> None:
+        """Make some shards in plain Python, where `needs_lightning` is False."""
+        raise NotImplementedError
 
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
         """Give back what is loaded."""
+
+
+class UnitWork(Work):
+    """Work whose shards are made unit by unit; a unit that is stored survives a kill."""
+
+    @abc.abstractmethod
+    def begin(self, device: str, seat: Seat) -> None:
+        """Read the weights, unless they are read, and start the writer, in this process."""
+
+    @abc.abstractmethod
+    def tasks(self, shard: int) -> Iterator[Task]:
+        """Yield the units of a shard."""
+
+    @abc.abstractmethod
+    def make(self, task: Task) -> None:
+        """Make one unit and hand it to the writer, unless an interrupted run has stored it already."""
+
+    @abc.abstractmethod
+    def end(self) -> None:
+        """Wait until all is stored."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Write nothing more: the loop was left between two units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +141,9 @@ def shown_shares(numbers: Iterable[int], *, kind: str = "processes") -> str:
     return f"{len(taken)} {kind} took {span} shards each"
 
 
-def this_machine() -> str:
-    """Return the name of this machine."""
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-
-
-def one_by_one(shards: Iterable[int], counter: Counter) -> Iterator[int]:
-    """Yield shards, and stop between two of them when the work was called off."""
-    for shard in shards:
-        counter.check()
-        yield shard
+def no_memory() -> WorkerError:
+    """Return what to say where no memory was left."""
+    return WorkerError(
+        "There was no memory left for this run or for another process of it. Use fewer with trainer.num_workers=0 "
+        "and trainer.devices=1, or smaller batches. What is finished is kept: the same command goes on from here."
+    )
