@@ -10,14 +10,22 @@ import numpy as np
 import pandas as pd
 
 from imagenetd.errors import StoreError
-from imagenetd.images.pool import part_name, read_layout, read_pool, read_prompts
+from imagenetd.images.pool import (
+    open_prompts_by_shard,
+    part_name,
+    prompts_of_shard,
+    read_layout,
+    read_pool,
+    read_prompts,
+)
 from imagenetd.images.writer import stored_rows
 from imagenetd.reports.run_folder import read_summary
 from imagenetd.scoring.predictions import ANSWERS_FILE, read_answers, subject
 from imagenetd.stages.record import read_record, read_regimes
 from imagenetd.stages.run import Run
 from imagenetd.stages.stored import read_counts, read_decisions, read_human_votes, read_mining, read_scores
-from imagenetd.store.folders import read_stage_file, read_table
+from imagenetd.stages.workers.work import ORDER_FILE, read_order
+from imagenetd.store.folders import read_table
 from tests.stored_logits import read_logits
 
 
@@ -37,7 +45,7 @@ def kinds(run: Run) -> list[Kind]:
     model, root = folders["s0"], folders["generate"].path
     images = range(3)
     rows = read_prompts(folders["prompts"].path / "prompts.parquet")[: len(pool.layout.images(0))]
-    provenance = model.path / "provenance.json"
+    cut, layout = root / "prompts.parquet", read_layout(root)
     shard, answers = root / "shards" / "shard-000000.tar", model.path / ANSWERS_FILE
     (space,) = (run.space(planned) for planned in run.plan.models if planned.name == "s0")
     found = [
@@ -58,7 +66,8 @@ def kinds(run: Run) -> list[Kind]:
         ("shard", shard, lambda: stored_rows(shard, rows, _generator(pool.table), {})),
         ("stage.json", model.path / "stage.json", lambda: model.done() or _gone()),
         ("layout.json", root / "layout.json", lambda: read_layout(root)),
-        ("provenance.json", provenance, lambda: read_stage_file(provenance)),
+        ("prompts by shard", cut, lambda: prompts_of_shard(open_prompts_by_shard(cut), 0, layout, cut)),
+        ("order.json", root / ORDER_FILE, lambda: read_order(root)),
         ("summary.json", folders["report"].path / "summary.json", lambda: read_summary(folders["report"].path)),
     ]  # fmt: skip
     return [Kind(*entry) for entry in found]

@@ -50,7 +50,7 @@ def told(*arguments: str) -> str:
             "qc.method: Invalid value 'foo', expected one of [none, auto, simulated, local, ",
         ),
         ("target=", "target= names no choice. Choices: clip_rn101, "),
-        ("trainer=null", "trainer=null names no choice. Choices: cpu, ddp, gpu, slurm, torchrun."),
+        ("trainer=null", "trainer=null names no choice. Choices: cpu, ddp, gpu."),
         ("foo", "The command line cannot be read: Error parsing override 'foo' missing EQUAL"),
         ("name=a(b", "Write OPTION=VALUE; a value with spaces or special signs stands in quotes"),
         ("hydra/launcher=slurm", "Choices: basic, joblib, "),

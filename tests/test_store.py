@@ -129,7 +129,7 @@ def test_a_second_run_waits_for_the_first_and_says_so(
 def test_what_a_killed_writer_left_over_is_swept_up_by_the_next_start(tmp_path: Path) -> None:
     (tmp_path / "s0-1").mkdir()
     (tmp_path / "s0-1" / ".part-000004.parquet.28851.tmp").write_bytes(b"half")
-    (tmp_path / "shard-000001.tar.tmp").write_bytes(b"whole units")
+    (tmp_path / "shard-000001.tar.0.tmp").write_bytes(b"whole units")
     with StageFolder(tmp_path, "predict", "k").locked():
         left = sorted(path.name for path in tmp_path.rglob("*.tmp"))
-    assert left == ["shard-000001.tar.tmp"]
+    assert left == ["shard-000001.tar.0.tmp"]

@@ -17,12 +17,12 @@ from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
 from imagenetd.records import ImageRow, Prompt, Record
 from imagenetd.store.folders import (
+    check_table,
     read_listed,
     read_sealed_record,
     require_fields,
     write_table_atomic,
 )
-from imagenetd.store.system_errors import explained
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
 PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
@@ -115,16 +115,19 @@ def write_prompts_by_shard(path: Path, rows: PromptTable, layout: Layout) -> Non
     write_table_atomic(path, table, row_group_size=layout.images_per_shard)
 
 
-def read_prompts_of_shard(path: Path, shard: int, layout: Layout) -> list[Prompt]:
-    """Return the rows of one shard; nothing else of the file is read but its footer."""
-    images = layout.images(shard)
-    with explained(path, verb="read"):
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = checked(file.read_row_group(shard), Prompt, path)
-        except (pa.ArrowException, ValueError, IndexError) as error:
-            raise DamagedError(f"{path} is damaged ({error}). Delete it and run again.") from error
-    if table["index"].to_pylist() != list(images):
+def open_prompts_by_shard(path: Path) -> pq.ParquetFile:
+    """Open a table of `write_prompts_by_shard`, every byte checked once; what is read later is one shard at a time."""
+    check_table(path)
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def prompts_of_shard(file: pq.ParquetFile, shard: int, layout: Layout, path: Path) -> list[Prompt]:
+    """Return the rows of one shard."""
+    try:
+        table = checked(file.read_row_group(shard), Prompt, path)
+    except (pa.ArrowException, ValueError, IndexError, OSError) as error:
+        raise DamagedError(f"{path} is damaged ({error}). Delete it and run again.") from error
+    if table["index"].to_pylist() != list(layout.images(shard)):
         raise DamagedError(f"{path} does not hold the rows of shard {shard}. Delete it and run again.")
     return PromptTable(table)[:]
 

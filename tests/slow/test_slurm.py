@@ -67,7 +67,7 @@ def started(cluster: Cluster, root: Path, *options: str, num_nodes: int = 2) -> 
         "--cpus-per-task=1",
         "--kill-on-bad-exit=0",
     ]
-    run = [sys.executable, "run.py", "trainer=slurm", *ON_CPU, *OPTIONS, *options]
+    run = [sys.executable, "run.py", "executor=slurm", *ON_CPU, *OPTIONS, *options]
     return subprocess.Popen(
         [*command, *run],
         cwd=root,

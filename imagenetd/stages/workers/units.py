@@ -21,9 +21,10 @@ from imagenetd.images.pool import (
     PROMPTS_FILE,
     Layout,
     missing_numbers,
+    open_prompts_by_shard,
     part_name,
+    prompts_of_shard,
     read_layout,
-    read_prompts_of_shard,
 )
 from imagenetd.images.writer import PoolWriter, Unit
 from imagenetd.records import Record
@@ -33,6 +34,7 @@ from imagenetd.store.console import console
 
 if TYPE_CHECKING:
     from lightning import LightningModule
+    from pyarrow.parquet import ParquetFile
 
 
 class StageBar:
@@ -95,6 +97,10 @@ class GenerateWork(UnitWork):
         """How the pool is cut."""
         return read_layout(self.folder)
 
+    @cached_property
+    def _prompts(self) -> "ParquetFile":
+        return open_prompts_by_shard(self.folder / PROMPTS_FILE)
+
     def order(self) -> Record:
         """Return the key that the generator must have."""
         return {"generator": self.generator_key}
@@ -155,7 +161,8 @@ class GenerateWork(UnitWork):
         assert writer is not None
         try:
             if first == images.start:
-                self._rows = read_prompts_of_shard(self.folder / PROMPTS_FILE, shard, self.layout)
+                path = self.folder / PROMPTS_FILE
+                self._rows = prompts_of_shard(self._prompts, shard, self.layout, path)
                 self._kept = writer.open(shard, self._rows)
             if first >= images.start + self._kept:
                 rows = self._rows[first - images.start : stop - images.start]
