@@ -3,8 +3,6 @@
 import contextlib
 import fcntl
 import json
-import mmap
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,16 +100,14 @@ def _damaged(path: Path, error: Exception) -> DamagedError:
 def check_table(path: Path) -> str:
     """Return the seal of a Parquet file of ours after checking every byte, which need not fit into memory."""
     refuse_odd(path)
-    with explained(path, verb="read"), open(path, "rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            raise DamagedError(f"{path} is empty. Delete it and run again: it is made anew.")
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-            try:
-                return check_parquet(view)
-            except BrokenSealError as error:
-                raise DamagedError(
-                    f"{path} is damaged ({error}). Delete it and run again: it is made anew."
-                ) from error
+    with explained(path, verb="read"), pa.memory_map(str(path)) as stream:
+        data = stream.read_buffer()
+    try:
+        return check_parquet(memoryview(data))
+    except BrokenSealError as error:
+        raise DamagedError(
+            f"{path} is damaged ({error}). Delete it and run again: it is made anew."
+        ) from error
 
 
 def _read(path: Path) -> bytes:
