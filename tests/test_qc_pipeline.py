@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from imagenetd.config.qc_checks import check_numbers
 from omegaconf import OmegaConf
 from PIL import Image
 
 from imagenetd.config.qc import WorkersConfig
-from imagenetd.config.qc_checks import check_numbers
 from imagenetd.config.schema import CONF_DIR, Config, StageName
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome

@@ -8,13 +8,11 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from imagenetd.reports.tables import NUMBERS, SETS
 from imagenetd.reports.terminal import interval_cell, percent
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, subset_difference
 from imagenetd.store.console import cell, new_table
 from imagenetd.store.numerals import percent_interval
-
-SETS = ("pool", "pool_accepted", "mined", "confirmation", "accepted")
-NUMBERS = ("accuracy", "num_images", "num_correct", "wilson_low", "wilson_high")
 
 
 def comparison_table(
