@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from imagenetd.config.qc_checks import check_numbers
 from omegaconf import OmegaConf
 from PIL import Image
 
-from imagenetd.config.qc import WorkersConfig
+from imagenetd.config.qc import WorkersConfig, check_together
 from imagenetd.config.schema import CONF_DIR, Config, StageName
 from imagenetd.errors import ConfigError, StoreError
 from imagenetd.pipeline import Outcome
@@ -399,6 +398,6 @@ def test_every_choice_of_quality_control_composes_and_opens_with_a_sentence(choi
     group, _, name = choice.partition("=")
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         made: Any = OmegaConf.to_object(compose("config", overrides=[choice, "name=test"]))
-    check_numbers(made)
+    check_together(made.qc)
     first = (CONF_DIR / group / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ") and first.endswith(".")
