@@ -171,7 +171,7 @@ def mining_seconds(surrogates: np.ndarray, targets: np.ndarray) -> tuple[float, 
             tally(marks, place, len(found)),
             is_mined(found, subsets, min_failures).astype(np.int64),
         )
-        return np.nan_to_num(rate_of(chosen @ counts.right.T, chosen @ counts.images.T).value)
+        return np.nan_to_num(rate_of(chosen @ counts.num_correct.T, chosen @ counts.num_images.T).value)
 
     def naive() -> np.ndarray:
         wrong = pd.DataFrame(~surrogates.T)

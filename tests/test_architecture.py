@@ -159,6 +159,25 @@ COUNTING = (
 """Modules that may sum or divide what has these names."""
 
 
+NEED_EVERY_ANSWER = {
+    "calibration": "the gap of each answer from its confidence",
+    "causes": "independent mistakes of several models on the images of a cell",
+    "confirmation": "joins the answers to twins with those to the pool, to be counted together",
+    "confusions": "the class that each wrong answer names",
+    "coverage": "counts other outcomes than right and wrong",
+    "evidence": "says what is right, wrong and counted",
+    "exports.benchmark": "each answer of a released benchmark",
+    "exports.fiftyone": "each answer of a released benchmark",
+    "html.gallery": "cards of images",
+    "mixed_effects": "a fit to each answer",
+    "neighbours": "which images are looked up",
+    "pairs": "the joint table of two models",
+    "subset_curves": "which surrogates fail on an image",
+    "trackers.tracked": "a confusion matrix that W&B counts itself",
+}
+"""Modules of reports that read the answers to single images, and what for; all others read counts."""
+
+
 def words_of(node: ast.AST) -> set[str]:
     """Return names, attributes and words that stand in an expression."""
     return {
@@ -198,6 +217,16 @@ def own_counts_in(code: ast.AST) -> Iterator[str]:
 )
 def test_a_count_or_rate_of_ones_own_is_noticed(code: str) -> None:
     assert list(own_counts_in(ast.parse(code)))
+
+
+def test_reports_read_counts_unless_they_need_the_answer_to_every_image() -> None:
+    reading = {
+        name_of(path).removeprefix("imagenetd.reports.")
+        for path in (ROOT / "imagenetd" / "reports").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in PER_IMAGE
+    }
+    assert reading == set(NEED_EVERY_ANSWER)
 
 
 def test_right_answers_are_summed_and_made_rates_in_one_place() -> None:

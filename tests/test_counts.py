@@ -183,12 +183,12 @@ def test_groups_that_are_no_cells_hold_the_images_that_count() -> None:
         Mark("b", "", "", right, np.array([True, False, True, False, True])),
     ]
     found = tally(marks, np.array([0, 0, 0, 2, 2]), 4)
-    assert found.images.tolist() == [[3, 0, 2, 0], [2, 0, 1, 0]]
-    assert found.right.tolist() == [[2, 0, 1, 0], [1, 0, 1, 0]]
-    assert found.wrong.tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
+    assert found.num_images.tolist() == [[3, 0, 2, 0], [2, 0, 1, 0]]
+    assert found.num_correct.tolist() == [[2, 0, 1, 0], [1, 0, 1, 0]]
+    assert found.num_wrong.tolist() == [[1, 0, 1, 0], [1, 0, 0, 0]]
     some = tally(marks, np.array([0, 0, 0, 2, 2]), 4, among=np.array([True, True, False, False, False]))
-    assert (some.images.tolist(), some.right.tolist()) == ([[2, 0, 0, 0], [1, 0, 0, 0]],) * 2
-    assert tally([], np.array([0, 1]), 2).images.shape == (0, 2)
+    assert (some.num_images.tolist(), some.num_correct.tolist()) == ([[2, 0, 0, 0], [1, 0, 0, 0]],) * 2
+    assert tally([], np.array([0, 1]), 2).num_images.shape == (0, 2)
 
 
 def test_models_together_fail_where_enough_do_and_count_what_counts_for_all() -> None:

@@ -73,5 +73,5 @@ def pair_sums_by_seed(design: Design, index: int, set_: str) -> np.ndarray:
     arm = ~design.is_control[design.cell_of_image]
     size = int(pair.max(initial=0)) + 1
     found = tally([evidence.models[index].mark], 2 * pair + arm, 2 * size, among=members)
-    sums = np.stack([found.images, found.right], axis=-1).reshape(size, 4).astype(np.float64)
+    sums = np.stack([found.num_images, found.num_correct], axis=-1).reshape(size, 4).astype(np.float64)
     return sums[(sums[:, 0] > 0) & (sums[:, 2] > 0)]

@@ -123,7 +123,7 @@ def calibrate(
         np.bincount(code, column, minlength=num_groups * num_bins).astype(np.float64).reshape(shape)
         for column in (confidence, (confidence - correct) ** 2)
     )
-    images, right = (part.reshape(shape).astype(np.float64) for part in (found.images, found.right))
+    images, right = (part.reshape(shape).astype(np.float64) for part in (found.num_images, found.num_correct))
     return Calibration(images, sure, right, gap)
 
 

@@ -64,7 +64,7 @@ class CausesReport(Report):
         together = joint_mark("all targets", "target", marks, least=len(marks))
         used = together.counted & evidence.sets[evidence.judged] & ~design.is_control[design.cell_of_image]
         found = tally([together], design.cell_of_image, len(design.cells), among=used)
-        images, all_wrong = found.images[0], found.wrong[0]
+        images, all_wrong = found.num_images[0], found.num_wrong[0]
         columns = np.stack([images, all_wrong, images > 0, (images > 0) & (all_wrong == images)])
         counts = np.rint(design.by_nuisance(columns.astype(np.float64))).astype(np.int64)
         is_ranked = (counts[0] >= self.min_images) & (design.nuisances["kind"] != Kind.NEUTRAL).to_numpy()
@@ -105,7 +105,7 @@ def _if_independent(
     """
     expected = independent_share(wrong, design.cell_of_image[used], len(design.cells))
     known = ~np.isnan(expected)
-    counts, together = found.images[0] * known, found.wrong[0] * known
+    counts, together = found.num_images[0] * known, found.num_wrong[0] * known
     sums = design.square(
         np.stack([counts, together, np.nan_to_num(expected) * counts]).astype(np.float64), ~design.is_control
     )

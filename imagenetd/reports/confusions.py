@@ -48,7 +48,7 @@ def confusion_table(design: Design, models: Sequence[ModelEvidence], *, max_rows
         num_models=num_models,
         num_answers=answers,
         num_images=design.count(used & known)[cell],
-        share=share(answers, asked.images.sum(axis=0)[cell]),
+        share=share(answers, asked.num_images.sum(axis=0)[cell]),
         share_for=THESE_IMAGES,
     )
     order = ["num_models", "share", "num_answers"]
@@ -63,7 +63,7 @@ def category_confusion_table(
     category = design.cells["category_code"].to_numpy()[design.cell_of_image]
     parts = []
     for model in models:
-        images = tally([model.mark], category, len(design.categories), among=used).images[0]
+        images = tally([model.mark], category, len(design.categories), among=used).num_images[0]
         wrong = used & model.wrong
         size = len(model.class_names)
         pair, count = np.unique(category[wrong] * size + model.predicted[wrong], return_counts=True)
@@ -104,7 +104,9 @@ def nature_table(design: Design, models: Sequence[ModelEvidence], *, near_distan
         if space not in known:
             known[space] = natures(design.categories, model, near_distance=near_distance)
         nature = known[space]
-        chance = _chance(nature, tally([model.mark], category, len(design.categories), among=used).wrong[0])
+        chance = _chance(
+            nature, tally([model.mark], category, len(design.categories), among=used).num_wrong[0]
+        )
         for kind in kinds:
             members = used & model.wrong & design.in_kind(kind)[design.cell_of_image]
             found = np.maximum(nature[category[members], model.predicted[members]], 0)

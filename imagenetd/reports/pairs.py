@@ -67,7 +67,8 @@ def count_pairs(
         pairs: Places of the first and of the second model of each.
     """
     correct, counted = (
-        np.stack([getattr(m, what)[members] for m in models]) for what in ("correct", "counted")
+        np.stack([m.correct[members] for m in models]),
+        np.stack([m.counted[members] for m in models]),
     )
     return pair_counts(correct, counted, pairs, cluster=cluster[members])
 

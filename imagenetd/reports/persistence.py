@@ -49,7 +49,7 @@ def persistence_table(design: Design, *, min_share: float) -> pd.DataFrame:
     found = tally(subjects, half * size + design.cell_of_image, 2 * size, among=used)
     rows = []
     for place, subject in enumerate(subjects):
-        failures, images = (part[place].reshape(2, size) for part in (found.wrong, found.images))
+        failures, images = (part[place].reshape(2, size) for part in (found.num_wrong, found.num_images))
         sums, num_cells = _persistence_sums(design, images, failures, min_share)
         if num_cells:
             alike = cell_correlation(

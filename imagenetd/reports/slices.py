@@ -152,7 +152,7 @@ def halves_of(design: Design, model: ModelEvidence) -> np.ndarray:
     size = len(design.cells)
     group = half * size + design.cell_of_image
     found = tally([model.mark], group, 2 * size, among=evidence.sets[evidence.judged])
-    counted = np.stack([found.wrong, found.images]).reshape(2, 2, size)
+    counted = np.stack([found.num_wrong, found.num_images]).reshape(2, 2, size)
     return design.square(counted.astype(np.float64), ~design.is_control)
 
 

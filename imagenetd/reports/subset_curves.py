@@ -74,7 +74,12 @@ class Subsets:
         pool = Mark("", "", "", judged, np.ones_like(judged))
         marks = [replace(model.mark, counted=model.counted & judged) for model in targets]
         counted = tally([pool, *marks], group, len(design.categories) * len(found), among=used)
-        columns = [counted.images[:1], counted.right[:1], counted.images[1:], counted.right[1:]]
+        columns = [
+            counted.num_images[:1],
+            counted.num_correct[:1],
+            counted.num_images[1:],
+            counted.num_correct[1:],
+        ]
         sums = np.concatenate(columns).T.reshape(len(design.categories), len(found), -1).astype(np.float64)
         subsets, min_failures = choose_subsets(len(surrogates), max_rows=max_rows, seed=seed)
         chosen = is_mined(found, subsets, min_failures).astype(np.float64)
@@ -308,7 +313,7 @@ def _family_effects(subsets: Subsets, family: str) -> dict[str, np.ndarray]:
             num_categories=len(subsets.sums),
         )
         on_mined = tally(compared[:1], subsets.is_mined.astype(np.int64), 2)
-        accuracy = rate_of(on_mined.right[0, 1], on_mined.images[0, 1]).value
+        accuracy = rate_of(on_mined.num_correct[0, 1], on_mined.num_images[0, 1]).value
         ends = np.array([found.value, found.low, found.high], dtype=np.float64)
         is_inside = bool(0 < accuracy < 1)  # of a target that is always right or wrong odds move no point
         leaks = accuracy_without(np.full(3, accuracy), ends) - accuracy if is_inside else np.full(3, np.nan)

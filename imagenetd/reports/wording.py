@@ -11,7 +11,7 @@ import pandas as pd
 from imagenetd.reports.design import Design, group_sums
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report_set import Report, ReportSet
-from imagenetd.scoring.counts import accuracy_by, count_answers, without_control
+from imagenetd.scoring.counts import accuracy_by, count_answers, tally, without_control
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
@@ -101,11 +101,10 @@ def _counts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return "cells wordings" of images and of right answers, and the categories of these cells; no control arm."""
     evidence, size = design.evidence, int(wording.max(initial=0)) + 1
-    used = evidence.sets[evidence.judged] & model.mark.counted
-    place = design.cell_of_image * size + wording
+    place, num_places = design.cell_of_image * size + wording, len(design.cells) * size
+    found = tally([model.mark], place, num_places, among=evidence.sets[evidence.judged])
     images, right = (
-        np.bincount(place[members], minlength=len(design.cells) * size).reshape(-1, size).astype(np.float64)
-        for members in (used, used & model.correct)
+        part.reshape(-1, size).astype(np.float64) for part in (found.num_images, found.num_correct)
     )
     kept = ~design.is_control
     return images[kept], right[kept], design.cells["category_code"].to_numpy()[kept]

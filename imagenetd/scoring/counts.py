@@ -51,13 +51,13 @@ def joint_mark(name: str, role: str, marks: Sequence[Mark], *, least: int) -> Ma
 class Tally:
     """How many images count in each group, and how many of these are right."""
 
-    images: Int[np.ndarray, "models groups"]
-    right: Int[np.ndarray, "models groups"]
+    num_images: Int[np.ndarray, "models groups"]
+    num_correct: Int[np.ndarray, "models groups"]
 
     @property
-    def wrong(self) -> Int[np.ndarray, "models groups"]:
+    def num_wrong(self) -> Int[np.ndarray, "models groups"]:
         """Int "models groups"."""
-        return self.images - self.right
+        return self.num_images - self.num_correct
 
 
 def tally(
