@@ -27,9 +27,9 @@ from PIL import Image
 
 from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.stages.generate import generate
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.predict import predict
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.words.vocabulary import choose_categories
 
 CATEGORIES = choose_categories("all")
@@ -143,7 +143,7 @@ def predict_seconds(root: Path, runs: Path, models: Sequence[dict[str, Any]], wo
         config: Any = OmegaConf.to_object(compose("config", overrides=options))
     config.surrogates, config.target = {}, None
     config.targets = {model["name"]: model for model in models}
-    run = Run(make_plan(config))
+    run = Run(make_setup(config))
     generate(run)
     started = time.perf_counter()
     predict(run)

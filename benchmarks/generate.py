@@ -33,9 +33,9 @@ from imagenetd.images.shards import shard_name
 from imagenetd.pipeline import run_pipeline
 from imagenetd.records import Prompt
 from imagenetd.stages.generate import generate
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.prompts import prompts
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import StageFolder, content_key
 
 DEVICE = "cpu"
@@ -122,7 +122,7 @@ def against_diffusers(folder: Path, *, num_images: int, num_rounds: int) -> dict
     each = max(1, num_images // 48)
     words = ["nuisances.background=[beach-s,street-s]", "nuisances.texture=[striped]"]
     config = composed(folder / "runs", *words, "nuisances.material=[wood]", f"num_images_per_cell={each}")
-    plan = make_plan(config)
+    plan = make_setup(config)
     assert plan.images.rows is not None and isinstance(plan.images.generator, DiffusersGenerator)
     spec = {name: value for name, value in config.generator.items() if name != "_target_"}
     generator = Loaded(**spec)

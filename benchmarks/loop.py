@@ -23,8 +23,8 @@ from omegaconf import OmegaConf
 
 from imagenetd.config.schema import CONF_DIR, build, register
 from imagenetd.pipeline import run_pipeline
-from imagenetd.stages.planning import Plan, make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import Setup, make_setup
 
 ROOT = CONF_DIR.parent
 
@@ -56,7 +56,7 @@ def measure(folder: Path, num_images: int) -> dict[str, Any]:
             "config", overrides=[*options, f"paths.output_dir={folder / 'runs'}", "name=bench"]
         )
     config: Any = OmegaConf.to_object(composed)
-    plan = make_plan(config)
+    plan = make_setup(config)
     outcome = run_pipeline(config, plain_config={})
     seconds = {result.stage: result.seconds for result in outcome.results}
     generate = plain_generation(plan)
@@ -83,7 +83,7 @@ def measure(folder: Path, num_images: int) -> dict[str, Any]:
     }
 
 
-def plain_generation(plan: Plan) -> float:
+def plain_generation(plan: Setup) -> float:
     """Return the seconds of a hand-written loop over diffusers: same batches, steps and precision, nothing written."""
     import diffusers
 
@@ -117,7 +117,7 @@ def plain_prediction(made: Run, config: Any) -> float:
     specs = [*config.surrogates.values(), config.target, config.qc.gate]
     classifiers = [build(spec, option="model") for spec in specs]
     for classifier in classifiers:
-        classifier.load(made.plan.categories, torch.device("cpu"))
+        classifier.load(made.setup.categories, torch.device("cpu"))
     total = made.pool.layout.num_images
 
     @torch.inference_mode()

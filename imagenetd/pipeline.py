@@ -16,12 +16,12 @@ from imagenetd.stages.export import export
 from imagenetd.stages.generate import generate
 from imagenetd.stages.mine import mine
 from imagenetd.stages.plan import plan
-from imagenetd.stages.planning import Plan, make_plan
 from imagenetd.stages.predict import predict
 from imagenetd.stages.prompts import prompts
 from imagenetd.stages.qc import qc
 from imagenetd.stages.report import report
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import Setup, make_setup
 from imagenetd.store.console import console, say
 
 STAGES: dict[StageName, Callable[[Run], StageResult]] = {
@@ -56,10 +56,10 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     Raises:
         UserError: For a mistake that the user can mend.
     """
-    run = Run(make_plan(config), plain_config, tuple(overrides))
-    for stage in stages_of(run.plan):
-        is_asked = stage in asked_stages(run.plan)
-        if not is_asked and not is_needed(run.plan, stage):
+    run = Run(make_setup(config), plain_config, tuple(overrides))
+    for stage in stages_of(run.setup):
+        is_asked = stage in asked_stages(run.setup)
+        if not is_asked and not is_needed(run.setup, stage):
             continue
         started = time.perf_counter()
         with _shown(stage) if is_asked else contextlib.nullcontext():
@@ -77,38 +77,38 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     return Outcome("done", Path(run.results[-1].folder), tuple(run.results))
 
 
-def stages_of(plan: Plan) -> list[StageName]:
-    """Return the stages that this plan has; a dataset needs no prompts, and takes the place of the pool."""
-    return [stage for stage in StageName if plan.images.is_drawn or stage is not StageName.prompts]
+def stages_of(setup: Setup) -> list[StageName]:
+    """Return the stages that a run has; a dataset needs no prompts, and takes the place of the pool."""
+    return [stage for stage in StageName if setup.images.is_drawn or stage is not StageName.prompts]
 
 
-def asked_stages(plan: Plan) -> set[StageName]:
+def asked_stages(setup: Setup) -> set[StageName]:
     """Return the stages that are to be done; a dataset is listed in any case, and `mining.confirm` goes with mine."""
-    asked = set(plan.config.stages)
-    if not plan.images.is_drawn:
+    asked = set(setup.config.stages)
+    if not setup.images.is_drawn:
         asked.add(StageName.generate)
-    if plan.confirms and StageName.mine in asked:
+    if setup.confirms and StageName.mine in asked:
         asked.add(StageName.confirm)
     return asked
 
 
-def is_needed(plan: Plan, stage: StageName) -> bool:
+def is_needed(setup: Setup, stage: StageName) -> bool:
     """Tell whether a stage that is not asked for feeds a later one; refuse to go on when it is not done."""
     later = list(StageName)[list(StageName).index(stage) + 1 :]
-    needed = [name for name in later if name in plan.config.stages]
+    needed = [name for name in later if name in setup.config.stages]
     is_left_out = {
-        StageName.mine: not plan.mines,
-        StageName.confirm: not plan.confirms or set(needed) <= {StageName.qc},
-        StageName.qc: not plan.judges,
+        StageName.mine: not setup.mines,
+        StageName.confirm: not setup.confirms or set(needed) <= {StageName.qc},
+        StageName.qc: not setup.judges,
     }
     if (
         not needed or stage in (StageName.plan, StageName.report) or is_left_out.get(stage)
-    ):  # no stage reads what the plan and the report wrote
+    ):  # no stage reads what plan and report wrote
         return False
     if stage is StageName.predict:
-        folders = [plan.folders[model.name] for model in plan.models]
+        folders = [setup.folders[model.name] for model in setup.models]
     else:
-        folders = [plan.folders[stage.value]]
+        folders = [setup.folders[stage.value]]
     if any(folder.done() is None for folder in folders):
         raise ConfigError(
             f"stages has {needed[0].value} without {stage.value}, whose results are not in {folders[0].path}. "

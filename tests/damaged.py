@@ -41,13 +41,13 @@ class Kind:
 
 def kinds(run: Run) -> list[Kind]:
     """Return every kind of file that a later stage reads, each with its reader."""
-    folders, pool = run.plan.folders, run.pool
+    folders, pool = run.setup.folders, run.pool
     model, root = folders["s0"], folders["generate"].path
     images = range(3)
     rows = read_prompts(folders["prompts"].path / "prompts.parquet")[: len(pool.layout.images(0))]
     cut, layout = root / "prompts.parquet", read_layout(root)
     shard, answers = root / "shards" / "shard-000000.tar", model.path / ANSWERS_FILE
-    (space,) = (run.space(planned) for planned in run.plan.models if planned.name == "s0")
+    (space,) = (run.space(planned) for planned in run.setup.models if planned.name == "s0")
     found = [
         ("logits", model.path / part_name(0), lambda: read_logits(model.path, pool)),
         ("answers", answers, lambda: read_answers(model.path, pool, space).table.to_pandas()),
@@ -90,7 +90,7 @@ def _prompts(folder: Path) -> list[Any]:
 
 
 def _decisions(run: Run) -> list[Any]:
-    found = read_decisions(run.plan.folders["qc"], run.pool)
+    found = read_decisions(run.setup.folders["qc"], run.pool)
     return [found.is_accepted, found.is_valid]
 
 

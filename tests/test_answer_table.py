@@ -19,7 +19,7 @@ from imagenetd.images.pool import read_layout
 from imagenetd.records import LabelSpace
 from imagenetd.scoring.answer_table import Answers, Scoring, answer_rows
 from imagenetd.scoring.labelspaces import top_choices
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import StageFolder, read_sealed_record, write_record
 from tests.test_pipeline import config, run, summary
 
@@ -146,7 +146,7 @@ EVERYTHING = [
 
 def test_a_run_reads_the_logits_of_a_model_once_and_later_stages_never(tmp_path: Path) -> None:
     opened = opened_logits(tmp_path, stages=EVERYTHING)
-    made = make_plan(config(tmp_path))
+    made = make_setup(config(tmp_path))
     num_shards = read_layout(made.folders["generate"].path).num_shards
     assert sorted(opened.values()) == [1] * (len(made.models) * num_shards)
     for record in (*tmp_path.glob("scores/*/stage.json"), *tmp_path.glob("test-*/stage.json")):
@@ -164,7 +164,7 @@ def _as_before_the_table(folder: StageFolder) -> None:
 
 def test_predictions_without_a_table_get_one_from_their_logits(tmp_path: Path) -> None:
     first = run(config(tmp_path))
-    folder = make_plan(config(tmp_path)).folders["s0"]
+    folder = make_setup(config(tmp_path)).folders["s0"]
     before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
     _as_before_the_table(folder)
     again = run(config(tmp_path))
@@ -175,7 +175,7 @@ def test_predictions_without_a_table_get_one_from_their_logits(tmp_path: Path) -
 
 def test_a_later_stage_alone_reads_the_answers_from_logits_that_have_no_table(tmp_path: Path) -> None:
     first = summary(run(config(tmp_path)))
-    _as_before_the_table(make_plan(config(tmp_path)).folders["t"])
+    _as_before_the_table(make_setup(config(tmp_path)).folders["t"])
     for path in tmp_path.glob("scores/*/stage.json"):
         path.unlink()
     again = run(config(tmp_path, stages=[StageName.evaluate, StageName.report]))
@@ -184,7 +184,7 @@ def test_a_later_stage_alone_reads_the_answers_from_logits_that_have_no_table(tm
 
 def test_a_damaged_table_is_named_and_read_anew_without_predicting(tmp_path: Path) -> None:
     first = run(config(tmp_path))
-    path = make_plan(config(tmp_path)).folders["s1"].path / "answers.parquet"
+    path = make_setup(config(tmp_path)).folders["s1"].path / "answers.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
     parts = {part: part.stat().st_mtime_ns for part in path.parent.glob("part-*")}

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from imagenetd.errors import ConfigError, ModelError
 from imagenetd.models.custom import CustomClassifier
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from imagenetd.words.imagenet import load_classes
 from imagenetd.words.vocabulary import choose_categories
 from tests.own_models import Linear
@@ -154,4 +154,4 @@ def test_a_model_of_ones_own_runs_through_the_whole_chain(tmp_path: Path, checkp
 def test_a_model_cannot_be_called_like_a_stage(tmp_path: Path) -> None:
     spec = {"_target_": "tests.fakes.ColourClassifier", "name": "mine", "seed": 5}
     with pytest.raises(ConfigError, match="A model is called mine, as a stage is"):
-        make_plan(config(tmp_path, target=spec))
+        make_setup(config(tmp_path, target=spec))

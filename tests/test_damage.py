@@ -15,8 +15,8 @@ from imagenetd.images.pool import part_name, read_pool
 from imagenetd.pipeline import Outcome
 from imagenetd.reports.run_folder import read_summary
 from imagenetd.stages.gathering import BASELINE_TABLE, read_baseline
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from tests.damaged import kinds, unseen_flips
 from tests.stored_logits import read_logits
 from tests.test_pipeline import config, run, summary
@@ -36,7 +36,7 @@ def runs(straight: tuple[Path, Outcome], tmp_path: Path) -> Path:
 
 
 def job_of(runs: Path) -> Run:
-    return Run(make_plan(config(runs)))
+    return Run(make_setup(config(runs)))
 
 
 def flip(path: Path, place: int = -1, *, bit: int = 0) -> None:
@@ -105,7 +105,7 @@ def test_a_part_of_another_model_with_the_same_images_is_refused_and_predicted_a
     runs: Path, straight: tuple[Path, Outcome]
 ) -> None:
     job = job_of(runs)
-    own, other = job.plan.folders["s0"].path, job.plan.folders["s1"].path
+    own, other = job.setup.folders["s0"].path, job.setup.folders["s1"].path
     shutil.copy(other / part_name(0), own / part_name(0))
     with pytest.raises(DamagedError, match="not the file that its stage has written"):
         read_logits(own, job.pool)
@@ -116,7 +116,7 @@ def test_a_part_of_another_model_with_the_same_images_is_refused_and_predicted_a
 
 def test_a_part_of_another_model_is_seen_before_the_record_of_its_stage_stands(runs: Path) -> None:
     job = job_of(runs)
-    own, other = job.plan.folders["s0"].path, job.plan.folders["s1"].path
+    own, other = job.setup.folders["s0"].path, job.setup.folders["s1"].path
     shutil.copy(other / part_name(0), own / part_name(0))
     (own / "stage.json").unlink()
     run(config(runs))
@@ -125,7 +125,7 @@ def test_a_part_of_another_model_is_seen_before_the_record_of_its_stage_stands(r
 
 def test_a_folder_of_predictions_with_another_models_record_is_refused(runs: Path) -> None:
     job = job_of(runs)
-    own, other = job.plan.folders["s0"].path, job.plan.folders["s1"].path
+    own, other = job.setup.folders["s0"].path, job.setup.folders["s1"].path
     shutil.copy(other / "stage.json", own / "stage.json")
     with pytest.raises(StoreError, match=r"holds stage predict s1 with key .* Name another folder"):
         run(config(runs))

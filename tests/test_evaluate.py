@@ -14,7 +14,7 @@ from PIL import Image
 from imagenetd.config.schema import CONF_DIR, Config, StageName, register
 from imagenetd.errors import ConfigError, DataError
 from imagenetd.pipeline import Outcome, run_pipeline
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from tests.pictures import encoded, picture, put
 
 register()
@@ -152,7 +152,7 @@ def test_further_targets_are_tested_beside_the_target_and_no_model_twice(
 
 def test_no_target_at_all_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="target and targets are empty"):
-        make_plan(config(photos, tmp_path, target=None))
+        make_setup(config(photos, tmp_path, target=None))
 
 
 def test_a_target_without_a_name_is_called_by_its_architecture(photos: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_target_without_a_name_is_called_by_its_architecture(photos: Path, tmp
     }
     made.target |= {"checkpoint": "nowhere.safetensors"}
     with pytest.raises(Exception, match=r"resnet18: checkpoint=nowhere\.safetensors does not exist"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_shared_failures_can_be_mined_on_a_dataset(photos: Path, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from imagenetd.pipeline import Outcome, run_pipeline
 from imagenetd.reports.exports.benchmark import COLUMNS
 from imagenetd.reports.exports.export import Export
 from imagenetd.scoring.predictions import read_answers
-from imagenetd.stages.planning import Plan, make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import Setup, make_setup
 from tests.test_pipeline import FAKE, config, run
 
 FORMATS = sorted(path.stem for path in (CONF_DIR / "export").glob("*.yaml"))
@@ -49,8 +49,8 @@ class Exported:
         made.export = composed(FORMATS)
         self.config = made
         self.outcome = run(made)
-        self.plan: Plan = make_plan(made)
-        self.job = Run(self.plan)
+        self.setup: Setup = make_setup(made)
+        self.job = Run(self.setup)
         self.accepted = np.flatnonzero(self.job.sets["accepted"])
 
     def of(self, name: str) -> Path:
@@ -65,7 +65,7 @@ class Exported:
         return dict(zip(self.table["image_id"], self.table["sha256"], strict=True))
 
     def correct(self, name: str) -> np.ndarray:
-        (model,) = [model for model in self.plan.models if model.name == name]
+        (model,) = [model for model in self.setup.models if model.name == name]
         return self.job.correct([model])[0]
 
 
@@ -106,7 +106,7 @@ def test_the_questions_name_the_two_best_categories_of_the_first_surrogate(expor
     questions = pd.concat(
         pd.read_csv(path, sep="\t") for path in (exported.of("folder") / "questions").glob("*.csv")
     ).set_index("image_dir")
-    logits = read_logits(exported.plan.folders["s0"].path, exported.job.pool)[exported.accepted]
+    logits = read_logits(exported.setup.folders["s0"].path, exported.job.pool)[exported.accepted]
     names = np.array(["banana", "mug", "sock"])
     for row, scores in zip(exported.table.itertuples(), logits, strict=True):
         best = names[np.argsort(-scores)]
@@ -142,7 +142,7 @@ def test_import_back_of_the_folder_gives_the_same_answer_on_every_image(
         "unit_size": 64,
     }
     run_pipeline(made, plain_config={})
-    plan = make_plan(made)
+    plan = make_setup(made)
     again = Run(plan)
     assert again.pool.table["category"].tolist() == exported.table["category"].tolist()
     assert again.pool.table["nuisance"].tolist() == exported.table["nuisance"].tolist()
@@ -184,7 +184,7 @@ def test_the_folder_read_as_the_release_gives_the_same_answer_and_the_nuisance_o
     root = exported.of("folder")
     outcome = run(read_as_the_release(root, tmp_path))
     assert correctness(outcome) == original_correctness(exported)
-    images = Run(make_plan(read_as_the_release(root, tmp_path))).pool.table.set_index("sha256")
+    images = Run(make_setup(read_as_the_release(root, tmp_path))).pool.table.set_index("sha256")
     told = images.loc[exported.table["sha256"], ["kind", "nuisance", "text"]].to_numpy().tolist()
     assert told == exported.table[["kind", "nuisance", "text"]].to_numpy().tolist()
     table = pd.read_csv(outcome.folder / "tables" / "per_nuisance.csv")
@@ -213,13 +213,13 @@ def test_a_whole_export_of_all_categories_is_no_incomplete_release(
 ) -> None:
     root = Path(shutil.copytree(exported.of("folder"), tmp_path / "copy"))
     made = read_as_the_release(root, tmp_path / "runs", "categories=imagenet_d", "categories.names=all")
-    assert len(make_plan(made).categories) == 113
+    assert len(make_setup(made).categories) == 113
     lost = next(root.glob("texture/*/*.png"))
     lost.unlink()
     with pytest.raises(DataError, match=rf"lacks 1 of the {len(exported.accepted)} images .*{lost.name}"):
-        make_plan(made)
+        make_setup(made)
     made.data["check_counts"] = False
-    assert not make_plan(made).images.is_drawn
+    assert not make_setup(made).images.is_drawn
 
 
 def test_a_table_that_contradicts_its_folders_is_refused(exported: Exported, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_table_that_contradicts_its_folders_is_refused(exported: Exported, tmp
     text[1] = ",".join([file, rest[0], other, *rest[2:]])
     (root / "images.csv").write_text("\n".join(text))
     with pytest.raises(DataError, match=rf"images.csv calls {kind}/{category}/{name} .*/{other}"):
-        make_plan(read_as_the_release(root, tmp_path / "runs"))
+        make_setup(read_as_the_release(root, tmp_path / "runs"))
 
 
 def test_the_datasheet_tells_provenance_licence_and_numbers(exported: Exported) -> None:
@@ -244,7 +244,7 @@ def test_the_datasheet_tells_provenance_licence_and_numbers(exported: Exported) 
     (row,) = (line for line in text.splitlines() if line.startswith("| t | target"))
     assert f"{share:.1f} [" in row
     assert "Images: Apache-2.0." in text
-    assert exported.plan.folders["mine"].key in text
+    assert exported.setup.folders["mine"].key in text
 
 
 def test_images_of_a_foreign_generator_have_no_licence_until_one_is_named(

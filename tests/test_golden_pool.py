@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from imagenetd.config.overrides import without_hydra
 from imagenetd.config.schema import CONF_DIR, Config, register
 from imagenetd.images.generators.generator import image_id, noise_seed
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import content_key
 
 PROMPTS_KEY, POOL_KEY = "b2bb45df237ac831", "d29d5f82bdbf387e"
@@ -38,7 +38,7 @@ def default_config(output_dir: Path) -> Config:
 
 
 def test_the_default_pool_keeps_its_keys_and_its_images_their_names_and_noise(tmp_path: Path) -> None:
-    images = make_plan(default_config(tmp_path)).images
+    images = make_setup(default_config(tmp_path)).images
     assert images.rows is not None and len(images.rows) == 960
     assert {name: folder.key for name, folder in images.folders.items()} == {
         "prompts": PROMPTS_KEY,

@@ -17,7 +17,7 @@ from imagenetd.models.answers import OUTCOMES
 from imagenetd.models.released_questions import released_rivals
 from imagenetd.models.vqa import VqaClassifier
 from imagenetd.pipeline import Outcome
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from imagenetd.words.vocabulary import choose_categories
 from tests.test_pipeline import config, run, summary
 from tests.tiny_chat import save_tiny_idefics3, save_tiny_llava, save_tiny_qwen2_vl
@@ -123,21 +123,21 @@ def test_the_reference_must_be_a_model_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="target.reference=other is no model of this run, which holds s0, s1, s2"
     ):
-        make_plan(config(tmp_path, target=asked(reference="other")))
+        make_setup(config(tmp_path, target=asked(reference="other")))
 
 
 def test_a_named_reference_makes_another_key(tmp_path: Path) -> None:
     keys = {
-        name: make_plan(config(tmp_path, target=asked(reference=name))).folders["chat"].key
+        name: make_setup(config(tmp_path, target=asked(reference=name))).folders["chat"].key
         for name in ("s0", "s1", "s2")
     }
     assert len(set(keys.values())) == 3
-    assert make_plan(config(tmp_path, target=asked())).folders["chat"].key == keys["s0"]
+    assert make_setup(config(tmp_path, target=asked())).folders["chat"].key == keys["s0"]
 
 
 def test_a_question_of_one_category_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="categories.names holds one"):
-        make_plan(config(tmp_path, "categories.names=[mug]", target=asked()))
+        make_setup(config(tmp_path, "categories.names=[mug]", target=asked()))
 
 
 def test_an_unknown_way_of_asking_is_refused() -> None:

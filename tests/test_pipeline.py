@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from imagenetd.config.schema import CONF_DIR, Config, StageName, register
 from imagenetd.errors import ConfigError, MissingFilesError, StoreError, VocabularyError
 from imagenetd.pipeline import Outcome, run_pipeline
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 
 register()
 FAKE = "tests.fakes.ColourClassifier"
@@ -187,24 +187,24 @@ def test_a_stage_without_what_it_needs_is_refused(tmp_path: Path) -> None:
 def test_a_surrogate_that_is_also_the_target_is_refused(tmp_path: Path) -> None:
     made = config(tmp_path, target={"_target_": FAKE, "name": "other_name", "seed": 1})
     with pytest.raises(ConfigError, match=r"target and surrogates\.s1 are the same model"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_a_gate_that_is_also_a_surrogate_is_refused(tmp_path: Path) -> None:
     made = config(tmp_path)
     made.qc = make_gate(made, seed=0)
     with pytest.raises(ConfigError, match=r"qc\.gate and surrogates\.s0 are the same model"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_more_failures_than_surrogates_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mining\.min_failures is 4, but .* holds only 3 models"):
-        make_plan(config(tmp_path, "mining.min_failures=4"))
+        make_setup(config(tmp_path, "mining.min_failures=4"))
 
 
 def test_no_surrogate_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no model"):
-        make_plan(config(tmp_path, num_surrogates=0))
+        make_setup(config(tmp_path, num_surrogates=0))
 
 
 def test_words_that_make_no_vocabulary_are_refused(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_words_that_make_no_vocabulary_are_refused(tmp_path: Path) -> None:
         ["categories.names=[banana,banana]"],
     ):
         with pytest.raises(VocabularyError) as caught:
-            make_plan(config(tmp_path, *overrides))
+            make_setup(config(tmp_path, *overrides))
         assert "\n" not in str(caught.value)
 
 
@@ -296,7 +296,7 @@ def test_an_output_folder_without_permission_is_told(tmp_path: Path, monkeypatch
 
 def test_a_word_that_the_generator_never_learned_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="generator=render cannot draw 'toaster'"):
-        make_plan(config(tmp_path, "categories.names=[banana,toaster]"))
+        make_setup(config(tmp_path, "categories.names=[banana,toaster]"))
 
 
 def test_a_seed_draws_another_pool_and_keeps_the_first(tmp_path: Path) -> None:

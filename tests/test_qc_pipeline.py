@@ -19,7 +19,7 @@ from imagenetd.pipeline import Outcome
 from imagenetd.qc.simulate import answer_task, hire
 from imagenetd.qc.tasks import SlotRole
 from imagenetd.qc.votes_folder import image_bytes, read_tasks, write_response
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from tests.test_pipeline import FAKE, config, run, summary
 
 # One classifier of mean colours confuses everything; a negative is then any image that it gets right.
@@ -261,14 +261,14 @@ def test_hard_images_that_votes_settled_become_sentinels_and_enter_no_estimate(t
 
 def test_hard_sentinels_need_a_finished_folder_with_votes_of_people(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hard sentinels need both a number above 0 and the folder"):
-        make_plan(people(tmp_path, "qc.tasks.num_hard_positive=1"))
+        make_setup(people(tmp_path, "qc.tasks.num_hard_positive=1"))
     with pytest.raises(ConfigError, match="hard sentinels need both a number above 0 and the folder"):
-        make_plan(people(tmp_path, f"qc.tasks.hard_votes={tmp_path}"))
+        make_setup(people(tmp_path, f"qc.tasks.hard_votes={tmp_path}"))
     hard = ["qc.tasks.num_hard_positive=1", f"qc.tasks.hard_votes={tmp_path}"]
     with pytest.raises(
         ConfigError, match=r"qc\.tasks\.hard_votes=.* is no finished folder of quality control"
     ):
-        make_plan(people(tmp_path, *hard))
+        make_setup(people(tmp_path, *hard))
 
 
 def test_a_gate_of_the_family_of_a_surrogate_or_target_is_refused(tmp_path: Path) -> None:
@@ -276,25 +276,25 @@ def test_a_gate_of_the_family_of_a_surrogate_or_target_is_refused(tmp_path: Path
     made.qc.gate = GATE | {"family": "fake"}
     message = r"qc\.gate \(gate\) and surrogates\.s0 \(s0\) are both of the family 'fake'"
     with pytest.raises(ConfigError, match=message):
-        make_plan(made)
+        make_setup(made)
     made.qc.gate = GATE | {"family": "other"}
     made.target = made.target | {"family": "other"}
     with pytest.raises(ConfigError, match=r"and target \(t\) are both of the family 'other'"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_simulated_people_without_a_known_truth_are_refused(tmp_path: Path) -> None:
     made = config(tmp_path, "qc=simulated", "generator=tiny")
     made.qc.oracle = None
     with pytest.raises(ConfigError, match=r"qc=simulated needs the truth, .* target@qc\.oracle=NAME"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_votes_of_no_finished_folder_are_refused(tmp_path: Path) -> None:
     made = config(tmp_path, "qc=auto", f"qc.calibration.votes={tmp_path}")
     made.qc.gate = GATE
     with pytest.raises(ConfigError, match="is no finished folder of quality control"):
-        make_plan(made)
+        make_setup(made)
 
 
 def test_the_plan_costs_every_k_and_runs_only_when_it_is_asked_for(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_plan_without_predictions_is_refused(tmp_path: Path) -> None:
 
 def test_planted_images_are_told_to_nobody_but_the_truth(tmp_path: Path) -> None:
     made = people(tmp_path, *PLANTED, stages=[StageName.prompts, StageName.generate], method="simulated")
-    plan = make_plan(made)
+    plan = make_setup(made)
     assert plan.images.rows is not None and plan.images.generator is not None
     truth = plan.images.generator.shown_category(plan.images.rows)
     assert truth is not None
@@ -383,7 +383,7 @@ def test_nothing_mined_asks_nobody(tmp_path: Path) -> None:
 )
 def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_plan(config(tmp_path, option))
+        make_setup(config(tmp_path, option))
 
 
 CHOICES = sorted(

@@ -24,8 +24,8 @@ from imagenetd.reports.report_set import Report, build_reports
 from imagenetd.reports.summary import report_summaries
 from imagenetd.reports.tables_report import TablesReport
 from imagenetd.scoring.predictions import read_answers
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import OF, write_table_atomic
 from tests.simulated import evidence, grid, model
 from tests.stored_logits import read_logits
@@ -102,7 +102,7 @@ def test_a_misspelt_option_is_told_before_any_work(tmp_path: Path) -> None:
     made = config(tmp_path)
     made.report["reports"]["accuracy"]["min_imgaes"] = 3
     with pytest.raises(ConfigError, match=r"did you mean report.reports.accuracy.min_images"):
-        make_plan(made)
+        make_setup(made)
     assert not any(tmp_path.iterdir())
 
 
@@ -124,14 +124,14 @@ def test_a_run_writes_the_tables_and_the_findings_of_every_report(finished: tupl
 
 def test_evidence_is_what_the_logits_say(finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
-    job = Run(make_plan(config(folder)))
+    job = Run(make_setup(config(folder)))
     given = job.evidence()
     (target,) = given.of_role("target")
-    logits = read_logits(job.plan.folders["t"].path, job.pool).astype(np.float64)
+    logits = read_logits(job.setup.folders["t"].path, job.pool).astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert (target.predicted == logits.argmax(axis=1)).all()
     assert np.allclose(target.confidence, shares.max(axis=1), atol=1e-6)
-    assert (target.correct == job.correct(job.plan.of_role("target"))[0]).all()
+    assert (target.correct == job.correct(job.setup.of_role("target"))[0]).all()
     assert [model.name for model in given.models] == ["s0", "s1", "s2", "t"]
     assert target.class_names == ("banana", "mug", "sock")
 
@@ -141,7 +141,7 @@ def test_all_models_of_the_pool_can_be_asked_for(finished: tuple[Path, Outcome])
     other = config(folder)
     other.target = {"_target_": FAKE, "name": "t2", "seed": 98}
     run(other)
-    job = Run(make_plan(config(folder)))
+    job = Run(make_setup(config(folder)))
     everyone = job.evidence(models="all")
     assert [(model.name, model.role, model.family) for model in everyone.models[3:]] == [
         ("t", "target", "fake"),
@@ -153,9 +153,9 @@ def test_a_table_of_answers_that_its_stage_did_not_write_is_refused(
     finished: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     runs = Path(shutil.copytree(finished[0], tmp_path / "runs"))
-    job = Run(make_plan(config(runs)))
-    (target,) = job.plan.of_role("target")
-    path = job.plan.folders["t"].path / "answers.parquet"
+    job = Run(make_setup(config(runs)))
+    (target,) = job.setup.of_role("target")
+    path = job.setup.folders["t"].path / "answers.parquet"
     table = pq.read_table(path)
     forged = table.set_column(0, "predicted", [np.full(len(table), 2, np.int32)])
     write_table_atomic(path, forged, of=table.schema.metadata[OF].decode())
@@ -165,12 +165,12 @@ def test_a_table_of_answers_that_its_stage_did_not_write_is_refused(
 
 def test_answers_in_another_label_space_are_not_taken_for_this_runs(finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
-    job = Run(make_plan(config(folder)))
-    (target,) = job.plan.of_role("target")
+    job = Run(make_setup(config(folder)))
+    (target,) = job.setup.of_role("target")
     space = job.space(target)
     turned = replace(space, accepted=dict(zip(space.accepted, [(1,), (2,), (0,)], strict=True)))
-    answers = read_answers(job.plan.folders["t"].path, job.pool, turned)
-    logits = read_logits(job.plan.folders["t"].path, job.pool)
+    answers = read_answers(job.setup.folders["t"].path, job.pool, turned)
+    logits = read_logits(job.setup.folders["t"].path, job.pool)
     label = job.pool.table["category"].map({"banana": 1, "mug": 2, "sock": 0}).to_numpy()
     assert (answers.correct == (logits.argmax(axis=1) == label)).all()
     assert not (answers.correct == job.answers(target).correct).all()
@@ -178,7 +178,7 @@ def test_answers_in_another_label_space_are_not_taken_for_this_runs(finished: tu
 
 def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> None:
     folder, outcome = finished
-    job = Run(make_plan(config(folder)))
+    job = Run(make_setup(config(folder)))
     baseline = job.evidence(baseline=outcome.folder).baseline
     assert baseline is not None
     assert list(baseline.columns) == [
@@ -193,7 +193,7 @@ def test_a_baseline_is_read_from_another_run(finished: tuple[Path, Outcome]) -> 
 
 
 def test_a_folder_without_a_baseline_is_told(finished: tuple[Path, Outcome], tmp_path: Path) -> None:
-    job = Run(make_plan(config(finished[0])))
+    job = Run(make_setup(config(finished[0])))
     with pytest.raises(ConfigError, match="report.baseline=.* holds no"):
         job.evidence(baseline=tmp_path)
     path = tmp_path / "tables" / "accuracy" / "per_category.csv"

@@ -11,7 +11,7 @@ import yaml
 
 from imagenetd.config.schema import TrainerConfig, check_config
 from imagenetd.errors import ConfigError
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from imagenetd.stages.workers.predicting import speed_up
 from imagenetd.stages.workers.trainer import errors_in_one_line
 from tests.fakes import ColourClassifier
@@ -58,7 +58,7 @@ def test_numbers_and_names_that_cannot_be_meant_are_told_before_any_work(
     tmp_path: Path, option: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_plan(config(tmp_path, option))
+        make_setup(config(tmp_path, option))
 
 
 def test_ctrl_c_in_the_loop_is_an_interruption_and_the_writer_is_stopped() -> None:
@@ -79,7 +79,7 @@ def test_ctrl_c_in_the_loop_is_an_interruption_and_the_writer_is_stopped() -> No
 
 def test_only_the_precision_of_the_trainer_changes_the_key_of_the_predictions(tmp_path: Path) -> None:
     def keys(*overrides: str) -> tuple[str, str]:
-        folders = make_plan(config(tmp_path, *overrides)).folders
+        folders = make_setup(config(tmp_path, *overrides)).folders
         return folders["generate"].key, folders["s0"].key
 
     plain = keys()

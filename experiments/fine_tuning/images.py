@@ -17,8 +17,8 @@ from imagenetd.config.schema import CONF_DIR
 from imagenetd.images.tiny_world import CATEGORIES
 from imagenetd.pipeline import run_pipeline
 from imagenetd.stages.exported_set import make_benchmark
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 
 HABITS = {"usual": HABITUAL, "unusual": UNCORRELATED}
 
@@ -62,7 +62,7 @@ def _of_pool(seed: int, set_name: str, overrides: Sequence[str]) -> Labelled:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config: Any = OmegaConf.to_object(compose("config", overrides=[*fixed, *overrides]))
     run_pipeline(config, plain_config={})
-    benchmark = make_benchmark(Run(make_plan(config)), set_name)
+    benchmark = make_benchmark(Run(make_setup(config)), set_name)
     images = [decoded(benchmark.read_bytes(position)) for position in range(len(benchmark.images))]
     return Labelled(images, benchmark.images["category"].tolist())
 

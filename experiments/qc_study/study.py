@@ -19,9 +19,9 @@ from omegaconf import OmegaConf
 from imagenetd.config.schema import CONF_DIR, Config, register
 from imagenetd.images.generators.planted import PlantedGenerator
 from imagenetd.pipeline import run_pipeline
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.qc_people import known_truth
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import read_stage_file, write_json_atomic, write_text_atomic
 
 HERE = Path(__file__).parent
@@ -76,8 +76,8 @@ def qc_summary(output_dir: str, overrides: list[str]) -> dict[str, Any]:
 
 def judge_check(output_dir: str) -> dict[str, float | int]:
     """Return how often the oracle calls exactly those images invalid that were planted."""
-    job = Run(make_plan(study_config(output_dir, [])))
-    generator, rows, truth = job.plan.images.generator, job.plan.images.rows, known_truth(job)
+    job = Run(make_setup(study_config(output_dir, [])))
+    generator, rows, truth = job.setup.images.generator, job.setup.images.rows, known_truth(job)
     assert isinstance(generator, PlantedGenerator) and rows is not None and truth is not None
     planted = np.array([generator.planted(row).category != row.category for row in rows])
     return {

@@ -26,8 +26,8 @@ from imagenetd.reports.evidence import Evidence
 from imagenetd.reports.persistence import persistence_table, transfer_table
 from imagenetd.reports.subset_curves import Subsets, curve_table, subset_table
 from imagenetd.reports.tables import write_csv
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.store.folders import write_bytes_atomic, write_json_atomic
 
 FOLDER = Path(__file__).parent
@@ -70,7 +70,7 @@ def evidence_of(seed: int, overrides: Sequence[str]) -> Evidence:
         composed = compose("config", overrides=[*fixed, "report.plot=false", *overrides])
     config: Any = OmegaConf.to_object(composed)
     run_pipeline(config, plain_config={})
-    return Run(make_plan(config)).evidence()
+    return Run(make_setup(config)).evidence()
 
 
 def ablate(evidence: Evidence) -> dict[str, pd.DataFrame]:

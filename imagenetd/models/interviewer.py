@@ -59,7 +59,7 @@ class Interviewer(Classifier):
 
     asking: Asking
     reference: str | None = None
-    """The model that `asking.reference` means; set when the run is planned."""
+    """The model that `asking.reference` means; set when the run is set up."""
     reference_identity: Mapping[str, Any] | None = None
     """Of that model; set with it."""
     rivals: Mapping[str, str] = {}

@@ -53,9 +53,12 @@ def publish_tasks(
         display: Category key -> its name in words.
         arm: Sampling arm of each image of the pool.
     """
-    rules, training = rules_of(run.plan.config.qc), tuple(_example(slot, display) for slot in design.training)
+    rules, training = (
+        rules_of(run.setup.config.qc),
+        tuple(_example(slot, display) for slot in design.training),
+    )
     settings = TaskSettings(
-        dict(display), training, rules.workers_per_image, run.plan.config.name, plain_rules(rules)
+        dict(display), training, rules.workers_per_image, run.setup.config.name, plain_rules(rules)
     )
     shown = {slot.image_id for task in design.tasks for slot in task.slots}
     shown |= {example.image_id for example in training}

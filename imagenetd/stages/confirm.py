@@ -18,7 +18,7 @@ from imagenetd.words.prompt_table import arrow_schema
 
 def confirm(run: Run) -> StageResult:
     """Draw the twins, run surrogates and targets over them, and write down which twin is whose."""
-    folder = run.plan.folders["confirm"]
+    folder = run.setup.folders["confirm"]
     with folder.locked():
         record = folder.done()
         is_there = record is not None and (folder.path / TWINS_FILE).is_file()

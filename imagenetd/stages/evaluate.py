@@ -11,7 +11,7 @@ import pyarrow as pa
 from imagenetd.records import Score, StageResult
 from imagenetd.scoring.counts import count_answers, score_rows
 from imagenetd.scoring.image_record import marks_of, regime_rows, regimes_of
-from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.keys import CastModel
 from imagenetd.stages.record import RECORD_FILE, REGIMES_FILE, write_record
 from imagenetd.stages.run import SCORED_ROLES, Run
 from imagenetd.stages.stored import COUNTS_FILE, SCORES_FILE
@@ -20,12 +20,12 @@ from imagenetd.store.folders import write_table_atomic
 
 def evaluate(run: Run) -> StageResult:
     """Write `counts.parquet`, its sums (`scores.parquet`, `regimes.parquet`), and the record of every image."""
-    folder = run.plan.folders["evaluate"]
+    folder = run.setup.folders["evaluate"]
     with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
         if record is None:
-            started, models = time.perf_counter(), run.plan.of_role(*SCORED_ROLES)
+            started, models = time.perf_counter(), run.setup.of_role(*SCORED_ROLES)
             counts = _counts(run, models)
             scores = score_rows(counts)
             regimes = regime_rows(counts, {m.name: regimes_of(run.answers(m).scoring) for m in models})
@@ -49,7 +49,7 @@ def evaluate(run: Run) -> StageResult:
     )
 
 
-def _counts(run: Run, models: Sequence[PlannedModel]) -> pd.DataFrame:
+def _counts(run: Run, models: Sequence[CastModel]) -> pd.DataFrame:
     """Return what is right on the pool, and on the confirmation set behind it if there is one."""
     images, sets = run.pool.table, dict(run.sets)
     on_twins: Sequence[tuple[np.ndarray, np.ndarray] | None] = [None] * len(models)

@@ -10,8 +10,8 @@ from imagenetd.records import Record, StageResult
 from imagenetd.reports.exports.benchmark import Benchmark
 from imagenetd.reports.exports.export import Export, build_exports
 from imagenetd.stages.exported_set import make_benchmark
-from imagenetd.stages.planning import Plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import Setup
 from imagenetd.store.console import say
 from imagenetd.store.folders import (
     LOCK_FILE,
@@ -40,8 +40,8 @@ def export(run: Run) -> StageResult:
     total, seconds, skipped = 0, 0.0, True
     made: dict[str, Benchmark] = {}
     keys: dict[str, str] = {}
-    for name, wanted in build_exports(run.plan.config.export).items():
-        folder = _folder(run.plan, name, wanted)
+    for name, wanted in build_exports(run.setup.config.export).items():
+        folder = _folder(run.setup, name, wanted)
         _refuse_foreign(folder.path, name)
         with folder.locked():
             record, remark = _done(folder)
@@ -56,7 +56,7 @@ def export(run: Run) -> StageResult:
     return StageResult(
         stage="export",
         key=content_key({"stage": "export", "formats": keys}),
-        folder=str(run.plan.folders["report"].path),
+        folder=str(run.setup.folders["report"].path),
         num_items=total,
         unit="exported images",
         seconds=seconds,
@@ -64,17 +64,17 @@ def export(run: Run) -> StageResult:
     )
 
 
-def _folder(plan: Plan, name: str, export: Export) -> StageFolder:
-    spec = {option: value for option, value in plan.config.export[name].items() if option != "to"}
+def _folder(setup: Setup, name: str, export: Export) -> StageFolder:
+    spec = {option: value for option, value in setup.config.export[name].items() if option != "to"}
     identity = {
         "stage": f"export {name}",
-        "evaluate": plan.folders["evaluate"].key,
-        "name": plan.config.name,
+        "evaluate": setup.folders["evaluate"].key,
+        "name": setup.config.name,
         "spec": spec,
         "version": FORMAT_VERSION,
     }
     key = content_key(identity)
-    home = plan.folders["report"].path / "exports" / f"{name}-{key[:8]}"
+    home = setup.folders["report"].path / "exports" / f"{name}-{key[:8]}"
     return StageFolder(Path(export.to) if export.to else home, f"export.{name}", key)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from imagenetd.records import Kind
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.reports.exports.benchmark import COLUMNS, Benchmark, Provenance, file_name
-from imagenetd.stages.planning import PlannedModel
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import CastModel
 from imagenetd.stages.stored import read_scores
 from imagenetd.store.versions import library_versions
 from imagenetd.words.vocabulary import clean_nuisance
@@ -26,11 +26,11 @@ def make_benchmark(run: Run, set_name: str) -> Benchmark:
     positions = np.flatnonzero(members)
     lengths = run.pool.table["length"].to_numpy()[positions]
     return Benchmark(
-        name=run.plan.config.name,
+        name=run.setup.config.name,
         set=set_name,
         images=images[members].reset_index(drop=True),
         models=tuple(_restricted(model, positions) for model in run.evidence().models),
-        scores=read_scores(run.plan.folders["evaluate"].path),
+        scores=read_scores(run.setup.folders["evaluate"].path),
         provenance=_provenance(run),
         num_bytes=int(lengths.sum()),
         read_bytes=lambda position: run.pool.read_bytes(int(positions[position])),
@@ -52,7 +52,7 @@ def _images(run: Run) -> pd.DataFrame:
     """Return one row for each image of the pool, with the columns of an export."""
     table = run.pool.table
     mining = run.mining
-    known = {category.name: category for category in run.plan.categories}
+    known = {category.name: category for category in run.setup.categories}
     words = {
         (kind, nuisance): clean_nuisance(kind, nuisance)
         for kind, nuisance in table[["kind", "nuisance"]].drop_duplicates().itertuples(index=False)
@@ -77,26 +77,29 @@ def _images(run: Run) -> pd.DataFrame:
 
 def _best_two(run: Run, name: str, positions: np.ndarray) -> tuple[list[str], list[str]]:
     """Return a model's best and second best category for some images, by its best accepted class of each."""
-    (model,) = [model for model in run.plan.models if model.name == name]
-    answers, shown = run.answers(model), {category.name: category.display for category in run.plan.categories}
+    (model,) = [model for model in run.setup.models if model.name == name]
+    answers, shown = (
+        run.answers(model),
+        {category.name: category.display for category in run.setup.categories},
+    )
     names = np.array([shown[name] for name in answers.scoring.categories])
     best, second = (names[answers.column(f"{rank}_category")[positions]] for rank in ("best", "second"))
     return best.tolist(), second.tolist()
 
 
 def _provenance(run: Run) -> Provenance:
-    config, spec = run.plan.config, run.plan.config.generator
+    config, spec = run.setup.config, run.setup.config.generator
     source = str(spec.get("model", "")) + spec["_target_"]
     qc: Mapping[str, Any] = {"method": config.qc.method.value}
-    gates: list[PlannedModel] = run.plan.of_role("gate")
+    gates: list[CastModel] = run.setup.of_role("gate")
     if gates:
         qc = {**qc, "gate": gates[0].name, "min_confidence": config.qc.min_confidence}
     images = run.pool.table["kind"] != Kind.NEUTRAL
     easy = run.mining["is_easy"] & images.to_numpy()
     return Provenance(
-        generator=run.plan.images.identity,
+        generator=run.setup.images.identity,
         embedded=source.startswith(EMBEDDED),
-        min_failures=run.plan.min_failures,
+        min_failures=run.setup.min_failures,
         qc=qc,
         num_images=run.num_images() | {"easy": int(easy.sum())},
         keys={result.stage: result.key for result in run.results},

@@ -55,32 +55,32 @@ def generate(run: Run) -> StageResult:
     A unit of work is a fixed run of rows of the prompt table, whatever the number of processes, so an image has the
     same bytes whoever makes it and however often the run is interrupted.
     """
-    listed = run.plan.images.listed()
+    listed = run.setup.images.listed()
     if listed is not None:
         return listed
-    plan, folder, generator = run.plan, run.plan.images.folder, run.plan.images.generator
+    setup, folder, generator = run.setup, run.setup.images.folder, run.setup.images.generator
     assert generator is not None, "images are drawn or listed"
-    rows = read_prompts(plan.folders["prompts"].path / PROMPTS_FILE)
+    rows = read_prompts(setup.folders["prompts"].path / PROMPTS_FILE)
     with folder.locked():
         layout = _fixed_layout(
-            folder.path, len(rows), generator.unit_size, plan.config.store.images_per_shard
+            folder.path, len(rows), generator.unit_size, setup.config.store.images_per_shard
         )
         record, remark = folder.sound()
         if record is not None:
             return _result(folder, record, is_skipped=True)
         _forget_lost(folder, layout)
         folder.reopen()
-        key = content_key(plan.images.identity)
+        key = content_key(setup.images.identity)
         pending, told = _parts_to_make(folder.path, layout, key)
         remark = told or remark
         if pending:
             for name in ("shards", "manifest"):
                 make_folder(folder.path / name)
             write_prompts_by_shard(folder.path / PROMPTS_FILE, rows, layout)
-            trainer = plan.config.trainer
+            trainer = setup.config.trainer
             work = GenerateWork(generator, folder=folder.path, trainer=trainer, generator_key=key)
             _require_room(work, pending)
-            if not carried_out(work, plan.config):
+            if not carried_out(work, setup.config):
                 with alone(work) as (loop, counter):
                     if loop is None:
                         work.do_without_lightning(pending, Seat(), counter)

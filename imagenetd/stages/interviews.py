@@ -14,7 +14,7 @@ from imagenetd.models.released_questions import released_rivals
 from imagenetd.records import Identity, LabelSpace
 from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import logits_of, read_part, subject
-from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.keys import CastModel
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import (
     STAGE_FILE,
@@ -32,20 +32,20 @@ def prepare_interviews(run: Run, names: Collection[str]) -> None:
         run: The references among its models have predicted already.
         names: Of the models that run next.
     """
-    for planned in run.plan.models:
-        model = planned.classifier
-        if planned.name not in names or not isinstance(model, Interviewer) or not model.needs_rivals:
+    for cast in run.setup.models:
+        model = cast.classifier
+        if cast.name not in names or not isinstance(model, Interviewer) or not model.needs_rivals:
             continue
         if model.asking.questions is not None:
             model.rivals = released_rivals(model.asking.questions, run.all_images.table)
         else:
-            (reference,) = [other for other in run.plan.models if other.name == model.reference]
+            (reference,) = [other for other in run.setup.models if other.name == model.reference]
             model.rivals = _rivals(run, reference)
 
 
-def _rivals(run: Run, reference: PlannedModel) -> dict[str, str]:
-    pool, names = run.all_images, [category.name for category in run.plan.categories]
-    folder, accepted = run.plan.folders[reference.name], accepted_classes(run.space(reference), names)
+def _rivals(run: Run, reference: CastModel) -> dict[str, str]:
+    pool, names = run.all_images, [category.name for category in run.setup.categories]
+    folder, accepted = run.setup.folders[reference.name], accepted_classes(run.space(reference), names)
     category_of = dict(zip(pool.table["image_id"], pool.table["category"], strict=True))
     rivals: dict[str, str] = {}
     for shard in range(pool.layout.num_shards):
@@ -62,13 +62,13 @@ def reread_answers(run: Run) -> None:
 
     Another scoring or another list of aliases reads the same words: no model is run again.
     """
-    for model in run.plan.models:
-        if isinstance(model.classifier, Interviewer) and run.plan.folders[model.name].done() is None:
+    for model in run.setup.models:
+        if isinstance(model.classifier, Interviewer) and run.setup.folders[model.name].done() is None:
             _reread_from_siblings(run, model.classifier, model)
 
 
-def _reread_from_siblings(run: Run, interviewer: Interviewer, model: PlannedModel) -> None:
-    folder, space = run.plan.folders[model.name], run.space(model)
+def _reread_from_siblings(run: Run, interviewer: Interviewer, model: CastModel) -> None:
+    folder, space = run.setup.folders[model.name], run.space(model)
     wanted = _without_scoring(model.identity)
     for path in sorted(folder.path.parent.glob(f"*/{STAGE_FILE}")):
         identity = (read_stage_file(path) or {}).get("identity")

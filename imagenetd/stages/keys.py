@@ -9,7 +9,13 @@ from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import COMPAT, Interviewer
 from imagenetd.records import Identity
 from imagenetd.stages.choices import confirms, judges_images
-from imagenetd.stages.qc_keys import VotesPlan, calibration_folders, plan_identity, plan_votes, qc_identity
+from imagenetd.stages.qc_keys import (
+    PresentVotes,
+    calibration_folders,
+    plan_identity,
+    present_votes,
+    qc_identity,
+)
 from imagenetd.store.folders import StageFolder, content_key
 
 RECORD_VERSION = 3
@@ -20,7 +26,7 @@ LEFT_OUT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class PlannedModel:
+class CastModel:
     """A classifier and the part it plays."""
 
     name: str
@@ -37,11 +43,11 @@ class Keyed:
     """The folders of the stages that work with models, and the votes that their keys rest on."""
 
     folders: dict[str, StageFolder]
-    votes: VotesPlan | None
+    votes: PresentVotes | None
     calibration: tuple[Path, ...]
 
 
-def prediction_folder(config: Config, pool: str, model: PlannedModel) -> StageFolder:
+def prediction_folder(config: Config, pool: str, model: CastModel) -> StageFolder:
     """Return the folder of one model's predictions of a pool.
 
     Args:
@@ -57,7 +63,7 @@ def prediction_folder(config: Config, pool: str, model: PlannedModel) -> StageFo
     return StageFolder(path, f"predict {model.name}", key)
 
 
-def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min_failures: int) -> Keyed:
+def model_folders(config: Config, pool: str, models: Sequence[CastModel], min_failures: int) -> Keyed:
     """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
     root = Path(config.paths.output_dir)
     folders = {model.name: prediction_folder(config, pool, model) for model in models}
@@ -73,7 +79,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
         }
     )
     gate = by_role["gate"]
-    votes = plan_votes(config.qc, root, mine=mine, gate=gate, oracle=by_role["oracle"])
+    votes = present_votes(config.qc, root, mine=mine, gate=gate, oracle=by_role["oracle"])
     calibration = calibration_folders(config.qc, root, pool=pool)
     qc = content_key(qc_identity(config.qc, votes, mine=mine, gate=gate, calibration=calibration))
     saw_twins = sorted(by_role["surrogate"] + by_role["target"])
@@ -104,7 +110,7 @@ def model_folders(config: Config, pool: str, models: Sequence[PlannedModel], min
     return Keyed(folders, votes, calibration)
 
 
-def _left_out(models: Sequence[PlannedModel]) -> Identity:
+def _left_out(models: Sequence[CastModel]) -> Identity:
     surrogates = [model.classifier for model in models if model.role == "surrogate"]
     leaves_out = any(isinstance(one, Interviewer) and one.asking.scoring == COMPAT for one in surrogates)
     return {"left_out": LEFT_OUT_VERSION} if leaves_out else {}

@@ -16,7 +16,7 @@ def mine(run: Run) -> StageResult:
 
     The images of the neutral prompt are a control arm and are never mined, nor are those that a safety checker flagged.
     """
-    folder = run.plan.folders["mine"]
+    folder = run.setup.folders["mine"]
     with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
@@ -43,7 +43,7 @@ def mine(run: Run) -> StageResult:
 
 def _mine(run: Run, folder: StageFolder) -> Record:
     started = time.perf_counter()
-    pool, surrogates, min_failures = run.pool, run.plan.of_role("surrogate"), run.plan.min_failures
+    pool, surrogates, min_failures = run.pool, run.setup.of_role("surrogate"), run.setup.min_failures
     not_wrong = ~run.wrong(surrogates)  # an image that a surrogate's scoring leaves out is no failure of it
     is_nuisance = (pool.table["kind"] != Kind.NEUTRAL).to_numpy()
     mined = shared_failures(not_wrong, min_failures=min_failures) & is_nuisance & ~pool.is_flagged

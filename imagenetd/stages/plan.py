@@ -25,7 +25,7 @@ def plan(run: Run) -> StageResult:
 
     Nobody is asked anything.
     """
-    config, folder, surrogates = run.plan.config, run.plan.folders["plan"], run.plan.of_role("surrogate")
+    config, folder, surrogates = run.setup.config, run.setup.folders["plan"], run.setup.of_role("surrogate")
     if not surrogates:
         raise ConfigError(
             "stages has plan, but surrogates is empty. Choose a set, e.g. surrogates=four_tiny."
@@ -49,7 +49,7 @@ def plan(run: Run) -> StageResult:
     sentinels = sentinel_design(config.qc.tasks)
     odds = odds_lines(sentinels, config.planning.worker_accuracy, invalid_share=1 - prior)
     source = (
-        f"valid images as the gate {run.plan.of_role('gate')[0].name} believes, uncalibrated"
+        f"valid images as the gate {run.setup.of_role('gate')[0].name} believes, uncalibrated"
         if confidence is not None
         else "no gate: the share of valid images is planning.valid_share or qc.stopping.prior"
     )

@@ -20,7 +20,7 @@ from imagenetd.scoring.predictions import (
 )
 from imagenetd.stages.executors.executor import carried_out
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
-from imagenetd.stages.keys import PlannedModel
+from imagenetd.stages.keys import CastModel
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.supervise import alone
 from imagenetd.store.folders import StageFolder, make_folder
@@ -37,12 +37,14 @@ def predict(run: Run) -> StageResult:
     For each model the folder gets `part-*.parquet` (logits) and, from one reading of them, `answers.parquet`. Where the
     stage only feeds later ones, these check the answers that they read: logits of finished models are not read through.
     """
-    plan, pool, models = run.plan, run.all_images, run.plan.models
-    is_asked = bool({StageName.predict, StageName.confirm} & set(plan.config.stages))
-    lock = StageFolder(plan.folders[models[0].name].path.parent, "predict", pool.key)
+    setup, pool, models = run.setup, run.all_images, run.setup.models
+    is_asked = bool({StageName.predict, StageName.confirm} & set(setup.config.stages))
+    lock = StageFolder(setup.folders[models[0].name].path.parent, "predict", pool.key)
     with lock.locked():
         reread_answers(run)
-        checked = {model.name: _unseen(plan.folders[model.name], pool, is_asked=is_asked) for model in models}
+        checked = {
+            model.name: _unseen(setup.folders[model.name], pool, is_asked=is_asked) for model in models
+        }
         pending = [model for model in models if checked[model.name].shards is not None]
         for are_asked in (False, True):  # questions depend on other models' predictions
             now = {
@@ -54,7 +56,7 @@ def predict(run: Run) -> StageResult:
             if now:
                 prepare_interviews(run, list(now))
                 work = _work(run, now)
-                if not carried_out(work, plan.config):
+                if not carried_out(work, setup.config):
                     with alone(work) as (loop, _):
                         assert loop is not None, "models need torch"
                         loop.trainer.predict(loop.module, return_predictions=False)
@@ -64,7 +66,7 @@ def predict(run: Run) -> StageResult:
         answered = [
             model.name for model in models if model not in pending and _answer_anew(run, model, images)
         ]
-        records = {model.name: plan.folders[model.name].done() or {} for model in models}
+        records = {model.name: setup.folders[model.name].done() or {} for model in models}
     pool.require_readable()
     return StageResult(
         stage="predict",
@@ -140,7 +142,7 @@ def _work(run: Run, unseen: Mapping[str, frozenset[int]]) -> "PredictWork":
     from imagenetd.stages.workers.opening import predict_work
 
     for name, shards in unseen.items():
-        folder = run.plan.folders[name].path
+        folder = run.setup.folders[name].path
         make_folder(folder)
         for shard in shards:
             with explained(folder):
@@ -148,8 +150,8 @@ def _work(run: Run, unseen: Mapping[str, frozenset[int]]) -> "PredictWork":
     return predict_work(run, list(unseen))
 
 
-def _finish(run: Run, model: PlannedModel, images: Pool) -> None:
-    folder, precision = run.plan.folders[model.name], run.plan.config.trainer.precision
+def _finish(run: Run, model: CastModel, images: Pool) -> None:
+    folder, precision = run.setup.folders[model.name], run.setup.config.trainer.precision
     found = read_through(folder.path, images, scoring_of(run.space(model), images), model_key=folder.key)
     provenance = found.loaded
     remarks = list(provenance.get("remarks", []))
@@ -174,9 +176,9 @@ def _finish(run: Run, model: PlannedModel, images: Pool) -> None:
     keep_answers(folder, record, found, images)
 
 
-def _answer_anew(run: Run, model: PlannedModel, images: Pool) -> bool:
+def _answer_anew(run: Run, model: CastModel, images: Pool) -> bool:
     """Read the answers of finished predictions anew where they have none, or answers in another label space."""
-    folder, scoring = run.plan.folders[model.name], scoring_of(run.space(model), images)
+    folder, scoring = run.setup.folders[model.name], scoring_of(run.space(model), images)
     record, listed = folder.done() or {}, listed_parts(folder.path, images)
     if record.get("answers") == about_answers(scoring, images, model_key=folder.key, seals=listed):
         return False

@@ -20,7 +20,7 @@ def prompts(run: Run) -> StageResult:
 
     Where nothing else is asked for, the result also says what the images will cost.
     """
-    folder, rows = run.plan.folders["prompts"], run.plan.images.rows
+    folder, rows = run.setup.folders["prompts"], run.setup.images.rows
     assert rows is not None, "a dataset has no prompts"
     with folder.locked():
         record, remark = folder.sound()
@@ -34,7 +34,7 @@ def prompts(run: Run) -> StageResult:
             folder.finish(record, [PROMPTS_FILE])
         stored = read_prompts(folder.path / PROMPTS_FILE)
     counts = stored.counts("kind")
-    asks_for_cost = run.plan.config.stages == [StageName.prompts]
+    asks_for_cost = run.setup.config.stages == [StageName.prompts]
     return StageResult(
         stage="prompts",
         key=folder.key,
@@ -52,7 +52,7 @@ def prompts(run: Run) -> StageResult:
 
 def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str, ...]:
     """Return lines that say what the images will cost, from what this generator's pools took; it is not loaded."""
-    config, generator = run.plan.config, run.plan.images.generator
+    config, generator = run.setup.config, run.setup.images.generator
     assert generator is not None, "a dataset has no prompts"
     output_dir = Path(config.paths.output_dir)
     pools = {path.parent.name: path for path in (output_dir / "pools").glob(f"*/{STAGE_FILE}")}
@@ -68,7 +68,7 @@ def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str,
         counts,
         speed,
         num_processes=executor_of(config).num_workers(config),
-        free_bytes=shutil.disk_usage(run.plan.folders["prompts"].path).free,
+        free_bytes=shutil.disk_usage(run.setup.folders["prompts"].path).free,
         examples=[firsts[kind] for kind in counts],
     )
     return tuple(lines)

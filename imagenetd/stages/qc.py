@@ -28,10 +28,10 @@ def qc(run: Run) -> StageResult:
 
     Rejected images keep their row with the reason. With people, it is done on the votes that have come in until now.
     """
-    method = run.plan.config.qc.method
+    method = run.setup.config.qc.method
     if method in PEOPLE:
-        run.plan = run.plan.with_present_votes()
-    folder = run.plan.folders["qc"]
+        run.setup = run.setup.with_present_votes()
+    folder = run.setup.folders["qc"]
     with folder.locked():
         record, remark = folder.sound()
         skipped = record is not None
@@ -58,14 +58,14 @@ def qc(run: Run) -> StageResult:
 
 def _ballot(run: Run) -> Ballot | None:
     """Return the votes of the chosen way of quality control; None accepts every mined image."""
-    method = run.plan.config.qc.method
+    method = run.setup.config.qc.method
     if method is QcMethod.none:
         return None
     return auto_ballot(run) if method is QcMethod.auto else people_ballot(run)
 
 
 def _paused(run: Run, ballot: Ballot) -> StageResult:
-    folder, votes = run.plan.folders["qc"], run.plan.votes
+    folder, votes = run.setup.folders["qc"], run.setup.votes
     assert votes is not None, "only people are waited for"
     return StageResult(
         stage="qc",
@@ -76,12 +76,12 @@ def _paused(run: Run, ballot: Ballot) -> StageResult:
         seconds=0.0,
         note=f"waiting for votes on {len(ballot.waiting_for)} images: {ballot.to_do}",
         counts={"waiting": len(ballot.waiting_for)},
-        details=(f"          to do: {to_do(run.plan.config.qc.method, votes.folder)}",),
+        details=(f"          to do: {to_do(run.setup.config.qc.method, votes.folder)}",),
     )
 
 
 def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: float) -> Record:
-    pool, mined, method = run.pool, run.mined, run.plan.config.qc.method
+    pool, mined, method = run.pool, run.mined, run.setup.config.qc.method
     image_ids = pool.table["image_id"].tolist()
     votes = ballot.votes if ballot is not None else ()
     tables = ballot.tables if ballot is not None else {}
@@ -116,7 +116,7 @@ def _write(run: Run, folder: StageFolder, ballot: Ballot | None, *, started: flo
         "arms": sampling.sizes(),
         "sampling_sha256": digest(image_ids, sampling),
         "method": method.value,
-        "pool": run.plan.images.key,
+        "pool": run.setup.images.key,
         "summary": QcSummary(method.value, num_mined, num_accepted, truth=truth, votes=found).plain(),
         "seconds": time.perf_counter() - started,
     }

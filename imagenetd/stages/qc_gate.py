@@ -72,10 +72,10 @@ def auto_ballot(run: Run) -> Ballot:
     folders the one whose design covers most of the images in question is used: which one does not depend on what people
     said.
     """
-    config = run.plan.config.qc
+    config = run.setup.config.qc
     confidence = gate_confidence(run)
-    assert confidence is not None, "the plan asks for a gate"
-    (gate,) = run.plan.of_role("gate")
+    assert confidence is not None, "the config asks for a gate"
+    (gate,) = run.setup.of_role("gate")
     image_ids = run.pool.table["image_id"].tolist()
     others = run.unmined
     everything = run.mined | others
@@ -118,7 +118,7 @@ def _known_votes(run: Run) -> list[Known]:
     """Return the votes of each folder on the images of this pool."""
     image_ids = run.pool.table["image_id"].tolist()
     found = []
-    for folder in run.plan.calibration:
+    for folder in run.setup.calibration:
         votes = read_human_votes(folder)
         judged = np.array([name in votes.decided for name in image_ids], dtype=bool)
         if not judged.any():

@@ -30,7 +30,7 @@ ARMS_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class VotesPlan:
+class PresentVotes:
     """Where the votes on this run's images lie, and which of them were there when the keys were made."""
 
     folder: Path
@@ -44,9 +44,9 @@ def rules_of(config: QcConfig) -> Rules:
     return Rules(tasks.workers_per_image, tasks.sentinel_rule, config.stopping, config.aggregation.min_share)
 
 
-def plan_votes(
+def present_votes(
     config: QcConfig, root: Path, *, mine: str, gate: Sequence[str], oracle: Sequence[str]
-) -> VotesPlan | None:
+) -> PresentVotes | None:
     """Return where the votes lie; None for a way without tasks.
 
     The folder's name depends on what is asked, not on how answers are counted or how many there shall be: votes of
@@ -86,12 +86,12 @@ def plan_votes(
         identity |= {"simulated": truth | {"counting": counting, "stopping": plain(config.stopping)}}
     folder = root / "votes" / content_key(identity)
     names = () if config.method is QcMethod.simulated else tuple(path.name for path in response_files(folder))
-    return VotesPlan(folder, names)
+    return PresentVotes(folder, names)
 
 
 def qc_identity(
     config: QcConfig,
-    votes: VotesPlan | None,
+    votes: PresentVotes | None,
     *,
     mine: str,
     gate: Sequence[str],

@@ -41,13 +41,13 @@ class Truth:
 def known_truth(run: Run) -> Truth | None:
     """Return the truth of a pool whose generator knows it, or as the oracle sees it; None for real images."""
     categories, label = labels(run.pool)
-    shown = run.plan.images.shown_categories()
+    shown = run.setup.images.shown_categories()
     if shown is not None:
         position = {name: number for number, name in enumerate(categories)}
         category = np.array([position.get(name, NO_CATEGORY) for name in shown], dtype=np.int64)
         source = "exact: the generator knows what it drew"
     else:
-        oracles = run.plan.of_role("oracle")
+        oracles = run.setup.of_role("oracle")
         if not oracles:
             return None
         category = run.answers(oracles[0]).column("category").astype(np.int64)
@@ -57,17 +57,17 @@ def known_truth(run: Run) -> Truth | None:
 
 def gate_confidence(run: Run) -> np.ndarray | None:
     """Return float "images": the gate's probability of the prompted category; None without a gate."""
-    gates = run.plan.of_role("gate")
+    gates = run.setup.of_role("gate")
     return run.answers(gates[0]).column("label_probability") if gates else None
 
 
 def people_ballot(run: Run) -> Ballot:
     """Return the votes of people or simulated workers, or what is still to be done for them."""
-    config, votes = run.plan.config.qc, run.plan.votes
+    config, votes = run.setup.config.qc, run.setup.votes
     assert votes is not None
     confidence, rules = gate_confidence(run), rules_of(config)
     passes = np.ones(len(run.mined), bool) if confidence is None else confidence >= config.min_confidence
-    display = {category.name: category.display for category in run.plan.categories}
+    display = {category.name: category.display for category in run.setup.categories}
     others = run.unmined
     arm = arms_of(run.mined, passes, others)
     spared = sample(run.mined & ~passes, config.tasks.num_rejected, seed=config.tasks.seed)
@@ -79,7 +79,7 @@ def people_ballot(run: Run) -> Ballot:
         write_options(votes.folder, {"page": config.page, "mturk": config.mturk})
     if config.method is QcMethod.simulated:
         truth = known_truth(run)
-        assert truth is not None, "the plan asks for an oracle"
+        assert truth is not None, "the config asks for an oracle"
         simulate_responses(votes.folder, tasks, rules, config.workers, _shown(run, truth))
     names = None if config.method is QcMethod.simulated else votes.names
     responses = [one.response for one in read_responses(votes.folder, tasks, names=names)]
@@ -100,7 +100,7 @@ def people_ballot(run: Run) -> Ballot:
         asked = np.isin(image_ids, list(judged))
         people = JudgedImages(sampling, asked, valid)
         shares = gate_shares(people, passes, confidence, mined=run.mined, others=others)
-        gate = GateBefore(run.plan.of_role("gate")[0].name, sampling.sizes(), shares)
+        gate = GateBefore(run.setup.of_role("gate")[0].name, sampling.sizes(), shares)
     unmined = [name for name in image_ids[~run.mined].tolist() if name in judged]
     return Ballot(
         _with_chances(counted.votes, chance),
@@ -135,7 +135,7 @@ def _name_of(folder: str | None) -> str | None:
 
 def _design(run: Run, judged: np.ndarray, others: np.ndarray) -> Design:
     categories, label = labels(run.pool)
-    surrogates, tasks = run.plan.of_role("surrogate"), run.plan.config.qc.tasks
+    surrogates, tasks = run.setup.of_role("surrogate"), run.setup.config.qc.tasks
     image_ids, gold = run.pool.table["image_id"].tolist(), None
     if tasks.hard_votes is not None:
         gold = read_gold(Path(tasks.hard_votes), image_ids, share=tasks.hard_share)

@@ -58,10 +58,10 @@ def report(run: Run) -> StageResult:
 
     Reports are computed anew at each start, unless nothing has changed: their code is no part of any key.
     """
-    started, folder, config = time.perf_counter(), run.plan.folders["report"], run.plan.config
+    started, folder, config = time.perf_counter(), run.setup.folders["report"], run.setup.config
     chosen = with_coverage(build_reports(config.report), list(run.spaces.values()))
     chosen = with_wording(chosen, run.pool.table)
-    scores = read_scores(run.plan.folders["evaluate"].path)
+    scores = read_scores(run.setup.folders["evaluate"].path)
     logger = build(config.logger, option="logger")
     name = type(logger).__name__
     with folder.locked():
@@ -118,7 +118,7 @@ def _reads_elsewhere(chosen: ReportSet) -> bool:
 
 def _write(run: Run, chosen: ReportSet, scores: Sequence[Score], *, keeps_page: bool) -> _Made:
     """Write all tables, `summary.json` and the page; an existing page may be kept."""
-    folder, plan = run.plan.folders["report"].path, run.plan
+    folder, setup = run.setup.folders["report"].path, run.setup
     seconds, num_images = {result.stage: result.seconds for result in run.results}, run.num_images()
     shown: list[RenderableType] = []
     if chosen.tables is not None:
@@ -130,8 +130,8 @@ def _write(run: Run, chosen: ReportSet, scores: Sequence[Score], *, keeps_page: 
             relations=run.relations(),
             sizes=run.sizes(),
         )
-    write_plain_files(folder, plan.folders["evaluate"].path, run.all_images.left_out())
-    regimes = read_regimes(plan.folders["evaluate"].path)
+    write_plain_files(folder, setup.folders["evaluate"].path, run.all_images.left_out())
+    regimes = read_regimes(setup.folders["evaluate"].path)
     sentences = _findings(run, folder / "tables")
     shown += [*regimes_view(regimes), *data_view(run.all_images.facts(), sentences)]
     evidence = run.evidence(models=chosen.models, baseline=chosen.baseline)
@@ -156,13 +156,13 @@ def _summary(
     regimes: Mapping[str, Mapping[str, RegimeTotals]],
     findings: Sequence[str],
 ) -> RunSummary:
-    plan, num_images, relations = run.plan, run.num_images(), run.relations()
+    setup, num_images, relations = run.setup, run.num_images(), run.relations()
     seconds = {result.stage: result.seconds for result in run.results}
-    of_role = {role: [model.name for model in plan.of_role(role)] for role in SCORED_ROLES}
+    of_role = {role: [model.name for model in setup.of_role(role)] for role in SCORED_ROLES}
     of_model = {name: [score for score in scores if score.model == name] for name in run.spaces}
     return RunSummary(
         version=importlib.metadata.version("imagenetd"),
-        name=plan.config.name,
+        name=setup.config.name,
         status="done",
         images=num_images["pool"],
         mined=num_images.get("mined"),
@@ -172,22 +172,22 @@ def _summary(
         surrogates=of_role["surrogate"],
         target=of_role["target"][0],
         gate=next(iter(of_role["gate"]), None),
-        mining=MiningSummary(plan.min_failures, len(of_role["surrogate"])),
+        mining=MiningSummary(setup.min_failures, len(of_role["surrogate"])),
         models={
             model.name: model_summary(
                 of_model[model.name], run.space(model), role=model.role, relation=relations[model.name]
             )
-            for model in plan.of_role(*SCORED_ROLES)
+            for model in setup.of_role(*SCORED_ROLES)
         },
         yields=yields(num_images),
         intervals_for=THESE_CATEGORIES,
-        qc=read_qc_summary(plan.folders["qc"]),
+        qc=read_qc_summary(setup.folders["qc"]),
         seconds=seconds,
         cost=cost(seconds, num_images),
         keys={result.stage: result.key for result in run.results},
         folders={result.stage: result.folder for result in run.results},
-        generator=content_key(plan.images.identity),
-        seed=plan.config.seed,
+        generator=content_key(setup.images.identity),
+        seed=setup.config.seed,
         overrides=list(run.overrides),
         config=run.plain_config,
         versions=library_versions(),
@@ -200,7 +200,7 @@ def _summary(
 
 def _regimes(run: Run) -> dict[str, tuple[str, float]]:
     """Return the regime and the chance level of each model that stands in tables."""
-    models = run.plan.of_role(*SCORED_ROLES)
+    models = run.setup.of_role(*SCORED_ROLES)
     return {model.name: (run.space(model).regime, run.space(model).chance) for model in models}
 
 
@@ -209,20 +209,20 @@ def _findings(run: Run, tables: Path) -> list[str]:
 
     Remarks tell of classes that can never win, and of ties at the top.
     """
-    regimes = {model.name: run.space(model).regime for model in run.plan.of_role("target")}
-    record = read_record(run.plan.folders["evaluate"].path)
+    regimes = {model.name: run.space(model).regime for model in run.setup.of_role("target")}
+    record = read_record(run.setup.folders["evaluate"].path)
     found, sentences = run.all_images.findings(own_accuracies(record, regimes))
     for name, table in found.items():
         write_csv(table, tables / f"{name}.csv")
-    records = [run.plan.folders[model.name].done() or {} for model in run.plan.models]
+    records = [run.setup.folders[model.name].done() or {} for model in run.setup.models]
     return [*sentences, *(remark for record in records for remark in record.get("remarks", []))]
 
 
 def _run_report(run: Run, made: _Made, scores: Sequence[Score], *, level: str) -> RunReport:
     """Return what a logger gets: all numbers and tables, confusions, curves, cards and artifacts."""
-    summary, plan = made.summary, run.plan
-    models = [model.name for model in plan.of_role(*SCORED_ROLES)]
-    files = artifacts(run.results, models, plan.folders["report"].path, level=level)
+    summary, setup = made.summary, run.setup
+    models = [model.name for model in setup.of_role(*SCORED_ROLES)]
+    files = artifacts(run.results, models, setup.folders["report"].path, level=level)
     tables = build_tables(scores, _regimes(run), run.relations(), sizes=run.sizes())
     tables |= {
         f"{result.name}/{name}": table for result in made.results for name, table in result.tables.items()
@@ -233,7 +233,7 @@ def _run_report(run: Run, made: _Made, scores: Sequence[Score], *, level: str) -
         "surrogates": summary.surrogates,
     }
     return RunReport(
-        key=plan.folders["report"].key,
+        key=setup.folders["report"].key,
         name=summary.name,
         group=f"pool-{summary.keys.get('generate', summary.keys.get('data', ''))[:8]}",
         job_type="evaluate",
@@ -255,13 +255,13 @@ def _run_report(run: Run, made: _Made, scores: Sequence[Score], *, level: str) -
 
 def _cards(run: Run) -> list[FailureCard]:
     """Return some of the accepted failures, spread evenly over the pool; in an evaluation, of the target's."""
-    if run.plan.mines:
+    if run.setup.mines:
         indices = np.flatnonzero(run.sets.get("accepted", run.sets["mined"]))
     else:
-        indices = np.flatnonzero(run.wrong(run.plan.of_role("target")).any(axis=0))
+        indices = np.flatnonzero(run.wrong(run.setup.of_role("target")).any(axis=0))
     if len(indices) > NUM_FAILURE_CARDS:
         indices = indices[np.linspace(0, len(indices) - 1, NUM_FAILURE_CARDS).astype(int)]
-    shown = run.plan.of_role("surrogate", "target")
+    shown = run.setup.of_role("surrogate", "target")
     titles = {model.name: class_titles(run.space(model)) for model in shown}
     named = {model.name: run.answers(model).predicted[indices].tolist() for model in shown}
     table = run.pool.table

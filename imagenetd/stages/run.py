@@ -1,4 +1,4 @@
-"""One run in progress: config, plan, folders, and what its stages have left behind."""
+"""One run in progress: its setup, folders and keys, and what its stages have left behind."""
 
 import functools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from imagenetd.scoring.answer_table import Answers
 from imagenetd.scoring.counts import Mark, count_answers, score_rows
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.gathering import StoredModel, gather_evidence, other_models, read_baseline
-from imagenetd.stages.planning import Plan, PlannedModel
+from imagenetd.stages.setup import CastModel, Setup
 from imagenetd.stages.stored import read_counts, read_decisions, read_mining, require_twins
 
 SCORED_ROLES = ("surrogate", "target", "gate")
@@ -38,7 +38,7 @@ class TwinAnswers:
 class Run:
     """One run in progress; what a stage has left behind is read when it is first asked for."""
 
-    plan: Plan
+    setup: Setup
     plain_config: dict[str, Any] = field(default_factory=dict)
     """The config as plain values, for the record."""
     overrides: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Run:
     @functools.cached_property
     def all_images(self) -> Pool:
         """The finished pool, or the dataset in its place: what the models are shown."""
-        return self.plan.images.open()
+        return self.setup.images.open()
 
     @functools.cached_property
     def pool(self) -> Pool:
@@ -62,31 +62,31 @@ class Run:
     @functools.cached_property
     def spaces(self) -> dict[str, LabelSpace]:
         """Name of each model -> what it tells apart."""
-        return {m.name: m.classifier.label_space(self.plan.categories) for m in self.plan.models}
+        return {m.name: m.classifier.label_space(self.setup.categories) for m in self.setup.models}
 
-    def space(self, model: PlannedModel) -> LabelSpace:
+    def space(self, model: CastModel) -> LabelSpace:
         """Return what a model tells apart."""
         return self.spaces[model.name]
 
-    def answers(self, model: PlannedModel) -> Answers:
+    def answers(self, model: CastModel) -> Answers:
         """Return a model's answers to the pool, read once."""
         if model.name not in self._answers:
-            folder = self.plan.folders[model.name].path
+            folder = self.setup.folders[model.name].path
             self._answers[model.name] = read_answers(folder, self.pool, self.space(model))
         return self._answers[model.name]
 
-    def correct(self, models: Sequence[PlannedModel]) -> np.ndarray:
+    def correct(self, models: Sequence[CastModel]) -> np.ndarray:
         """Return bool "models images"."""
         return np.stack([self.answers(model).correct for model in models])
 
-    def wrong(self, models: Sequence[PlannedModel]) -> np.ndarray:
+    def wrong(self, models: Sequence[CastModel]) -> np.ndarray:
         """Return bool "models images"; an image that does not count for a model is neither right nor wrong."""
         return np.stack([self.answers(model).wrong for model in models])
 
     @functools.cached_property
     def mining(self) -> pd.DataFrame:
         """The outcome of mining: one row for each image with the columns of Failure."""
-        return read_mining(self.plan.folders["mine"].path, self.pool)
+        return read_mining(self.setup.folders["mine"].path, self.pool)
 
     @functools.cached_property
     def mined(self) -> np.ndarray:
@@ -108,20 +108,20 @@ class Run:
         mined = self.pool.table[self.mined]
         if mined.empty:
             return None
-        rows = twin_prompts(mined, num_images_per_cell=self.plan.config.num_images_per_cell)
-        return Run(self.plan.of_prompts(rows, self.plan.of_role("surrogate", "target")), is_of_twins=True)
+        rows = twin_prompts(mined, num_images_per_cell=self.setup.config.num_images_per_cell)
+        return Run(self.setup.of_prompts(rows, self.setup.of_role("surrogate", "target")), is_of_twins=True)
 
     @functools.cached_property
     def twins(self) -> "Run | None":
         """That run when it is finished; None where there is no confirmation set."""
-        folder = self.plan.folders["confirm"]
-        if not self.plan.confirms or (folder.done() or {}).get("pool") is None:
+        folder = self.setup.folders["confirm"]
+        if not self.setup.confirms or (folder.done() or {}).get("pool") is None:
             return None
         assert self.twin_run is not None, "confirm has drawn what was mined"
         require_twins(folder.path, self.pool.table[self.mined], self.twin_run.pool)
         return self.twin_run
 
-    def answers_to_twins(self, models: Sequence[PlannedModel]) -> TwinAnswers:
+    def answers_to_twins(self, models: Sequence[CastModel]) -> TwinAnswers:
         """Return what is right and what counts on the confirmation set, which a gate has not seen."""
         size = 0 if self.twins is None else len(self.twins.pool.table)
         correct, counted = np.zeros((2, len(models), size), dtype=bool)
@@ -138,12 +138,12 @@ class Run:
     def sets(self) -> dict[str, np.ndarray]:
         """Name of each set -> bool "images"."""
         sets = {"pool": np.ones(self.pool.layout.num_images, dtype=bool)}
-        if not self.plan.mines:
+        if not self.setup.mines:
             return sets
         sets["mined"] = self.mined
-        if not self.plan.judges:
+        if not self.setup.judges:
             return sets
-        decisions = read_decisions(self.plan.folders["qc"], self.pool)
+        decisions = read_decisions(self.setup.folders["qc"], self.pool)
         sets["accepted"] = decisions.is_accepted
         if decisions.is_valid is not None:
             sets["pool_accepted"] = decisions.is_valid
@@ -163,9 +163,9 @@ class Run:
 
     def relations(self) -> dict[str, str]:
         """Return what each model is to the surrogates of the run."""
-        known = {m.name: Origin(m.classifier.family, m.classifier.training_data) for m in self.plan.models}
-        surrogates = [known[model.name] for model in self.plan.of_role("surrogate")]
-        return {m.name: relation(m.role, known[m.name], surrogates) for m in self.plan.models}
+        known = {m.name: Origin(m.classifier.family, m.classifier.training_data) for m in self.setup.models}
+        surrogates = [known[model.name] for model in self.setup.of_role("surrogate")]
+        return {m.name: relation(m.role, known[m.name], surrogates) for m in self.setup.models}
 
     def evidence(self, *, models: str = "run", baseline: Path | None = None) -> Evidence:
         """Return what the reports are computed from.
@@ -179,29 +179,29 @@ class Run:
                 m.name,
                 m.role,
                 m.classifier.family,
-                self.plan.folders[m.name].path,
+                self.setup.folders[m.name].path,
                 self.space(m),
                 m.classifier.training_data,
             )
-            for m in self.plan.models
+            for m in self.setup.models
             if m.role != "oracle"
         ]
         if models == "all":
             categories = self.pool.table["category"].unique().tolist()
             stored += other_models(stored[0].folder.parent, categories, stored)
-        sets, min_failures = self.sets, self.plan.min_failures
+        sets, min_failures = self.sets, self.setup.min_failures
         found = gather_evidence(
             self.pool,
             stored,
             sets,
             min_failures=min_failures,
-            evaluated=read_counts(self.plan.folders["evaluate"].path),
+            evaluated=read_counts(self.setup.folders["evaluate"].path),
         )
         if baseline is not None:
             found = replace(found, baseline=read_baseline(baseline))
         if self.twins is None:
             return found
-        saw = self.plan.of_role("surrogate", "target")
+        saw = self.setup.of_role("surrogate", "target")
         answers, names = self.answers_to_twins(saw), [model.name for model in saw]
         correct, counted = (
             dict(zip(names, rows, strict=True)) for rows in (answers.correct, answers.counted)

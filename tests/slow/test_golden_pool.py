@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imagenetd.pipeline import run_pipeline
-from imagenetd.stages.planning import make_plan
+from imagenetd.stages.setup import make_setup
 from tests.test_golden_pool import default_config, hash_of
 
 pytestmark = [
@@ -32,6 +32,6 @@ def test_the_images_of_the_default_pool_keep_their_bytes(tmp_path: Path) -> None
         pytest.skip(f"the golden value is that of torch {locked[1]}, and this is {torch.__version__}")
     config = default_config(tmp_path)
     run_pipeline(config, plain_config={})
-    table = make_plan(config).images.open().table
+    table = make_setup(config).images.open().table
     assert len(table) == 960
     assert hash_of(table["sha256"]) == IMAGES

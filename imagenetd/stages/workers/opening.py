@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from imagenetd.config.schema import build
 from imagenetd.errors import UserError, WorkerError
 from imagenetd.stages.interviews import prepare_interviews
-from imagenetd.stages.planning import make_plan
 from imagenetd.stages.run import Run
+from imagenetd.stages.setup import make_setup
 from imagenetd.stages.workers.board import Board, Hand, Pulse, Seat, StoppedError
 from imagenetd.stages.workers.trainer import loop_of
 from imagenetd.stages.workers.units import GenerateWork
@@ -65,10 +65,10 @@ def open_work(folder: Path, *models: str) -> Work:
         key = content_key(generator.identity())
         _require_same(key, facts["generator"], "generator")
         return GenerateWork(generator, folder=folder, trainer=config.trainer, generator_key=key)
-    first = Run(make_plan(config))
+    first = Run(make_setup(config))
     run = first.twin_run if facts["is_of_twins"] else first
     assert run is not None, "only mined images have twins"
-    _require_same(run.plan.images.key, facts["pool"], "pool")
+    _require_same(run.setup.images.key, facts["pool"], "pool")
     names = [name for name in facts["models"] if not models or name in models]
     if missing := set(models) - set(names):
         known = ", ".join(facts["models"])
@@ -89,14 +89,14 @@ def predict_work(run: Run, names: Sequence[str]) -> "PredictWork":
     """Return the work of showing a run's images to some of its models; those that are asked questions know theirs."""
     from imagenetd.stages.workers.predicting import PredictWork, ShownModel
 
-    plan, shown = run.plan, []
-    for model in plan.models:
+    setup, shown = run.setup, []
+    for model in setup.models:
         if model.name in names:
-            folder = plan.folders[model.name]
+            folder = setup.folders[model.name]
             model.classifier.cache_dir = folder.path.parents[1] / "heads"
             shown.append(ShownModel(model.name, model.classifier, folder.path, folder.key))
     facts = {"is_of_twins": run.is_of_twins}
-    return PredictWork(run.all_images, shown, plan.categories, plan.config.trainer, facts=facts)
+    return PredictWork(run.all_images, shown, setup.categories, setup.config.trainer, facts=facts)
 
 
 def do_shards(work: Work, shards: Iterable[int], seat: Seat, counter: Counter) -> None:

@@ -22,10 +22,10 @@ from imagenetd.stages.choices import (
     model_specs,
     needs_models,
 )
+from imagenetd.stages.keys import CastModel as CastModel
 from imagenetd.stages.keys import Keyed, model_folders, prediction_folder
-from imagenetd.stages.keys import PlannedModel as PlannedModel
 from imagenetd.stages.missing_files import require_files
-from imagenetd.stages.qc_keys import VotesPlan
+from imagenetd.stages.qc_keys import PresentVotes
 from imagenetd.stages.references import bind_references
 from imagenetd.store.folders import StageFolder, content_key
 from imagenetd.words.prompt_table import PromptTable
@@ -34,31 +34,31 @@ from imagenetd.words.vocabulary import Category, choose_categories
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Setup:
     """A checked config: every object built, every key known, no work done."""
 
     config: Config
     images: ImageSource
-    models: tuple[PlannedModel, ...]
+    models: tuple[CastModel, ...]
     min_failures: int
     """So many surrogates fail on a mined image; 0: none is mined."""
     folders: dict[str, StageFolder]
     """Stage -> its folder; predictions under the names of the models. That of the images is `images.folder`."""
-    votes: VotesPlan | None
+    votes: PresentVotes | None
     """Where people's answers lie, when quality control asks people."""
     calibration: tuple[Path, ...]
     """Folders of the human votes that calibrate the gate."""
 
-    def with_present_votes(self) -> "Plan":
-        """Return the plan with the keys that follow from the votes that have come in until now."""
+    def with_present_votes(self) -> "Setup":
+        """Return the setup with the keys that follow from the votes that have come in until now."""
         keyed = model_folders(self.config, self.images.key, self.models, self.min_failures)
         folders = self.folders | keyed.folders
         return dataclasses.replace(self, folders=folders, votes=keyed.votes, calibration=keyed.calibration)
 
-    def of_prompts(self, rows: PromptTable, models: Sequence[PlannedModel]) -> "Plan":
-        """Return the plan that makes other images with the same generator, and shows them to some of the models."""
+    def of_prompts(self, rows: PromptTable, models: Sequence[CastModel]) -> "Setup":
+        """Return the setup that makes other images with the same generator, and shows them to some of the models."""
         generator, identity = self.images.generator, self.images.identity
-        assert generator is not None, "the plan refuses images that cannot be drawn again"
+        assert generator is not None, "make_setup refuses images that cannot be drawn again"
         root = Path(self.config.paths.output_dir)
         images = drawn_images(root, generator, rows, identity=identity, categories=self.categories)
         folders = {model.name: prediction_folder(self.config, images.key, model) for model in models}
@@ -86,12 +86,12 @@ class Plan:
         """Another seed of every mined prompt is drawn and shown to the models."""
         return confirms(self.config, self.min_failures)
 
-    def of_role(self, *roles: str) -> list[PlannedModel]:
+    def of_role(self, *roles: str) -> list[CastModel]:
         """Return the models that play one of these parts."""
         return [model for model in self.models if model.role in roles]
 
 
-def make_plan(config: Config) -> Plan:
+def make_setup(config: Config) -> Setup:
     """Build and check everything that a config names; a UserError before any work is worth hours after it."""
     check_choices(config)
     generator: Generator | None = None if has_dataset(config) else build(config.generator, option="generator")
@@ -108,9 +108,9 @@ def make_plan(config: Config) -> Plan:
             "mining.confirm draws another seed of every mined prompt, and these images were made elsewhere. "
             "Set mining.confirm=false, or choose a generator that draws."
         )
-    models = _planned(built, images.categories)
+    models = _cast(built, images.categories)
     keyed = model_folders(config, images.key, models, min_failures) if models else Keyed({}, None, ())
-    return Plan(
+    return Setup(
         config=config,
         images=images,
         models=models,
@@ -165,13 +165,13 @@ def _classifier(model: ModelSpec) -> Classifier:
     return classifier
 
 
-def _planned(
+def _cast(
     built: Sequence[tuple[ModelSpec, Classifier]], categories: Sequence[Category]
-) -> tuple[PlannedModel, ...]:
+) -> tuple[CastModel, ...]:
     """Return the models with their identities; refuse what contradicts the part that one plays."""
     bind_references(built, categories)
     models = tuple(
-        PlannedModel(spec.name, spec.role, spec.option, classifier, classifier.identity(categories))
+        CastModel(spec.name, spec.role, spec.option, classifier, classifier.identity(categories))
         for spec, classifier in built
     )
     _refuse_double_roles(models)
@@ -181,9 +181,9 @@ def _planned(
     return models
 
 
-def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
+def _refuse_double_roles(models: Sequence[CastModel]) -> None:
     """A surrogate is never reported as a target, and a gate is neither (paper, section 3.2)."""
-    seen: dict[str, PlannedModel] = {}
+    seen: dict[str, CastModel] = {}
     for model in models:
         other = seen.setdefault(content_key(model.identity), model)
         if other is not model:
@@ -203,7 +203,7 @@ def _refuse_double_roles(models: Sequence[PlannedModel]) -> None:
             )
 
 
-def _refuse_families(models: Sequence[PlannedModel]) -> None:
+def _refuse_families(models: Sequence[CastModel]) -> None:
     """Raise ConfigError for a gate or oracle of the family of another model: it would share the mistakes."""
     for judge in models:
         if judge.role not in ("gate", "oracle"):
