@@ -31,7 +31,7 @@ def planted(images: pd.DataFrame, seed: int, *, sd: float = 0.0, shift: float = 
 
 
 def effect_of(given: Evidence) -> pd.Series:
-    return WordingReport().report(given).tables["effect"].iloc[0]
+    return WordingReport().report(given).tables["effect"].iloc[-1]
 
 
 def test_the_variance_of_wordings_is_that_of_the_products_by_hand() -> None:
@@ -96,7 +96,7 @@ def test_a_wording_that_is_harder_is_found_against_the_first() -> None:
     assert np.isnan(table.loc[0, "vs_first"])
     assert row["accuracy"] == row["num_correct"] / 240
     assert "number 2 (e.g. 'wording 2') lies furthest from the first" in result.findings[1]
-    assert result.summary["t"]["num_cells"] == 60
+    assert result.summary["t"]["pool"]["num_cells"] == 60
 
 
 def test_a_model_without_mistakes_gets_no_interval_without_width() -> None:
@@ -116,12 +116,14 @@ def test_one_image_a_wording_says_nothing_and_the_report_says_so() -> None:
     assert "nothing is known of the wording" in result.findings[0]
 
 
-def test_only_judged_images_count() -> None:
+def test_the_pool_and_what_passes_quality_control_are_told_apart() -> None:
     images = pool()
     given = planted(images, 0)
     accepted = np.random.default_rng(0).random(len(images)) < 0.5
     row = effect_of(evidence(images, given.models, accepted=accepted))
     assert row["set"] == "pool_accepted" and row["num_images"] < 400
+    whole = WordingReport().report(evidence(images, given.models, accepted=accepted)).tables["effect"].iloc[0]
+    assert whole["set"] == "pool" and whole["num_images"] == 720
 
 
 def test_texts_of_images_made_elsewhere_are_their_wordings() -> None:

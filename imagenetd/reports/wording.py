@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from imagenetd.reports.design import Design, group_sums
+from imagenetd.reports.design import SET_WORDS, Design, group_sums
 from imagenetd.reports.evidence import Evidence, ModelEvidence, ReportResult
 from imagenetd.reports.report_set import Report, ReportSet
-from imagenetd.scoring.counts import accuracy_by, count_answers, tally, without_control
+from imagenetd.scoring.counts import accuracy_by, count_answers, rate_of, tally, without_control
 from imagenetd.scoring.statistics.intervals import (
     OTHER_CATEGORIES,
     THESE_CATEGORIES,
@@ -60,16 +60,24 @@ class WordingReport(Report):
     name: ClassVar[str] = "wording"
 
     def report(self, evidence: Evidence) -> ReportResult:
-        """Return `effect` (one row a target) and, where wordings have numbers, `wordings` (one row each)."""
+        """Return `effect` (one row a target and set) and, where wordings have numbers, `wordings` (one row each).
+
+        The sets are the pool and, where it was judged, what passes: a wording that a generator does not understand
+        makes images without their object, which the gate takes out.
+        """
         design = Design(evidence)
         wording = _wording_of_image(design)
-        targets = evidence.of_role("target")
+        asked = [
+            (model, set_)
+            for model in evidence.of_role("target")
+            for set_ in dict.fromkeys(["pool", evidence.judged])
+        ]
         effects = pd.DataFrame(
-            [_effect_row(design, model, wording) for model in targets], columns=EFFECT_COLUMNS
+            [_effect_row(design, model, wording, set_) for model, set_ in asked], columns=EFFECT_COLUMNS
         )
         tables = {"effect": effects}
         if _has_numbers(evidence.images):
-            rows = [row for model in targets for row in _wording_rows(design, model, wording)]
+            rows = [row for model, set_ in asked for row in _wording_rows(design, model, wording, set_)]
             tables["wordings"] = pd.DataFrame(rows, columns=WORDING_COLUMNS)
         return ReportResult(self.name, tables, tuple(_findings(tables)), _summary(effects))
 
@@ -97,78 +105,88 @@ def _wording_of_image(design: Design) -> np.ndarray:
 
 
 def _counts(
-    design: Design, model: ModelEvidence, wording: np.ndarray
+    design: Design, model: ModelEvidence, wording: np.ndarray, set_: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return "cells wordings" of images and of right answers, and the categories of these cells; no control arm."""
-    evidence, size = design.evidence, int(wording.max(initial=0)) + 1
-    place, num_places = design.cell_of_image * size + wording, len(design.cells) * size
-    found = tally([model.mark], place, num_places, among=evidence.sets[evidence.judged])
-    images, right = (
-        part.reshape(-1, size).astype(np.float64) for part in (found.num_images, found.num_correct)
+    """Return "cells wordings" of a set's images and of right ones, and the cells' categories; no control arm."""
+    size = int(wording.max(initial=0)) + 1
+    found = tally(
+        [model.mark],
+        design.cell_of_image * size + wording,
+        len(design.cells) * size,
+        among=design.evidence.sets[set_],
     )
     kept = ~design.is_control
-    return images[kept], right[kept], design.cells["category_code"].to_numpy()[kept]
+    images, right = (part.reshape(-1, size)[kept] for part in (found.num_images[0], found.num_correct[0]))
+    return images, right, design.cells["category_code"].to_numpy()[kept]
 
 
-def _effect_row(design: Design, model: ModelEvidence, wording: np.ndarray) -> list[object]:
-    images, right, category = _counts(design, model, wording)
-    found = wording_effect(images - right, images, category)
+def _effect_row(design: Design, model: ModelEvidence, wording: np.ndarray, set_: str) -> list[object]:
+    images, right, category = _counts(design, model, wording, set_)
+    found = wording_effect((images - right).astype(np.float64), images.astype(np.float64), category)
     spread = [float(part) for part in (found.sd.value, found.sd.low, found.sd.high)]
     part = [float(part) for part in (found.share.value, found.share.low, found.share.high)]
     sizes = [found.num_images, found.num_cells, found.num_categories]
-    return [model.name, design.evidence.judged, *spread, found.sd_as_seen, *part, *sizes, POPULATION]
+    return [model.name, set_, *spread, found.sd_as_seen, *part, *sizes, POPULATION]
 
 
-def _wording_rows(design: Design, model: ModelEvidence, wording: np.ndarray) -> Iterator[list[object]]:
+def _wording_rows(
+    design: Design, model: ModelEvidence, wording: np.ndarray, set_: str
+) -> Iterator[list[object]]:
     """Yield accuracy of each wording, and its difference from the first one in the cells that have both.
 
     The intervals of the differences hold for all wordings of a model at once.
     """
     evidence = design.evidence
-    judged = evidence.sets[evidence.judged]
-    numbers = np.unique(wording[judged])
+    members = evidence.sets[set_]
+    numbers = np.unique(wording[members])
     counts = count_answers(
-        evidence.images, [model.mark], {str(number): judged & (wording == number) for number in numbers}
+        evidence.images, [model.mark], {str(number): members & (wording == number) for number in numbers}
     )
     table = accuracy_by(without_control(counts), ["set"]).set_index("set")
-    images, right, category = _counts(design, model, wording)
+    images, right, category = _counts(design, model, wording, set_)
     confidence = simultaneous_confidence(len(numbers) - 1)
     for number in numbers.tolist():
         row = table.loc[str(number)]
-        plain = [row[name] for name in ("num_images", "num_correct", "accuracy", "wilson_low", "wilson_high")]
-        example = evidence.images["text"].to_numpy()[np.flatnonzero(judged & (wording == number))[0]]
+        plain = [int(row[name]) for name in ("num_images", "num_correct")]
+        rate = [float(row[name]) for name in ("accuracy", "wilson_low", "wilson_high")]
+        example = evidence.images["text"].to_numpy()[np.flatnonzero(members & (wording == number))[0]]
         both = (images[:, number] > 0) & (images[:, numbers[0]] > 0)
         compared = int(images[both, number].sum())
         change: list[object] = [np.nan, np.nan, np.nan]
         if number != numbers[0] and compared:
+            # The first wording with as many images in each cell as this one: the same mix of cells on both sides.
+            own, first = right[:, number], rate_of(right[:, numbers[0]], images[:, numbers[0]]).value
             sums = [
-                group_sums(np.where(both, part[:, place], 0.0), category, len(design.categories))
-                for place in (number, numbers[0])
-                for part in (right, images)
+                group_sums(np.where(both, part, 0.0), category, len(design.categories))
+                for part in (own, images[:, number], first * images[:, number], images[:, number])
             ]
             found = clustered_difference(*sums, confidence=confidence)
             change = [float(found.value), float(found.low), float(found.high)]
         yield [
-            *(model.name, evidence.judged, number, example, *plain, THESE_CATEGORIES),
+            *(model.name, set_, number, example, *plain, *rate, THESE_CATEGORIES),
             *(compared, *change, f"{OTHER_CATEGORIES}, all wordings at once"),
         ]
 
 
 def _summary(effects: pd.DataFrame) -> dict[str, dict[str, object]]:
     kept = ["sd", "sd_low", "sd_high", "num_images", "num_cells"]
-    return {str(row["model"]): {name: row[name] for name in kept} for row in effects.to_dict("records")}
+    found: dict[str, dict[str, object]] = {}
+    for row in effects.to_dict("records"):
+        found.setdefault(str(row["model"]), {})[str(row["set"])] = {name: row[name] for name in kept}
+    return found
 
 
 def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     for row in tables["effect"].to_dict("records"):
+        about = f"{row['model']}, {SET_WORDS[row['set']]}"
         if not row["num_cells"]:
             yield (
-                f"{row['model']}: nothing is known of the wording: no cell has two wordings with two images each. Draw "
-                "with prompts=wordings and num_images_per_cell=12 or more."
+                f"{about}: nothing is known of the wording: no cell has two wordings with two images each. Draw with "
+                "prompts=wordings and num_images_per_cell=12 or more."
             )
             continue
         yield (
-            f"{row['model']}: the failure rate of a cell moves with its wording by {100 * row['sd']:.0f} points "
+            f"{about}: the failure rate of a cell moves with its wording by {100 * row['sd']:.0f} points "
             f"{percent_interval(row['sd_low'], row['sd_high'])} (standard deviation over the wordings of a cell; "
             f"{100 * row['sd_as_seen']:.0f} as seen, with what the seeds do), for {POPULATION}; "
             f"{counted(row['num_images'], 'image')} of {counted(row['num_cells'], 'cell')}."
@@ -178,12 +196,12 @@ def _findings(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 
 def _wording_findings(table: pd.DataFrame) -> Iterator[str]:
-    """Yield for each model the wording that lies furthest from the first."""
-    for model, rows in table.dropna(subset=["vs_first"]).groupby("model", sort=False):
+    """Yield for each model and set the wording that lies furthest from the first."""
+    for (model, set_), rows in table.dropna(subset=["vs_first"]).groupby(["model", "set"], sort=False):
         row = rows.loc[rows["vs_first"].abs().idxmax()]
         yield (
-            f"{model}: of {counted(len(rows) + 1, 'wording')} number {row['wording']} (e.g. {row['example']!r}) lies "
-            f"furthest from the first: {100 * row['vs_first']:+.1f} points right "
+            f"{model}, {SET_WORDS[str(set_)]}: of {counted(len(rows) + 1, 'wording')} number {row['wording']} "
+            f"(e.g. {row['example']!r}) lies furthest from the first: {100 * row['vs_first']:+.1f} points right "
             f"{percent_interval(row['vs_first_low'], row['vs_first_high'], digits=1, signed=True)} on "
             f"{counted(row['num_compared'], 'image')}, for {row['vs_first_for']}."
         )
