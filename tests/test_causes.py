@@ -2,17 +2,21 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
+from imagenetd.records import LabelSpace
 from imagenetd.reports.calibration import CalibrationReport, calibrate
 from imagenetd.reports.causes import CausesReport
 from imagenetd.reports.confusions import natures
+from imagenetd.reports.design import Design
 from imagenetd.reports.evidence import Evidence, ModelEvidence
-from imagenetd.reports.slices import SlicesReport
+from imagenetd.reports.slices import SliceSpace, SlicesReport
+from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.statistics.independence import independent_share
 from imagenetd.scoring.statistics.slices import (
     best_slices,
@@ -22,6 +26,8 @@ from imagenetd.scoring.statistics.slices import (
     slice_sums,
 )
 from imagenetd.scoring.statistics.variance import cell_correlation, variance_components, variance_shares
+from imagenetd.stages.gathering import gather_evidence
+from imagenetd.words import imagenet as class_ids
 from imagenetd.words.wordnet import hypernym_groups, is_one_to_people, wordnet_distances
 from tests.simulated import evidence, grid, model
 
@@ -176,6 +182,16 @@ def test_a_planted_slice_is_found_on_one_half_and_confirmed_on_the_other() -> No
     assert first["is_confirmed"] and first["num_images"] == 9 and first["error"] > 0.7
 
 
+def test_a_finding_on_slices_says_how_many_images_stand_behind_each_number() -> None:
+    (first, *_) = SlicesReport(min_images=8).report(_given(0, bad=0.95)).findings
+    assert "of c3 with any texture" in first and "(9 images) against" in first
+    assert "elsewhere (159 images), on images that did not choose the slice" in first  # 168 on each half
+    few = SlicesReport(min_images=8, false_discovery_rate=1e-9).report(_given(0)).findings
+    assert len(few) == 1 and few[0].endswith(
+        "found on half of the images (n = 168) none is confirmed on the other half (n = 168)."
+    )
+
+
 def test_slices_of_pure_noise_are_found_but_not_confirmed() -> None:
     found, confirmed, seen = 0, 0, []
     for seed in range(60):
@@ -249,6 +265,64 @@ def test_the_natures_of_a_thousand_classes_follow_their_ids() -> None:
     # screen is label space, desktop computer too (people give both labels), banana is far, monitor itself is right.
     assert found[0, [782, 527, 954, 664]].tolist() == [0, 0, 2, -1]
     assert found[1, [954, 951, 664]].tolist() == [-1, 1, 2]
+
+
+@pytest.mark.parametrize("regime", ["any-of-ids", "zero-shot"])
+def test_whole_imagenet_has_names_natures_and_groups(regime: str) -> None:
+    keys = (
+        "n01440764",
+        "n01443537",
+        "n02012849",
+        "n03126707",
+    )  # tench, goldfish, crane the bird, crane the machine
+    space = LabelSpace(
+        name="t",
+        regime=regime,
+        num_classes=1000 if regime == "any-of-ids" else 4,
+        accepted={
+            key: (class_ids.imagenet_ids(key) if regime == "any-of-ids" else (n,))
+            for n, key in enumerate(keys)
+        },
+        class_names=None if regime == "any-of-ids" else keys,
+    )
+    images = pd.DataFrame(
+        {
+            "image_id": [f"{n}" for n in range(4)],
+            "category": keys,
+            "kind": "neutral",
+            "nuisance": "",
+            "seed_index": 0,
+            "text": "",
+        }
+    ).assign(kind="photo")
+    named = gather_evidence(
+        SimpleNamespace(table=images, read_image=None),
+        [],
+        {"pool": np.ones(4, bool)},
+        min_failures=0,  # type: ignore[arg-type]
+    )
+    titles = ["tench", "goldfish", "crane (n02012849)", "crane (n03126707)"]
+    assert named.images["category"].tolist() == titles
+    place = [class_titles(space).index(title) for title in titles]
+    answered = dataclasses.replace(
+        _named(NAMED, [0, 0, 0, 0]),
+        regime=regime,
+        class_names=class_titles(space),
+        predicted=np.array([place[1], place[1], place[3], place[3]]),
+        correct=np.array([False, True, False, True]),
+    )
+    given = dataclasses.replace(named, models=(answered,))
+    result = CausesReport().report(given)
+    rows = result.tables["nature"].query("kind == 'all'").set_index("nature")
+    assert rows["num_failures"].to_dict() == {
+        "label_space": 0,
+        "near": 1,
+        "far": 1,
+    }  # a fish for a fish; a bird
+    seen = set(map(tuple, result.tables["confusions"][["category", "predicted"]].values.tolist()))
+    assert seen == {("tench", "goldfish"), ("crane (n02012849)", "crane (n03126707)")}
+    assert not any("n01440764" in finding for finding in result.findings)
+    assert "cyprinid" in SliceSpace.of(Design(given)).row_names
 
 
 def test_a_nuisance_on_which_all_targets_fail_comes_first() -> None:

@@ -9,8 +9,7 @@ from imagenetd.reports.design import ALL, Design, share
 from imagenetd.reports.evidence import ModelEvidence
 from imagenetd.scoring.counts import rate_of, tally
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES, THESE_IMAGES
-from imagenetd.words.imagenet import NUM_CLASSES
-from imagenetd.words.vocabulary import load_categories
+from imagenetd.words.imagenet import NUM_CLASSES, imagenet_ids
 from imagenetd.words.wordnet import group_distances
 
 NATURES = ("label_space", "near", "far")
@@ -124,14 +123,13 @@ def nature_table(design: Design, models: Sequence[ModelEvidence], *, near_distan
 
 def natures(categories: Sequence[str], model: ModelEvidence, *, near_distance: int) -> np.ndarray:
     """Return int "categories classes": position in NATURES, 3 where WordNet does not know the class, -1 where right."""
-    known = load_categories()
     classes = _imagenet_ids(model)
     nature = np.full((len(categories), len(model.class_names)), len(NATURES))
-    rows = [row for row, name in enumerate(categories) if name in known]
+    rows = [row for row, name in enumerate(categories) if imagenet_ids(name)]
     columns = [column for column, ids in enumerate(classes) if ids]
     if not rows or not columns:
         return nature
-    groups = [known[categories[row]].imagenet_ids for row in rows]
+    groups = [imagenet_ids(categories[row]) for row in rows]
     distance, is_one = group_distances(groups, [classes[column] for column in columns])
     found = np.where(is_one | (distance <= 1), 0, np.where(distance <= near_distance, 1, 2))
     nature[np.ix_(rows, columns)] = np.where(distance == 0, -1, found)
@@ -139,11 +137,10 @@ def natures(categories: Sequence[str], model: ModelEvidence, *, near_distance: i
 
 
 def _imagenet_ids(model: ModelEvidence) -> list[tuple[int, ...]]:
-    """Return the ImageNet ids behind each class of a model; empty where it is not known to the vocabulary."""
+    """Return the ImageNet ids behind each class of a model; empty where nobody knows it."""
     if model.regime == "any-of-ids" and len(model.class_names) == NUM_CLASSES:
         return [(index,) for index in range(NUM_CLASSES)]
-    known = load_categories()
-    return [known[name].imagenet_ids if name in known else () for name in model.class_names]
+    return [imagenet_ids(name) for name in model.class_names]
 
 
 def _chance(nature: np.ndarray, failures: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from imagenetd.scoring.statistics.slices import (
 )
 from imagenetd.scoring.statistics.strata import adjusted_p_values
 from imagenetd.store.numerals import counted, percent_interval
-from imagenetd.words.vocabulary import load_categories
+from imagenetd.words.imagenet import imagenet_ids
 from imagenetd.words.wordnet import hypernym_groups
 
 ANY = "any"
@@ -30,6 +30,7 @@ COLUMNS = [
     *("model", "categories", "nuisances", "num_categories", "num_nuisances", "score"),
     *("num_images_found", "error_found", "num_images", "num_errors", "error", "wilson_low", "wilson_high"),
     *("low_if_confirmed", "high_if_confirmed", "base_error", "base_low", "base_high"),
+    "num_images_elsewhere",
     *(
         "excess",
         "excess_low",
@@ -63,14 +64,18 @@ class SlicesReport(Report):
         """Return `slices`."""
         design = Design(evidence)
         space = SliceSpace.of(design)
-        looked_at = [self._of(model, space, halves_of(design, model)) for model in evidence.of_role("target")]
+        halves = [halves_of(design, model) for model in evidence.of_role("target")]
+        looked_at = [
+            self._of(model, space, half)
+            for model, half in zip(evidence.of_role("target"), halves, strict=True)
+        ]
         parts = [part for part in looked_at if len(part)]  # a model without mistakes has no slice
         table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
         summary = {
             "num_found": len(table),
             "num_confirmed": int(table["is_confirmed"].sum()) if len(table) else 0,
         }
-        return ReportResult(self.name, {"slices": table}, tuple(_findings(table)), summary)
+        return ReportResult(self.name, {"slices": table}, tuple(_findings(table, sizes_of(halves))), summary)
 
     def _of(self, model: ModelEvidence, space: "SliceSpace", halves: np.ndarray) -> pd.DataFrame:
         """Search on half 0, look again on half 1; `halves` is "errors|images halves categories nuisances"."""
@@ -107,6 +112,7 @@ class SlicesReport(Report):
                 **{"wilson_low": error.low, "wilson_high": error.high},
                 **{"low_if_confirmed": if_confirmed.low, "high_if_confirmed": if_confirmed.high},
                 **{"base_error": base.value, "base_low": base.low, "base_high": base.high},
+                "num_images_elsewhere": all_images - images,
                 **{"excess": excess.value, "excess_low": excess.low, "excess_high": excess.high},
                 **{"lift": share(error.value, base.value), "p_value": p_value, "q_value": q_value},
                 **{"is_confirmed": confirmed, "population": THESE_CATEGORIES},
@@ -158,22 +164,33 @@ def halves_of(design: Design, model: ModelEvidence) -> np.ndarray:
 
 def _groups(categories: Sequence[str]) -> dict[str, list[int]]:
     """Return the WordNet groups that hold at least two of the categories, but not all."""
-    known = load_categories()
-    if not set(categories) <= set(known):
-        return {}
-    return hypernym_groups([known[name].imagenet_ids for name in categories])
+    groups = [imagenet_ids(name) for name in categories]
+    return hypernym_groups(groups) if all(groups) else {}
 
 
-def _findings(table: pd.DataFrame) -> Iterator[str]:
+def sizes_of(halves: Sequence[np.ndarray]) -> tuple[str, str]:
+    """Return how many images count in the half where slices are found and in the other, e.g. `9` or `9 to 12`."""
+    sums = np.array([half[1].sum(axis=(1, 2)) for half in halves]).reshape(-1, 2)
+    ends = [(int(side.min()), int(side.max())) if len(side) else (0, 0) for side in sums.T]
+    first, second = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends)
+    return first, second
+
+
+def _findings(table: pd.DataFrame, sizes: tuple[str, str]) -> Iterator[str]:
+    found, again = sizes
     confirmed = table[table["is_confirmed"].astype(bool)] if len(table) else table
     if confirmed.empty:
-        yield f"Of {len(table)} slices found on half of the images none is confirmed on the other half."
+        yield (
+            f"Of {counted(len(table), 'slice')} found on half of the images (n = {found}) none is confirmed on the "
+            f"other half (n = {again})."
+        )
         return
     for row in confirmed.sort_values("error", ascending=False).head(5).to_dict("records"):
         yield (
             f"{row['model']} fails on {100 * row['error']:.0f}% of {row['categories']} with {row['nuisances']} "
             f"{percent_interval(row['low_if_confirmed'], row['high_if_confirmed'])} "
             f"({counted(row['num_images'], 'image')}) against {100 * row['base_error']:.0f}% "
-            f"{percent_interval(row['base_low'], row['base_high'])} "
-            f"elsewhere, on images that did not choose the slice; for {THESE_CATEGORIES}."
+            f"{percent_interval(row['base_low'], row['base_high'])} elsewhere "
+            f"({counted(row['num_images_elsewhere'], 'image')}), on images that did not choose the slice; for "
+            f"{THESE_CATEGORIES}."
         )

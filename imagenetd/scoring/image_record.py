@@ -12,7 +12,7 @@ from imagenetd.scoring import labelspaces as ls
 from imagenetd.scoring.answer_table import Answers, Scoring
 from imagenetd.scoring.counts import ALL, MODEL, POOL, Mark, accuracy_by, rate_of, without_control
 from imagenetd.scoring.statistics.intervals import THESE_CATEGORIES
-from imagenetd.words.imagenet import NUM_CLASSES, load_classes
+from imagenetd.words.imagenet import NUM_CLASSES, category_title, load_classes
 
 REGIME_COLUMNS = {
     "model": "str",
@@ -41,11 +41,12 @@ def class_labels(space: LabelSpace) -> list[str]:
 def class_titles(space: LabelSpace) -> tuple[str, ...]:
     """Return a name for each class: its own, else the category that accepts it, else ImageNet's, else its number.
 
+    A class or category that goes by its WordNet id has the name that ImageNet gives it.
     Every table, page and export of a run names classes by this function.
     """
     if space.class_names is not None:
-        return tuple(space.class_names)
-    owner = {index: name for name, ids in space.accepted.items() for index in ids}
+        return tuple(category_title(name) for name in space.class_names)
+    owner = {index: category_title(name) for name, ids in space.accepted.items() for index in ids}
     words = [entry.name for entry in load_classes()] if space.num_classes == NUM_CLASSES else []
     spare = words or [f"class {index}" for index in range(space.num_classes)]
     return tuple(owner.get(index, spare[index]) for index in range(space.num_classes))

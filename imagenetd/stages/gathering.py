@@ -16,6 +16,7 @@ from imagenetd.scoring.image_record import class_titles
 from imagenetd.scoring.predictions import read_answers
 from imagenetd.store.csv_files import from_csv_frame
 from imagenetd.store.folders import STAGE_FILE, file_seal, read_stage_file
+from imagenetd.words.imagenet import category_title
 
 COLUMNS = ("image_id", "category", "kind", "nuisance", "seed_index", "text")
 BASELINE_COLUMNS = ["model", "regime", "num_classes", "category", "num_images", "num_correct"]
@@ -45,13 +46,24 @@ def gather_evidence(
 ) -> Evidence:
     """Read the answers of all models; `evaluated` are the counts of those that the stage `evaluate` knows."""
     return Evidence(
-        images=pool.table[[name for name in (*COLUMNS, INDEX) if name in pool.table]],
+        images=_titled(pool.table[[name for name in (*COLUMNS, INDEX) if name in pool.table]]),
         models=tuple(_model(model, pool) for model in models),
         sets=dict(sets),
         min_failures=min_failures,
         read_image=pool.read_image,
-        evaluated=evaluated,
+        evaluated=None if evaluated is None else _titled(evaluated),
     )
+
+
+def _titled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose categories have the names that people give them: `tench`, not `n01440764`."""
+    keys = table["category"].unique().tolist()
+    titles = {key: category_title(key) for key in keys if category_title(key) != key}
+    if not titles:
+        return table
+    if isinstance(table["category"].dtype, pd.CategoricalDtype):
+        return table.assign(category=table["category"].cat.rename_categories(titles))
+    return table.assign(category=table["category"].replace(titles))
 
 
 def _model(model: StoredModel, pool: Pool) -> ModelEvidence:
@@ -134,4 +146,4 @@ def read_baseline(run_dir: Path) -> pd.DataFrame:
         raise StoreError(f"{path} cannot be read ({error}). Run the baseline again.") from error
     if lacking := {*BASELINE_COLUMNS, "set"} - set(table):
         raise StoreError(f"{path} lacks the columns {', '.join(sorted(lacking))}. Run the baseline again.")
-    return table.loc[table["set"] == "pool", BASELINE_COLUMNS].reset_index(drop=True)
+    return _titled(table.loc[table["set"] == "pool", BASELINE_COLUMNS].reset_index(drop=True))

@@ -5,7 +5,7 @@ import functools
 from dataclasses import dataclass
 
 from imagenetd import ASSETS_DIR
-from imagenetd.words.vocabulary import Category
+from imagenetd.words.vocabulary import Category, load_categories
 
 CLASSES_FILE = ASSETS_DIR / "imagenet" / "classes.csv"
 NUM_CLASSES = 1000
@@ -33,6 +33,38 @@ def load_classes() -> tuple[ImageNetClass, ...]:
 def ids_by_wnid() -> dict[str, int]:
     """Return WordNet id -> class id."""
     return {entry.wnid: entry.id for entry in load_classes()}
+
+
+@functools.cache
+def _titles() -> dict[str, str]:
+    """Return WordNet id -> name, with the id behind it where two classes have the same name (crane, maillot)."""
+    names = [entry.name for entry in load_classes()]
+    return {
+        entry.wnid: entry.name if names.count(entry.name) == 1 else f"{entry.name} ({entry.wnid})"
+        for entry in load_classes()
+    }
+
+
+def category_title(name: str) -> str:
+    """Return what people call a category: the name of a class that goes by its WordNet id, else the key itself.
+
+    >>> category_title("n01440764"), category_title("mug")
+    ('tench', 'mug')
+    """
+    return _titles().get(name, name)
+
+
+@functools.cache
+def _ids_by_title() -> dict[str, int]:
+    return {title: ids_by_wnid()[wnid] for wnid, title in _titles().items()}
+
+
+def imagenet_ids(category: str) -> tuple[int, ...]:
+    """Return the ImageNet classes of a category by its key, WordNet id or title; none for one that is unknown."""
+    if category in load_categories():
+        return load_categories()[category].imagenet_ids
+    found = ids_by_wnid().get(category, _ids_by_title().get(category))
+    return () if found is None else (found,)
 
 
 def class_category(class_id: int) -> Category:
