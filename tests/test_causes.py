@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from scipy.stats import fisher_exact
 
 from imagenetd.records import LabelSpace
@@ -375,7 +376,32 @@ def test_findings_on_a_plain_folder_name_no_nuisance() -> None:
 def test_variance_shares_add_up_to_one_in_the_report() -> None:
     table = CausesReport().report(_given(1)).tables["variance"]
     totals = table.groupby(["model", "kind"])["share"].sum()
-    assert totals.to_numpy() == pytest.approx(1.0, abs=0.02)
+    assert totals.to_numpy() == pytest.approx(1.0, abs=1e-12)
+    assert table["share"].between(0, 1).all() and (table["low"] <= table["share"]).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.5])
+def test_shares_of_three_nuisances_add_up_and_their_intervals_hold_the_truth(spread: float) -> None:
+    random = np.random.default_rng(0)
+    nuisance = random.normal(0, spread, 3)
+
+    def rates(size: int) -> np.ndarray:
+        return expit(0.5 + random.normal(0, 0.5, (size, 1)) + nuisance + random.normal(0, 0.5, (size, 3)))
+
+    many = rates(3000)
+    parts = variance_components(many * 1e7, np.full(many.shape, 1e7))
+    truth = np.maximum([parts.category, parts.nuisance, parts.interaction, parts.seed], 0)
+    truth = dict(zip(parts.shares, truth / truth.sum(), strict=True))
+    held = dict.fromkeys(truth, 0)
+    for _ in range(100):
+        right = random.binomial(4, rates(12)).astype(float)
+        shares = variance_shares(right, np.full(right.shape, 4.0))
+        values = [float(found.value) for found in shares.values()]
+        assert sum(values) == pytest.approx(1.0, abs=1e-12) and min(values) >= 0
+        for name, found in shares.items():
+            assert found.low <= found.value <= found.high
+            held[name] += bool(found.low <= truth[name] <= found.high)
+    assert min(held.values()) >= 88  # the seed's was 78 and 86 when the shares added up to more than 1
 
 
 def test_wordnet_knows_fruits_from_machines() -> None:

@@ -226,8 +226,7 @@ def _variance_findings(shares: pd.DataFrame) -> Iterator[str]:
 
 
 def _share_text(row: pd.Series) -> str:
-    value = max(float(row["share"]), 0.0)  # an estimate below zero means that there is nothing
-    return f"{100 * value:.0f}% {percent_interval(row['low'], row['high'])}"
+    return f"{100 * row['share']:.0f}% {percent_interval(row['low'], row['high'])}"
 
 
 def _always_fail_finding(row: dict[str, Any], *, num_ranked: int) -> str:

@@ -15,7 +15,7 @@ PerModel = Float[np.ndarray, "*models"]
 
 @dataclass(frozen=True, slots=True)
 class VarianceComponents:
-    """Variances of right (1) and wrong (0), every cell with the same weight; about p (1 - p) together."""
+    """Variances of right (1) and wrong (0), every cell with the same weight."""
 
     category: PerModel
     nuisance: PerModel
@@ -24,11 +24,15 @@ class VarianceComponents:
     seed: PerModel
     """Between images of one cell."""
     total: PerModel
-    """p (1 - p), p the mean of the cells' accuracies."""
+    """The four together: an unbiased estimate of p (1 - p). The plain product with the mean of the cells' accuracies is
+    too small by the variance of that mean, which is large with few nuisances."""
 
     @property
     def shares(self) -> dict[str, PerModel]:
-        """Part of each component in the total; NaN where a model is always right or always wrong."""
+        """Part of each component in the total: they add up to 1, and one can be below 0.
+
+        NaN where a model is always right or always wrong.
+        """
         names = ("category", "nuisance", "interaction", "seed")
         return {name: _mean(getattr(self, name), self.total) for name in names}
 
@@ -69,11 +73,14 @@ def variance_shares(
     *,
     confidence: float = 0.95,
 ) -> dict[str, Estimate]:
-    """Return the share of each component in p (1 - p) with an interval for other categories and these nuisances.
+    """Return the share of each component with an interval for other categories and these nuisances.
+
+    An estimate below 0 counts as 0 and the others are its complement, so the shares lie in 0..1 and add up to 1. An
+    interval is that of the estimate before this, and holds the share.
 
     Nuisance, interaction and seed: jackknife over categories. Category: their means vary as chi-square with G - 1
     degrees of freedom, which a jackknife of few of them does not follow (Williams 1962, Biometrika 49, with what the
-    other components add to that variance taken as known). Ends keep inside 0..1; the estimate itself may be below 0.
+    other components add to that variance taken as known). Ends keep inside 0..1.
     """
     found, left_out = _with_each_category_left_out(num_correct, num_images)
     sizes = num_images.sum(axis=-1)
@@ -102,7 +109,20 @@ def variance_shares(
     ]
     low, high = (np.clip(end, 0.0, 1.0) for end in ends)
     error = (high - low) / 4
-    return {"category": _measured(Estimate.of(values["category"], error, low, high)), **shares}
+    measured = {"category": _measured(Estimate.of(values["category"], error, low, high)), **shares}
+    return _adding_up(measured)
+
+
+def _adding_up(shares: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Return shares in 0..1 that add up to 1: an estimate below 0 is 0, and the others give way; NaN stays NaN."""
+    kept = {name: np.maximum(found.value, 0.0) for name, found in shares.items()}
+    total = np.nansum(list(kept.values()), axis=0)
+    found: dict[str, Estimate] = {}
+    for name, value in kept.items():
+        part, ends = _mean(value, total), shares[name]
+        part = np.where(np.isnan(value), np.nan, part)
+        found[name] = Estimate.of(part, ends.error, np.fmin(ends.low, part), np.fmax(ends.high, part))
+    return found
 
 
 def cell_correlation(
@@ -205,7 +225,7 @@ def _components(
     rest = share - nothing - category - nuisance
     interaction = rest - seed
     seed = np.where(np.broadcast_to(repeated > 0, seed.shape), seed, rest)
-    numbers = (category, nuisance, interaction, seed, share * (1 - share))
+    numbers = (category, nuisance, interaction, seed, share - nothing)
     return VarianceComponents(*(np.asarray(number) for number in numbers))
 
 
