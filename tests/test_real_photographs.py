@@ -57,8 +57,11 @@ def test_a_recorded_classifier_agrees_with_its_record_image_by_image(name: str, 
     images = open_images(StageFolder(tmp_path / "data", "data", adopted.key), adopted)
     model = build(target(name), option="target")
     model.load(CATEGORIES, torch.device("cpu"))
-    chunks = [Chunk(0, first, min(first + 25, 125), False) for first in range(0, 125, 25)]
-    loader = image_loader(images, iter(chunks), {0: {"own": model.transform}}, num_workers=0)
+    shards = range(images.layout.num_shards)
+    parts = [images.layout.images(shard) for shard in shards]
+    chunks = [Chunk(shard, part.start, part.stop, True) for shard, part in zip(shards, parts, strict=True)]
+    transforms = {shard: {"own": model.transform} for shard in shards}
+    loader = image_loader(images, iter(chunks), transforms, num_workers=0)
     logits = torch.cat([model.logits(batch.inputs["own"]) for batch in loader]).numpy()
     scoring = Scoring.of(model.label_space(CATEGORIES), images.table, lenient=load_near_synonyms())
     answers = Answers(scoring, answer_rows(logits, images.table, scoring))

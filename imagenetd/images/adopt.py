@@ -161,4 +161,4 @@ def open_images(folder: StageFolder, adopted: Adopted) -> ImageSet:
     """Return the images of an adopted dataset, unreadable ones included."""
     layout = dataset_layout(len(adopted.table))
     ignored = adopted.listing.ignored
-    return ImageSet(folder.path, folder.key, layout, adopted.table, adopted.dataset, ignored)
+    return ImageSet(folder.path, folder.key, layout, adopted.table, dataset=adopted.dataset, ignored=ignored)

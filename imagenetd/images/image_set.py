@@ -54,7 +54,7 @@ class ImageSet(Pool):
     system spells it), row, severity, rival, is_flagged, size, sha256. `folder` holds the manifest.
     """
 
-    dataset: Dataset
+    dataset: Dataset = field(kw_only=True)
     ignored: Mapping[str, int] = field(default_factory=dict)
     """What else lies in the dataset's folder -> how many."""
 
@@ -63,7 +63,7 @@ class ImageSet(Pool):
 
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image; DataError when the file is gone or has changed since it was hashed."""
-        row = self.table.iloc[index]
+        row = self.table.iloc[index - self.first]
         try:
             data = self.dataset.read_bytes(row)
         except OSError as error:
@@ -105,7 +105,7 @@ class ImageSet(Pool):
         """Raise DataError for an image that cannot be decoded where the config stops at it."""
         if self.dataset.on_unreadable == STOP:
             raise DataError(
-                f"{self.table['file'].iloc[index]} cannot be read: {reason}. Mend it or take it out of "
+                f"{self.table['file'].iloc[index - self.first]} cannot be read: {reason}. Mend it or take it out of "
                 f"data.root={self.dataset.root}, or go on without such images with data.on_unreadable=list."
             )
 
@@ -173,7 +173,7 @@ def left_out_table(images: ImageSet, reasons: Mapping[int, str]) -> pa.Table:
     """
     rows: list[dict[str, Any]] = []
     for index, reason in reasons.items():
-        row = images.table.iloc[index]
+        row = images.table.iloc[index - images.first]
         known = {name: row[name] for name in ("image_id", "file", "category")}
         rows.append({**known, "problem": UNREADABLE, "reason": reason})
     return pa.Table.from_pylist(rows, schema=LEFT_OUT_SCHEMA)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from imagenetd.store.folders import (
     check_table,
     read_listed,
     read_sealed_record,
+    read_table,
     require_fields,
     write_table_atomic,
 )
@@ -28,6 +29,9 @@ from imagenetd.words.prompt_table import PromptTable, arrow_schema
 PROMPTS_FILE, MANIFEST_FILE = "prompts.parquet", "manifest.parquet"
 NUM_SHARDS_AIMED_AT = 16
 """Small pools are cut into about so many shards, so that several processes can share them."""
+
+MAX_SHARDS = 10_000
+"""File systems and object stores get slow with more files in one folder."""
 
 BYTES_PER_PIXEL = 2.1
 """Of a lossless PNG of a photograph (measured at 512 px)."""
@@ -68,12 +72,15 @@ class Layout:
 def make_layout(num_images: int, *, unit_size: int, max_images_per_shard: int) -> Layout:
     """Choose the shard size from the pool alone, never from the number of processes.
 
+    A folder never holds more than MAX_SHARDS files: the shards of a pool of ten million images are larger.
+
     >>> make_layout(960, unit_size=16, max_images_per_shard=512)
     Layout(num_images=960, unit_size=16, images_per_shard=64)
     """
     units = -(-num_images // unit_size)
     most = max(1, max_images_per_shard // unit_size)
-    return Layout(num_images, unit_size, unit_size * min(most, -(-units // NUM_SHARDS_AIMED_AT)))
+    each = max(min(most, -(-units // NUM_SHARDS_AIMED_AT)), -(-units // MAX_SHARDS))
+    return Layout(num_images, unit_size, unit_size * each)
 
 
 def part_name(shard: int) -> str:
@@ -141,6 +148,8 @@ class Pool:
     layout: Layout
     table: pd.DataFrame
     """One row for each image, ordered by index, with the columns of ImageRow."""
+    first: int = field(default=0, kw_only=True)
+    """Index of the image in the first row; not 0 for a part of the images."""
 
     @property
     def is_flagged(self) -> np.ndarray:
@@ -185,7 +194,15 @@ class Pool:
     def shard_rows(self, shard: int) -> pd.DataFrame:
         """Return the rows of one shard."""
         images = self.layout.images(shard)
-        return self.table.iloc[images.start : images.stop]
+        return self.table.iloc[images.start - self.first : images.stop - self.first]
+
+    def shard(self, number: int) -> "Pool":
+        """Return the images of one shard, under the indices that they have in the whole."""
+        return replace(self, table=self.shard_rows(number), first=self.layout.images(number).start)
+
+    def rows(self, indices: Sequence[int]) -> pd.DataFrame:
+        """Return the rows of some images."""
+        return self.table.iloc[[index - self.first for index in indices]]
 
     def require_same_images(self, image_ids: Sequence[str], path: Path) -> None:
         """Raise StoreError when a file is not about exactly these images in this order."""
@@ -196,14 +213,14 @@ class Pool:
 
     def place(self, index: int) -> tuple[Path, int, int] | None:
         """Return the archive of ours in which an image lies, its first byte there and their number; None: in none."""
-        row = self.table.iloc[index]
+        row = self.table.iloc[index - self.first]
         return self.folder / "shards" / str(row.shard), int(row.offset), int(row.length)
 
     def read_bytes(self, index: int) -> bytes:
         """Return the encoded image at a position of the table, checked against its recorded hash."""
         place = self.place(index)
         assert place is not None, "images of a pool lie in its shards"
-        return read_member(*place, str(self.table["sha256"].iloc[index]))
+        return read_member(*place, str(self.table["sha256"].iloc[index - self.first]))
 
     def read_image(self, index: int) -> Image.Image:
         """Return the image at a position of the table, RGB."""
@@ -212,9 +229,27 @@ class Pool:
             return decode(data, POOL_DECODING)
         except UndecodableError as error:
             raise StoreError(
-                f"{self.folder} holds an image that cannot be decoded: {self.table['image_id'].iloc[index]} ({error}). "
+                f"{self.folder} holds an image that cannot be decoded: {self.rows([index])['image_id'].item()} "
+                f"({error}). "
                 f"Look with python -m imagenetd.images verify {self.folder}."
             ) from error
+
+
+@dataclass(frozen=True)
+class PoolShards:
+    """The same pool for who needs one shard at a time: the table of the others is never read."""
+
+    folder: Path
+    key: str
+    layout: Layout
+
+    def shard(self, number: int) -> Pool:
+        """Return the images of one shard, under the indices that they have in the whole."""
+        path, images = self.folder / "manifest" / part_name(number), self.layout.images(number)
+        table = checked(read_table(path), ImageRow, path).to_pandas()
+        if table["index"].tolist() != list(images):
+            raise DamagedError(f"{path} does not list the images of its shard. Delete it and run again.")
+        return Pool(self.folder, self.key, self.layout, table, first=images.start)
 
 
 def twin_prompts(mined: pd.DataFrame, *, num_images_per_cell: int) -> PromptTable:

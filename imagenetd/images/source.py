@@ -8,7 +8,7 @@ from pathlib import Path
 from imagenetd.images.adopt import Adopted, adopt, open_images, write_manifest
 from imagenetd.images.datasets.dataset import Dataset
 from imagenetd.images.generators.generator import Generator
-from imagenetd.images.pool import Pool, read_pool
+from imagenetd.images.pool import Pool, PoolShards, read_layout, read_pool
 from imagenetd.records import Identity, StageResult
 from imagenetd.store.folders import StageFolder, content_key, content_key_of_rows
 from imagenetd.words.prompt_table import PromptTable
@@ -57,6 +57,10 @@ class ImageSource(abc.ABC):
     def open(self) -> Pool:
         """Return the images, those that cannot be decoded included."""
 
+    def by_shard(self) -> Pool | PoolShards:
+        """Return the same for a worker, who needs one shard at a time."""
+        return self.open()
+
     def listed(self) -> StageResult | None:
         """Write down which images are there; None where they must be drawn first."""
         return None
@@ -86,6 +90,10 @@ class DrawnImages(ImageSource):
     def open(self) -> Pool:
         """Return the finished pool."""
         return read_pool(self.folder.path, self.folder.key)
+
+    def by_shard(self) -> PoolShards:
+        """Return the finished pool for who reads a shard at a time."""
+        return PoolShards(self.folder.path, self.folder.key, read_layout(self.folder.path))
 
 
 @dataclass(frozen=True, kw_only=True)

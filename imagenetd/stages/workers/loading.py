@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from imagenetd.errors import UserError, WorkerError
 from imagenetd.images.decode import UndecodableError
-from imagenetd.images.pool import Pool
+from imagenetd.images.pool import Pool, PoolShards
 
 Transform = Callable[[Image.Image], Tensor]
 Sent = Any
@@ -60,8 +60,9 @@ class Batch:
 class _Chunks(Dataset[Batch]):
     """Each image is read and decoded once; models with the same preprocessing share its tensor."""
 
-    def __init__(self, pool: Pool, transforms: Mapping[int, Mapping[str, Transform]]) -> None:
+    def __init__(self, pool: Pool | PoolShards, transforms: Mapping[int, Mapping[str, Transform]]) -> None:
         self.pool, self.transforms = pool, transforms
+        self._shard: tuple[int, Pool] | None = None
 
     def __getitem__(self, chunk: Chunk) -> Batch:
         started = time.perf_counter()
@@ -81,18 +82,25 @@ class _Chunks(Dataset[Batch]):
         batch.seconds = time.perf_counter() - started
         return batch
 
+    def _images(self, shard: int) -> Pool:
+        """Return the images of a shard; the last one is kept."""
+        if self._shard is None or self._shard[0] != shard:
+            self._shard = (shard, self.pool.shard(shard))
+        return self._shard[1]
+
     def _fill(self, batch: Batch) -> None:
+        images = self._images(batch.chunk.shard)
         transforms = self.transforms[batch.chunk.shard]
         tensors: dict[str, list[Tensor]] = {key: [] for key in transforms}
         for index in batch.chunk.indices:
             try:
-                image = self.pool.read_image(index)
+                image = images.read_image(index)
             except UndecodableError as error:
                 batch.unreadable[index] = str(error)
                 continue
             for key, transform in transforms.items():
                 tensors[key].append(transform(image))
-        batch.inputs = {key: _stacked(images) for key, images in tensors.items() if images}
+        batch.inputs = {key: _stacked(found) for key, found in tensors.items() if found}
 
 
 def _stacked(images: list[Tensor]) -> Tensor | list[Tensor]:
@@ -128,7 +136,7 @@ def received(batch: Batch) -> Batch:
 
 
 def image_loader(
-    pool: Pool,
+    pool: Pool | PoolShards,
     chunks: Iterator[Chunk],
     transforms: Mapping[int, Mapping[str, Transform]],
     *,

@@ -96,7 +96,7 @@ def predict_work(run: Run, names: Sequence[str]) -> "PredictWork":
             model.classifier.cache_dir = folder.path.parents[1] / "heads"
             shown.append(ShownModel(model.name, model.classifier, folder.path, folder.key))
     facts = {"is_of_twins": run.is_of_twins}
-    return PredictWork(run.all_images, shown, setup.categories, setup.config.trainer, facts=facts)
+    return PredictWork(setup.images.by_shard(), shown, setup.categories, setup.config.trainer, facts=facts)
 
 
 def do_shards(work: Work, shards: Iterable[int], seat: Seat, counter: Counter) -> None:

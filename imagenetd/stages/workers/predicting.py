@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.errors import ModelError
-from imagenetd.images.pool import Pool, missing_numbers, part_name
+from imagenetd.images.pool import Pool, PoolShards, missing_numbers, part_name
 from imagenetd.models.classifier import Classifier
 from imagenetd.models.interviewer import Interviewer
 from imagenetd.models.precision import computed_with
@@ -67,7 +67,7 @@ class PredictWork(Work):
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Pool | PoolShards,
         models: Sequence[ShownModel],
         categories: Sequence[Category],
         trainer: TrainerConfig,
@@ -117,6 +117,8 @@ class PredictModule(LightningModule):
         self._logits: dict[str, list[np.ndarray]] = {model.name: [] for model in self.models}
         self._seconds: dict[str, float] = dict.fromkeys(self._logits, 0.0)
         self._unreadable: dict[int, str] = {}
+        self._images: Pool | None = None
+        """Of the shard in progress."""
 
     def setup(self, stage: str) -> None:
         """Read the weights of the models in this process, unless they are read."""
@@ -165,9 +167,11 @@ class PredictModule(LightningModule):
         if batch.error is not None:
             raise batch.error
         chunk, batch = batch.chunk, received(batch)
+        if self._images is None or chunk.indices.start == self.pool.layout.images(chunk.shard).start:
+            self._images = self.pool.shard(chunk.shard)
         self._unreadable |= batch.unreadable
         for index, reason in batch.unreadable.items():
-            self.pool.refuse_unreadable(index, reason)
+            self._images.refuse_unreadable(index, reason)
         models = self._lacking[chunk.shard]
         for model in models:
             started = time.perf_counter()
@@ -180,7 +184,7 @@ class PredictModule(LightningModule):
             work = time.perf_counter() - started
             self._seconds[model.name] += work + batch.seconds / len(models)
         if chunk.is_last:
-            self.pool.leave_out(chunk.shard, self._unreadable)
+            self._images.leave_out(chunk.shard, self._unreadable)
             for model in models:
                 self._write(model, chunk.shard)
             self._unreadable = {}
@@ -191,7 +195,8 @@ class PredictModule(LightningModule):
         if images is None:  # not one image of this chunk can be read
             return
         size, device = model.classifier.batch_size, self.trainer.strategy.root_device
-        rows = self.pool.table.iloc[batch.readable]
+        assert self._images is not None
+        rows = self._images.rows(batch.readable)
         for first in range(0, len(images), size):
             part = images[first : first + size]
             yield part.to(device) if isinstance(part, Tensor) else part, rows.iloc[first : first + size]
@@ -213,8 +218,9 @@ class PredictModule(LightningModule):
     def _write(self, model: ShownModel, shard: int) -> None:
         width = model.classifier.label_space(self.work.categories).num_classes
         logits = np.concatenate([np.zeros((0, width), np.float32), *self._logits[model.name]])
-        rows = self.pool.shard_rows(shard)
-        rows = rows[~rows.index.isin(self._unreadable)]
+        assert self._images is not None
+        indices = self.pool.layout.images(shard)
+        rows = self._images.rows([index for index in indices if index not in self._unreadable])
         flat = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel(), pa.float32()), width)
         seconds = np.full(len(rows), self._seconds[model.name] / max(1, len(rows)))
         ids = pa.array(rows["image_id"].tolist(), pa.string())
