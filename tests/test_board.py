@@ -17,8 +17,8 @@ def board(tmp_path: Path) -> Board:
     return made
 
 
-def seat(number: int, count: int = 2) -> Seat:
-    return Seat(number=number, count=count, name=f"w{number}")
+def seat(number: int, count: int = 2, slow_factor: float = 0.0) -> Seat:
+    return Seat(number=number, count=count, name=f"w{number}", slow_factor=slow_factor)
 
 
 class Shelf:
@@ -90,6 +90,53 @@ def test_a_worker_with_signs_of_life_keeps_its_shard_however_long_it_takes(
         late.start()
         assert list(rounds) == []
     assert board.claims()[1] == "w1"
+
+
+def test_a_shard_that_takes_far_longer_than_the_others_is_begun_once_more(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker 1 lives and holds shard 1 for ever; worker 0 has made four others, and makes that one as well."""
+    monkeypatch.setattr("imagenetd.stages.workers.board.BEAT_S", 0.05)
+    shelf = Shelf(5)
+    made: list[int] = []
+    assert board.claim(1, "w1")
+    with (
+        Pulse(board, seat(1)),
+        Pulse(board, seat(0, 1, 3.0)) as pulse,
+        Pulse(board, seat(2, 2, 3.0)) as third,
+    ):
+        started = time.monotonic()
+        keen = hand(board, pulse, shelf)
+        for shards in keen.rounds():
+            for shard in shards:
+                if shard == 1:  # now another idle worker finds that the copy has been begun
+                    assert hand(board, third, shelf)._slow([1]) is None
+                time.sleep(0.1)
+                made.append(shard)
+                shelf.stored.append(shard)
+        assert made == [0, 2, 3, 4, 1]
+        assert 1.0 < time.monotonic() - started < 5.0
+    assert board.claims()[1] == "w1"
+
+
+def test_no_shard_is_begun_twice_where_that_is_not_asked_for(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagenetd.stages.workers.board.BEAT_S", 0.05)
+    monkeypatch.setattr("imagenetd.stages.workers.board.MIN_SLOW_S", 0.0)
+    shelf = Shelf(4)
+    assert board.claim(1, "w1")
+    with Pulse(board, seat(1)), Pulse(board, seat(0)) as pulse:
+        threading.Timer(1.0, shelf.stored.append, [1]).start()
+        for shards in hand(board, pulse, shelf).rounds():
+            shelf.stored += list(shards)
+    assert sorted(shelf.stored) == [0, 1, 2, 3]
+
+
+def test_the_copy_of_a_lost_worker_is_given_back(board: Board) -> None:
+    assert board.claim_copy(3, "gone") and not board.claim_copy(3, "b")
+    board.forget("gone")
+    assert board.claim_copy(3, "b")
 
 
 def test_the_watchers_own_clock_tells_who_is_silent() -> None:

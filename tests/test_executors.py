@@ -105,6 +105,31 @@ def test_a_worker_that_stops_without_ending_is_replaced(tmp_path: Path, straight
     assert results(tmp_path) == results(straight)
 
 
+def test_a_slow_workers_shard_is_made_by_an_idle_one_and_nothing_is_left_over(
+    tmp_path: Path, straight: Path
+) -> None:
+    """Worker 0 oversleeps its first unit; worker 1 makes all shards, that one as well, before it wakes up."""
+    made = job(tmp_path)
+    made.stages = [StageName.prompts, StageName.generate]
+    made.trainer.devices = 2
+    made.executor["slow_factor"] = 4.0
+    made.generator |= {
+        "_target_": "tests.sleepers.SleepingGenerator",
+        "nap_s": 0.01,
+        "oversleeps_s": 6.0,
+        "mark": str(tmp_path / "mark"),
+    }
+    run(made)
+    (pool,) = tmp_path.glob("pools/*")
+    slept, stored = (tmp_path / "mark").stat().st_mtime, (pool / "manifest" / part_name(0)).stat().st_mtime
+    assert 1.0 < stored - slept < 5.5
+    theirs = {
+        name: value for name, value in results(straight).items() if name.startswith(f"pools/{pool.name}")
+    }
+    assert {name: value for name, value in results(tmp_path).items() if name.startswith("pools/")} == theirs
+    assert not list(pool.rglob("*.times")) and not list(pool.rglob("*.tmp"))
+
+
 def test_torchrun_shares_one_run_among_its_processes(root: Path, tmp_path: Path) -> None:
     options = [
         "generator=render", "categories.names=[banana,mug,sock]", "nuisances.background=[beach-s,street-s]",

@@ -78,6 +78,28 @@ def test_who_takes_over_goes_on_with_a_copy_so_that_a_writer_that_wakes_up_does_
     assert sorted(other.name for other in tmp_path.iterdir()) == ["s.tar", "straight.tar"]
 
 
+def test_of_two_writers_that_make_one_shard_the_second_to_end_finds_it_made(tmp_path: Path) -> None:
+    write(tmp_path / "straight.tar", IDS)
+    path = tmp_path / "s.tar"
+    with ShardWriter(path, writer="slow") as slow, ShardWriter(path, writer="fast") as fast:
+        for writer in (slow, fast):
+            writer.keep(IDS, unit_size=2)
+            for first in range(0, len(IDS), 2):
+                writer.append([file for name in IDS[first : first + 2] for file in files(name)])
+        fast.finish()
+        slow.finish()
+    assert path.read_bytes() == (tmp_path / "straight.tar").read_bytes()
+    assert sorted(other.name for other in tmp_path.iterdir()) == ["s.tar", "straight.tar"]
+
+
+def test_a_shard_that_vanishes_while_it_is_written_is_told(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "s.tar") as writer:
+        writer.append(files("a"))
+        writer.partial.unlink()
+        with pytest.raises(StoreError, match=r"s\.tar"):
+            writer.finish()
+
+
 def test_a_unit_of_other_images_is_not_kept(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "s.tar") as writer:
         writer.append([file for name in IDS[:2] for file in files(name)])

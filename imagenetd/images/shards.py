@@ -134,12 +134,16 @@ class ShardWriter:
         os.fsync(self._stream.fileno())
 
     def finish(self) -> None:
-        """Close the archive and give the shard its final name."""
+        """Close the archive and give the shard its final name, unless another writer was faster with the same bytes."""
         assert self._stream is not None
         with explained(self.path):
             self._write(b"\0" * (2 * BLOCK))
             self._stream.close()
-            os.replace(self.partial, self.path)
+            try:
+                os.replace(self.partial, self.path)
+            except FileNotFoundError:  # the other has taken away what was left of this shard
+                if not self.path.is_file():
+                    raise
             for path in self._left_by_others():
                 path.unlink(missing_ok=True)
 

@@ -109,16 +109,21 @@ class PoolWriter:
             stream.write(json.dumps(seal_record(line)) + "\n")
 
     def _finish(self, shard: int, writer: ShardWriter | None, rows: Sequence[Prompt]) -> None:
-        """Close the archive; what stands in the manifest is read back from the archive itself, and checked."""
+        """Close the archive; what stands in the manifest is read back from the archive itself, and checked.
+
+        Another writer may have been faster with the same shard. Its part of the manifest stays: the times go with it.
+        """
         if writer is not None:
             writer.finish()
             writer.__exit__(None, None, None)
         path = self.folder / "shards" / shard_name(shard)
         times_path = path.with_name(f"{path.name}.times")
-        found = stored_rows(path, rows, self.generator_key, read_times(times_path))
-        write_table_atomic(
-            self.folder / "manifest" / part_name(shard), image_table(found), of=self.generator_key
-        )
+        part, times = self.folder / "manifest" / part_name(shard), read_times(times_path)
+        if (
+            not part.is_file()
+        ):  # looked for after the times were read, which are forgotten after it is written
+            found = stored_rows(path, rows, self.generator_key, times)
+            write_table_atomic(part, image_table(found), of=self.generator_key)
         times_path.unlink(missing_ok=True)
 
 

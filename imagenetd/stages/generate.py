@@ -159,6 +159,9 @@ def _has_images(folder: Path) -> bool:
 def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> Record:
     """Join the parts of the manifest, check that every image is there once, and mark the pool as done."""
     started = time.perf_counter()
+    shards = folder.path / "shards"
+    for rest in itertools.chain(shards.glob("*.tmp"), shards.glob("*.times")):
+        rest.unlink(missing_ok=True)  # of a worker that was slower than another with its shard
     paths = [folder.path / "manifest" / part_name(shard) for shard in range(layout.num_shards)]
     parts = [checked(read_table(path, of=generator_key), ImageRow, path) for path in paths]
     table = pa.concat_tables(parts).sort_by("index")
@@ -174,8 +177,8 @@ def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_ke
                 "rebuilt."
             )
     write_table_atomic(folder.path / MANIFEST_FILE, table, of=folder.key)
-    shards = [f"shards/{shard_name(number)}" for number in range(layout.num_shards)]
-    num_bytes = sum(size_of(folder.path / name) for name in shards)
+    names = [f"shards/{shard_name(number)}" for number in range(layout.num_shards)]
+    num_bytes = sum(size_of(folder.path / name) for name in names)
     record = {
         "num_images": layout.num_images,
         "num_shards": layout.num_shards,
@@ -185,7 +188,7 @@ def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_ke
         "seconds": float(pc.sum(table["seconds"]).as_py()),
         "merge_seconds": time.perf_counter() - started,
     }
-    folder.finish(record, [MANIFEST_FILE], only_sizes=shards)  # each image has its hash in the manifest
+    folder.finish(record, [MANIFEST_FILE], only_sizes=names)  # each image has its hash in the manifest
     return record
 
 

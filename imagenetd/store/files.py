@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,9 @@ def require_space(folder: Path, num_bytes: int) -> None:
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing, also after a crash."""
-    temporary = path.with_name(TEMPORARY.format(name=path.name, process=os.getpid()))
+    temporary = path.with_name(
+        TEMPORARY.format(name=path.name, process=f"{socket.gethostname()}-{os.getpid()}")
+    )
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

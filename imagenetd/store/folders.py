@@ -326,11 +326,15 @@ class StageFolder:
             workers = lock(self.path / WORKERS, fcntl.LOCK_EX, max_wait_s=self.max_wait_s)
             with workers:  # of a run whose first process was killed
                 pass
-            with explained(self.path):
-                for rubbish in self.path.rglob(TEMPORARY.format(name="*", process="*")):
-                    # of a writer that was killed: the lock says that nobody writes now
-                    rubbish.unlink(missing_ok=True)
+            forget_unfinished(self.path)  # of a writer that was killed: the lock says that nobody writes now
             yield
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Delete what writers that were killed have not finished; only when nobody writes into the folder."""
+    with explained(folder):
+        for path in folder.rglob(TEMPORARY.format(name="*", process="*")):
+            path.unlink(missing_ok=True)
 
 
 def _is_listing(entry: Any) -> bool:

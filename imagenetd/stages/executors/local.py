@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import secrets
 import sys
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from typing import Annotated
 
@@ -22,6 +23,8 @@ class LocalExecutor(Executor):
     Args:
         lost_after_s: A process that gives no sign of life for so long is ended, and another takes its place.
         max_losses: So many processes in a row may be lost without one unit finished in between; then the run ends.
+        slow_factor: A process with nothing left to do begins a shard once more that takes another one so many times
+            longer than most; 0: never.
     """
 
     def __init__(
@@ -29,8 +32,9 @@ class LocalExecutor(Executor):
         *,
         lost_after_s: Annotated[float, Range(1, 86_400)] = 60.0,
         max_losses: Annotated[int, Range(0, 1_000_000)] = 24,
+        slow_factor: Annotated[float, Range(0, 1_000_000)] = 0.0,
     ) -> None:
-        self.lost_after_s, self.max_losses = lost_after_s, max_losses
+        self.lost_after_s, self.max_losses, self.slow_factor = lost_after_s, max_losses, slow_factor
 
     def carry_out(self, work: Work, config: Config) -> bool:
         """Return when no shard is missing; False where one process is enough, which is that of the run."""
@@ -40,7 +44,10 @@ class LocalExecutor(Executor):
         board = Board(work.folder)
         board.open()
         crew = ProcessCrew(work, lost_after_s=self.lost_after_s, can_fork=config.trainer.accelerator == "cpu")
-        seats = [Seat(number=number, count=count, local=number) for number in range(count)]
+        seats = [
+            Seat(number=number, count=count, local=number, slow_factor=self.slow_factor)
+            for number in range(count)
+        ]
         supervise(work, board, crew, seats, silence_s=self.lost_after_s, max_losses=self.max_losses)
         return True
 
@@ -63,7 +70,7 @@ class ProcessCrew(Crew):
     def start(self, seat: Seat) -> str:
         """Start a process for a seat."""
         name = f"{seat.number}-{secrets.token_hex(4)}"
-        taken = Seat(number=seat.number, count=seat.count, local=seat.local, name=name)
+        taken = replace(seat, name=name)
         process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=work_at,
             args=(self.folder, taken),

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from imagenetd.store.system_errors import explained
 
 BEAT_S = 1.0
 POLL_S = 0.2
+MIN_SLOW_S = 1.0
+"""A shard is not slow before."""
 SIGN_BYTES = 4096
 """A sign is written in place, in a fixed room, so that it can be renewed on a full disk."""
 
@@ -44,6 +47,9 @@ class Seat:
     """Among the workers of its machine: the number of its GPU."""
     name: str = "0"
     """Of this very process: one that takes a seat after another has another name."""
+    slow_factor: float = 0.0
+    """With nothing else left, begin a shard once more that takes another worker so many times longer than most: it has
+    the same bytes, whoever is first. 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +94,9 @@ class Board:
 
     def claim(self, shard: int, worker: str) -> bool:
         """Take a shard; False when somebody has it."""
-        path = self._claims / f"{shard:06d}"
+        return self._make_claim(self._claims / f"{shard:06d}", worker)
+
+    def _make_claim(self, path: Path, worker: str) -> bool:
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
@@ -102,6 +110,27 @@ class Board:
             stream.write(worker)
         return True
 
+    def claim_copy(self, shard: int, worker: str) -> bool:
+        """Begin a shard anew beside a slow worker; False when somebody has done so."""
+        return self._make_claim(self._copy_path(shard), worker)
+
+    def _copy_path(self, shard: int) -> Path:
+        return self._claims / f"{shard:06d}.copy"
+
+    def claim_ages(self, worker: str) -> dict[int, tuple[str, float]]:
+        """Return shard -> its worker, and for how many seconds it has had it, by the clock of the file system.
+
+        Args:
+            worker: Who asks; its sign, which it writes every second, says what time it is.
+        """
+        found = {}
+        with contextlib.suppress(FileNotFoundError):
+            now = self.sign_path(worker).stat().st_mtime
+            for shard, owner in self.claims().items():
+                with contextlib.suppress(FileNotFoundError):
+                    found[shard] = (owner, now - (self._claims / f"{shard:06d}").stat().st_mtime)
+        return found
+
     def claims(self) -> dict[int, str]:
         """Return shard -> its worker; empty where the worker has not yet written its name."""
         found = {}
@@ -112,14 +141,19 @@ class Board:
         return found
 
     def free(self, shard: int) -> None:
-        """Give a shard back."""
+        """Give a shard back, and the copy that was begun of it."""
         (self._claims / f"{shard:06d}").unlink(missing_ok=True)
+        self._copy_path(shard).unlink(missing_ok=True)
 
     def forget(self, worker: str) -> None:
         """Give back what a lost worker held, and take its sign away."""
         for shard, owner in self.claims().items():
             if owner == worker:
                 self.free(shard)
+        for copy in self._claims.glob("*.copy"):
+            with contextlib.suppress(FileNotFoundError):
+                if copy.read_text() == worker:
+                    copy.unlink()
         self.sign_path(worker).unlink(missing_ok=True)
 
     def sign_path(self, worker: str) -> Path:
@@ -286,6 +320,10 @@ class Hand:
                 continue
             if not waits:
                 return
+            if (slow := self._slow(missing)) is not None:
+                self.pulse.took()
+                yield iter([slow])
+                continue
             owners = {claims[shard] for shard in missing} - {self.seat.name}
             for name in self._watch.silent(self.board.signs(), sorted(owners)):
                 for shard, owner in claims.items():
@@ -303,6 +341,29 @@ class Hand:
             if self._is_missing(shard) and self.board.claim(shard, self.seat.name):
                 self.pulse.took()
                 yield shard
+
+    def _slow(self, missing: list[int]) -> int | None:
+        """Return a shard that another worker has had for too long, now begun here as well; None: there is none.
+
+        How long a shard takes follows from the claims: a worker takes its next one when it is done with the last.
+        """
+        if not self.seat.slow_factor:
+            return None
+        ages = self.board.claim_ages(self.seat.name)
+        taken: dict[str, list[float]] = {}
+        for owner, age in ages.values():
+            taken.setdefault(owner, []).append(age)
+        spans = [
+            earlier - later
+            for ages_of_one in taken.values()
+            for earlier, later in itertools.pairwise(sorted(ages_of_one, reverse=True))
+        ]
+        limit = max(MIN_SLOW_S, self.seat.slow_factor * statistics.median(spans)) if spans else float("inf")
+        for shard in sorted(missing, key=lambda shard: -ages.get(shard, ("", 0.0))[1]):
+            owner, age = ages.get(shard, (self.seat.name, 0.0))
+            if owner != self.seat.name and age > limit and self.board.claim_copy(shard, self.seat.name):
+                return shard
+        return None
 
 
 def error_of(sign: Sign) -> UserError:

@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from imagenetd.errors import WorkerError
@@ -12,6 +12,7 @@ from imagenetd.stages.workers.trainer import Loop, loop_of
 from imagenetd.stages.workers.units import StageBar
 from imagenetd.stages.workers.work import Work, shown_shares
 from imagenetd.store.console import say
+from imagenetd.store.folders import forget_unfinished
 
 POLL_S = 0.1
 PATIENCE_S = 30.0
@@ -31,6 +32,10 @@ class Crew(abc.ABC):
     @abc.abstractmethod
     def ended(self, name: str) -> str | None:
         """Return how a worker ended, e.g. `by SIGKILL`; empty when it came to its own end, None while it works."""
+
+    def is_waiting(self, name: str) -> bool:
+        """Tell whether a worker waits for a place to work at, so that no sign of life can be expected of it."""
+        return False
 
     @abc.abstractmethod
     def kill(self, name: str) -> None:
@@ -100,6 +105,8 @@ def supervise(
         _dismiss(crew, list(watched.at_work))
         wait_for_others(board)
         board.close()
+    if watched.num_lost:
+        forget_unfinished(work.folder)
     _raise_first(signs)
     taken = [sign.num_shards for sign in signs.values() if sign.num_shards]
     if len(taken) > 1:
@@ -118,6 +125,7 @@ class _Watched:
     at_work: dict[str, Seat] = field(default_factory=dict)
     num_items: int = 0
     gpu_gib: float = 0.0
+    num_lost: int = 0
     _losses: int = 0
     """In a row."""
 
@@ -143,6 +151,7 @@ class _Watched:
         _raise_first(self.board.signs())
         self.board.forget(name)
         missing = self.work.missing()
+        self.num_lost += 1
         if not missing:
             return []
         self._losses += 1
@@ -172,12 +181,17 @@ def _lost(crew: Crew, watch: Watch, signs: dict[str, Sign], names: list[str]) ->
     """Return the workers that are gone or silent -> how they ended."""
     found = {name: how for name in names if (how := crew.ended(name)) is not None}
     living = {name: sign for name, sign in signs.items() if not sign.is_ended}
-    for name in watch.silent(living, [name for name in names if name not in found]):
+    for name in watch.silent(living, _expected(crew, names, found)):
         if name in signs and signs[name].is_ended:
             continue
         crew.kill(name)
         found[name] = f"after {watch.silence_s:g} s without a sign of life"
     return {name: how or "early" for name, how in found.items()}
+
+
+def _expected(crew: Crew, names: list[str], ended: Container[str]) -> list[str]:
+    """Return the workers that must show that they live."""
+    return [name for name in names if name not in ended and not crew.is_waiting(name)]
 
 
 def _raise_first(signs: dict[str, Sign]) -> None:
