@@ -44,7 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 def generator(root: Path, folder: Path, **changes: Any) -> DiffusersGenerator:
     spec = yaml.safe_load((root / "conf/generator/diffusers.yaml").read_text())
-    del spec["_target_"]
+    del spec["_target_"], spec["defaults"]  # the defaults choose the words of prompts
     return DiffusersGenerator(**spec | SIZE | {"model": str(folder)} | changes)
 
 
