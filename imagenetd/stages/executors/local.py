@@ -12,7 +12,6 @@ from imagenetd.config.ranges import Range
 from imagenetd.config.schema import Config
 from imagenetd.stages.executors.executor import Executor
 from imagenetd.stages.workers.board import Board, Seat
-from imagenetd.stages.workers.opening import work_at
 from imagenetd.stages.workers.supervise import Crew, supervise
 from imagenetd.stages.workers.work import Work
 
@@ -69,6 +68,8 @@ class ProcessCrew(Crew):
 
     def start(self, seat: Seat) -> str:
         """Start a process for a seat."""
+        from imagenetd.stages.workers.opening import work_at  # which knows every stage's libraries
+
         name = f"{seat.number}-{secrets.token_hex(4)}"
         taken = replace(seat, name=name)
         process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
