@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from imagenetd.config.schema import StageName
-from imagenetd.stages.estimate import Speed, cost_lines, known_speed
+from imagenetd.images.pool import make_layout
+from imagenetd.stages.estimate import Means, Speed, cost_lines, known_speed
 from tests.test_pipeline import config, run
 
 POOLS = {
@@ -23,32 +24,47 @@ def test_the_option_beats_a_pool_and_without_either_nothing_is_known() -> None:
     )
 
 
-def test_the_cost_is_told_in_images_hours_and_bytes() -> None:
+def means(num_images: int, *, num_processes: int, free_bytes: int, usd: float | None = None) -> Means:
+    layout = make_layout(num_images, unit_size=16, max_images_per_shard=512)
+    return Means(layout=layout, num_processes=num_processes, free_bytes=free_bytes, usd_per_hour=usd)
+
+
+def test_the_cost_is_told_in_images_shards_hours_money_and_bytes() -> None:
     lines = cost_lines(
         {"background": 30_000, "neutral": 6_000},
         Speed(2.0, 1e6, "pool x"),
-        num_processes=8,
-        free_bytes=10**12,
+        means(36_000, num_processes=8, free_bytes=10**12, usd=2.5),
         examples=["a photo"],
     )
     assert lines == [
         "  images   36,000 = 30,000 background + 6,000 neutral",
         "  e.g.     a photo",
+        "  shards   71 of 512 images: as many files in each folder, and 142 writes (one tar, one part), "
+        "71 more for each model",
         "  time     20 GPU-hours at 0.5 images/s (pool x): 2.5 hours with 8 processes",
+        "  money    50 USD at 20.00 USD an hour for all processes (trainer.usd_per_hour)",
         "  disk     about 36 GB (1 MB an image); 1 TB free",
     ]
 
 
 def test_a_disk_that_is_too_small_is_told() -> None:
     (*_, disk) = cost_lines(
-        {"texture": 10}, Speed(None, 1e6, "nothing"), num_processes=1, free_bytes=10, examples=[]
+        {"texture": 10}, Speed(None, 1e6, "nothing"), means(10, num_processes=1, free_bytes=10), examples=[]
     )
     assert "NOT ENOUGH" in disk
 
 
 def test_prompts_alone_print_what_the_images_will_cost(tmp_path: Path) -> None:
     (first,) = run(config(tmp_path, stages=[StageName.prompts])).results
-    assert [line.split()[0] for line in first.details] == ["images", "e.g.", "e.g.", "e.g.", "time", "disk"]
+    assert [line.split()[0] for line in first.details] == [
+        "images",
+        "e.g.",
+        "e.g.",
+        "e.g.",
+        "shards",
+        "time",
+        "disk",
+    ]
     assert "unknown" in first.details[-2]
     run(config(tmp_path, stages=[StageName.prompts, StageName.generate]))
     (second,) = run(config(tmp_path, stages=[StageName.prompts])).results

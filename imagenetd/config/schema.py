@@ -117,6 +117,8 @@ class TrainerConfig:
     """CPU threads of each process."""
     num_workers: Annotated[int, Range(0, 1024)] = MISSING
     """Further processes, for each process, that read, decode and resize images; 0: the process does so itself."""
+    usd_per_hour: Annotated[float, Range(0, 1_000_000)] | None = MISSING
+    """What an hour of one process costs, with its GPU; null: not known."""
 
 
 class Readers(enum.Enum):

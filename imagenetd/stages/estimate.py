@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from imagenetd.images.pool import BYTES_PER_PIXEL
+from imagenetd.images.pool import BYTES_PER_PIXEL, Layout
 from imagenetd.store.numerals import significant
 
 
@@ -39,21 +39,39 @@ def known_speed(
     return Speed(pools[best]["seconds"] / pools[best]["num_images"], size, f"pool {best[:8]}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the images will be made with."""
+
+    layout: Layout
+    """Of the pool."""
+    num_processes: int
+    """Over which the work will be divided."""
+    free_bytes: int
+    """On the disk of the pool."""
+    usd_per_hour: float | None = None
+    """Of one process; None: not known."""
+
+
 def cost_lines(
-    counts: Mapping[str, int], speed: Speed, *, num_processes: int, free_bytes: int, examples: Sequence[str]
+    counts: Mapping[str, int], speed: Speed, means: Means, *, examples: Sequence[str]
 ) -> list[str]:
-    """Return what `stages=[prompts]` prints: counts, examples, time, disk.
+    """Return what `stages=[prompts]` prints: counts, examples, shards, time, money, disk.
 
     Args:
         counts: Kind -> number of images.
         speed: Of the generator.
-        num_processes: Over which the work will be divided.
-        free_bytes: On the disk of the pool.
+        means: What they will be made with.
         examples: A prompt of each kind.
     """
-    num_images = sum(counts.values())
+    num_images, num_processes, free_bytes = sum(counts.values()), means.num_processes, means.free_bytes
+    num_shards, each = means.layout.num_shards, means.layout.images_per_shard
     kinds = " + ".join(f"{count:,} {kind}" for kind, count in counts.items())
     lines = [f"  images   {num_images:,} = {kinds}", *(f"  e.g.     {text}" for text in examples)]
+    lines.append(
+        f"  shards   {num_shards:,} of {min(each, num_images):,} images: as many files in each folder, and "
+        f"{2 * num_shards:,} writes (one tar, one part), {num_shards:,} more for each model"
+    )
     if speed.seconds_per_image is None:
         lines.append(
             f"  time     unknown: {speed.source}. Generate a few with num_images_per_cell=1 and fewer words, or set "
@@ -66,6 +84,12 @@ def cost_lines(
             f"  time     {_number(hours)} GPU-hours at {significant(1 / speed.seconds_per_image, 3)} images/s "
             f"({speed.source}): {_clock(hours / num_processes)} with {num_processes} {plural}"
         )
+        if means.usd_per_hour is not None:
+            an_hour = means.usd_per_hour * num_processes
+            lines.append(
+                f"  money    {_number(hours * means.usd_per_hour)} USD at {an_hour:,.2f} USD an hour for all processes "
+                "(trainer.usd_per_hour)"
+            )
     needed = num_images * speed.bytes_per_image
     enough = "" if needed < free_bytes else ": NOT ENOUGH, set paths.output_dir to another disk"
     lines.append(

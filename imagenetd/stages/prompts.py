@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagenetd.config.schema import StageName
-from imagenetd.images.pool import PROMPTS_FILE, read_prompts
+from imagenetd.images.pool import PROMPTS_FILE, make_layout, read_prompts
 from imagenetd.records import Prompt, StageResult
-from imagenetd.stages.estimate import cost_lines, known_speed
+from imagenetd.stages.estimate import Means, cost_lines, known_speed
 from imagenetd.stages.executors.executor import executor_of
 from imagenetd.stages.run import Run
 from imagenetd.store.folders import STAGE_FILE, content_key, read_stage_file, write_table_atomic
@@ -67,8 +67,14 @@ def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str,
     lines = cost_lines(
         counts,
         speed,
-        num_processes=executor_of(config).num_workers(config),
-        free_bytes=shutil.disk_usage(run.setup.folders["prompts"].path).free,
+        Means(
+            layout=make_layout(
+                len(table), unit_size=generator.unit_size, max_images_per_shard=config.store.images_per_shard
+            ),
+            num_processes=executor_of(config).num_workers(config),
+            free_bytes=shutil.disk_usage(run.setup.folders["prompts"].path).free,
+            usd_per_hour=config.trainer.usd_per_hour,
+        ),
         examples=[firsts[kind] for kind in counts],
     )
     return tuple(lines)

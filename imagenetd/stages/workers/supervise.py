@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from imagenetd.errors import WorkerError
 from imagenetd.stages.workers.board import Board, Seat, Sign, Watch, error_of
+from imagenetd.stages.workers.dashboard import Dashboard
 from imagenetd.stages.workers.trainer import Loop, loop_of
-from imagenetd.stages.workers.units import StageBar
 from imagenetd.stages.workers.work import Work, shown_shares
 from imagenetd.store.console import say
 from imagenetd.store.folders import forget_unfinished
@@ -46,7 +46,7 @@ class Crew(abc.ABC):
 def alone(work: Work) -> "Iterator[tuple[Loop | None, BarCounter]]":
     """Show how the work goes on that this process does itself: give its loop, None where it needs no Lightning."""
     missing = work.missing()
-    bar = BarCounter(StageBar(work.stage, work.num_items(missing)))
+    bar = BarCounter(dashboard_of(work, missing))
     try:
         if work.needs_lightning:
             with loop_of(work, missing, Seat(), bar) as loop:
@@ -61,15 +61,22 @@ def alone(work: Work) -> "Iterator[tuple[Loop | None, BarCounter]]":
 class BarCounter:
     """Moves the bar of a stage that is done in this process."""
 
-    def __init__(self, bar: StageBar) -> None:
+    def __init__(self, bar: Dashboard) -> None:
         self.bar = bar
 
     def advance(self, num_items: int, *, gpu_gib: float = 0.0) -> None:
         """Count finished items."""
-        self.bar.advance(num_items, note=f", {gpu_gib:.1f} GiB" if gpu_gib else "")
+        self.bar.advance(num_items, gpu_gib=gpu_gib)
 
     def check(self) -> None:
         """Go on: who works alone is not called off."""
+
+
+def dashboard_of(work: Work, missing: Sequence[int]) -> Dashboard:
+    """Return what shows how a work goes on."""
+    return Dashboard(
+        work.stage, work.num_items(missing), folder=work.folder, usd_per_hour=work.trainer.usd_per_hour
+    )
 
 
 def supervise(
@@ -89,13 +96,21 @@ def supervise(
         WorkerError: Too many workers were lost.
         UserError: What a worker ended with.
     """
-    watched = _Watched(work, board, crew, Watch(silence_s), max_losses)
-    bar = StageBar(work.stage, work.num_items(work.missing()))
+    missing = work.missing()
+    watched = _Watched(work, board, crew, Watch(silence_s), max_losses, num_asked=len(missing))
+    bar = dashboard_of(work, missing)
     try:
         for seat in seats:
             watched.at_work[crew.start(seat)] = seat
-        while watched.goes_on():
-            bar.show(watched.num_items, note=f", {watched.gpu_gib:.1f} GiB" if watched.gpu_gib else "")
+        goes_on = True
+        while goes_on:
+            goes_on = watched.goes_on()
+            bar.show(
+                watched.num_items,
+                shards=watched.shards,
+                workers=(watched.num_workers, watched.num_lost),
+                gpu_gib=watched.gpu_gib,
+            )
         signs = board.signs()
     except BaseException:
         board.stop()
@@ -122,10 +137,18 @@ class _Watched:
     crew: Crew
     watch: Watch
     max_losses: int
+    num_asked: int
+    """Shards that were missing at the start."""
     at_work: dict[str, Seat] = field(default_factory=dict)
     num_items: int = 0
+    """Finished by all workers, those that were lost included."""
+    shards: tuple[int, int, int] = (0, 0, 0)
+    """Done, in flight, and given again."""
+    num_workers: int = 0
     gpu_gib: float = 0.0
     num_lost: int = 0
+    _items_of_lost: int = 0
+    _shards_of_lost: int = 0
     _losses: int = 0
     """In a row."""
 
@@ -134,7 +157,7 @@ class _Watched:
         time.sleep(POLL_S)
         signs = self.board.signs()
         _raise_first(signs)
-        items = sum(sign.num_items for sign in signs.values())
+        items = sum(sign.num_items for sign in signs.values()) + self._items_of_lost
         self._losses = 0 if items > self.num_items else self._losses
         self.num_items = max(items, self.num_items)
         self.gpu_gib = max((sign.gpu_gib for sign in signs.values()), default=0.0)
@@ -142,15 +165,23 @@ class _Watched:
         missing = self.work.missing()
         for name, how in _lost(self.crew, self.watch, signs, list(self.at_work)).items():
             missing = self._replace(name, how)
+        done, taken = self.num_asked - len(missing), sum(sign.num_shards for sign in signs.values())
+        self.num_workers = sum(not sign.is_ended for sign in signs.values())
+        in_flight = min(len(missing), max(0, taken + self._shards_of_lost - done))
+        self.shards = (done, in_flight, self._shards_of_lost)
         time.sleep(min(5.0, 10 * (time.monotonic() - started)))  # a long list is looked at less often
         return bool(missing)
 
     def _replace(self, name: str, how: str) -> list[int]:
         """Let another worker take the seat of a lost one, unless all is done; return what is missing."""
         seat = self.at_work.pop(name)
-        _raise_first(self.board.signs())
+        signs = self.board.signs()
+        _raise_first(signs)
+        held = [shard for shard, owner in self.board.claims().items() if owner == name]
         self.board.forget(name)
         missing = self.work.missing()
+        self._items_of_lost += signs[name].num_items if name in signs else 0
+        self._shards_of_lost += len(set(held) & set(missing))
         self.num_lost += 1
         if not missing:
             return []

@@ -1,19 +1,10 @@
-"""A pool made unit by unit, and the bar that counts; neither needs torch."""
+"""A pool made unit by unit; it needs no torch where its generator needs none."""
 
 import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from imagenetd.config.schema import TrainerConfig
 from imagenetd.images.generators.generator import Generator, noise_seed
@@ -30,45 +21,10 @@ from imagenetd.images.writer import PoolWriter, Unit
 from imagenetd.records import Record
 from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.work import Counter, Task, UnitWork, no_memory
-from imagenetd.store.console import console
 
 if TYPE_CHECKING:
     from lightning import LightningModule
     from pyarrow.parquet import ParquetFile
-
-
-class StageBar:
-    """The progress bar of a stage, open from its construction to `close`."""
-
-    def __init__(self, stage: str, num_items: int) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console(),
-            transient=True,
-            disable=not console().is_terminal,
-        )
-        self.num_items = num_items
-        self._bar.add_task(stage, total=num_items, speed="")
-        self._bar.start()
-
-    def advance(self, count: int, *, note: str = "") -> None:
-        """Count some items more; the note stands behind the speed."""
-        self.show(int(self._bar.tasks[0].completed) + count, note=note)
-
-    def show(self, done: int, *, note: str = "") -> None:
-        """Show how many items are done in all."""
-        task, done = self._bar.tasks[0], min(self.num_items, done)
-        speed = done / task.elapsed if task.elapsed else 0.0
-        self._bar.update(task.id, completed=done, speed=f"{speed:.1f}/s{note}")
-
-    def close(self) -> None:
-        """Take the bar off the terminal."""
-        self._bar.stop()
 
 
 class GenerateWork(UnitWork):
