@@ -106,12 +106,11 @@ def supervise(
         while goes_on:
             goes_on = watched.goes_on()
             bar.show(
-                watched.num_items,
+                watched.num_items if goes_on else bar.num_items,  # a sign is a second old
                 shards=watched.shards,
                 workers=(watched.num_workers, watched.num_lost),
                 gpu_gib=watched.gpu_gib,
             )
-        signs = board.signs()
     except BaseException:
         board.stop()
         raise
@@ -119,6 +118,7 @@ def supervise(
         bar.close()
         _dismiss(crew, list(watched.at_work))
         wait_for_others(board)
+        signs = board.signs()
         board.close()
     if watched.num_lost:
         forget_unfinished(work.folder)
