@@ -12,6 +12,7 @@ from imagenetd.errors import ConfigError
 from imagenetd.records import StageResult
 from imagenetd.stages.confirm import confirm
 from imagenetd.stages.evaluate import evaluate
+from imagenetd.stages.executors.executor import SubmittedError
 from imagenetd.stages.export import export
 from imagenetd.stages.generate import generate
 from imagenetd.stages.mine import mine
@@ -44,9 +45,9 @@ class Outcome:
     """How a run ended."""
 
     status: str
-    """`done`, or `waiting for votes`."""
+    """`done`, `waiting for votes`, or `submitted`: jobs of a queue go on with it."""
     folder: Path
-    """Of the last stage that ran; the run folder when the report did."""
+    """Of the last stage that ran, or that is submitted; the run folder when the report did."""
     results: tuple[StageResult, ...]
 
 
@@ -63,7 +64,11 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
             continue
         started = time.perf_counter()
         with _shown(stage) if is_asked else contextlib.nullcontext():
-            result = STAGES[stage](run)
+            try:
+                result = STAGES[stage](run)
+            except SubmittedError as submitted:
+                say(submitted.line)
+                return Outcome("submitted", submitted.folder, tuple(run.results))
         run.results.append(result)
         is_waiting = bool(result.counts.get("waiting"))
         if is_asked or is_waiting:

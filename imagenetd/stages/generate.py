@@ -25,7 +25,7 @@ from imagenetd.images.pool import (
 )
 from imagenetd.images.shards import shard_name
 from imagenetd.records import ImageRow, Prompt, Record, StageResult
-from imagenetd.stages.executors.executor import carried_out
+from imagenetd.stages.executors.executor import carried_out, held
 from imagenetd.stages.run import Run
 from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.supervise import alone
@@ -61,7 +61,7 @@ def generate(run: Run) -> StageResult:
     setup, folder, generator = run.setup, run.setup.images.folder, run.setup.images.generator
     assert generator is not None, "images are drawn or listed"
     rows = read_prompts(setup.folders["prompts"].path / PROMPTS_FILE)
-    with folder.locked():
+    with held(folder, setup.config):
         layout = _fixed_layout(
             folder.path, len(rows), generator.unit_size, setup.config.store.images_per_shard
         )

@@ -18,7 +18,7 @@ from imagenetd.scoring.predictions import (
     subject,
     unsound_parts,
 )
-from imagenetd.stages.executors.executor import carried_out
+from imagenetd.stages.executors.executor import carried_out, held
 from imagenetd.stages.interviews import prepare_interviews, reread_answers
 from imagenetd.stages.keys import CastModel
 from imagenetd.stages.run import Run
@@ -40,7 +40,7 @@ def predict(run: Run) -> StageResult:
     setup, pool, models = run.setup, run.all_images, run.setup.models
     is_asked = bool({StageName.predict, StageName.confirm} & set(setup.config.stages))
     lock = StageFolder(setup.folders[models[0].name].path.parent, "predict", pool.key)
-    with lock.locked():
+    with held(lock, setup.config):
         reread_answers(run)
         checked = {
             model.name: _unseen(setup.folders[model.name], pool, is_asked=is_asked) for model in models

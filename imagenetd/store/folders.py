@@ -3,7 +3,8 @@
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from imagenetd.store.hashes import content_key as content_key
 from imagenetd.store.hashes import content_key_of_rows as content_key_of_rows
 from imagenetd.store.hashes import file_sha256 as file_sha256
 from imagenetd.store.hashes import folder_sha256 as folder_sha256
-from imagenetd.store.locks import MAX_WAIT_S, WORKERS, lock
+from imagenetd.store.locks import BOARD, MAX_WAIT_S, WORKERS, lock
 from imagenetd.store.seals import (
     BrokenSealError,
     LaterFormatError,
@@ -315,17 +316,22 @@ class StageFolder:
             (self.path / STAGE_FILE).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, first: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the folder alone; when another process holds it, say so and wait.
 
         A run can rightly take hours, so the wait is long, but it has an end: `max_wait_s`.
+
+        Args:
+            first: Called when no other run holds the folder, while workers of one that has ended may still be there.
         """
         make_folder(self.path)
         with contextlib.ExitStack() as stack:
             stack.enter_context(lock(self.path / LOCK_FILE, fcntl.LOCK_EX, max_wait_s=self.max_wait_s))
+            first()
             workers = lock(self.path / WORKERS, fcntl.LOCK_EX, max_wait_s=self.max_wait_s)
-            with workers:  # of a run whose first process was killed
-                pass
+            with workers, explained(self.path):  # of a run whose first process was killed
+                if (board := self.path / BOARD).is_dir():
+                    shutil.rmtree(board)  # workers that come late find no work of that run
             forget_unfinished(self.path)  # of a writer that was killed: the lock says that nobody writes now
             yield
 

@@ -16,6 +16,8 @@ from imagenetd.store.system_errors import explained, refusal, refuse_odd
 
 WORKERS = ".workers"
 """Locked by every process that works for the run that holds the folder."""
+BOARD = ".work"
+"""Folder of what the workers tell each other; who has seen it while it works for a run has a share of that lock."""
 MAX_WAIT_S = 24 * 3600.0
 """For another run that holds a folder: generating can take a day."""
 WORKER_WAIT_S = 600.0

@@ -2,13 +2,29 @@
 
 import abc
 import contextlib
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 from imagenetd.config.schema import Config, build
 from imagenetd.errors import ConfigError
 from imagenetd.stages.executors.place import num_tasks_beside
 from imagenetd.stages.workers.work import Work, write_order
 from imagenetd.store.console import say
+from imagenetd.store.folders import StageFolder
+
+
+class SubmittedError(Exception):
+    """No error of anybody: the work lies in a queue, so this run ends here, and a job of the queue goes on with it.
+
+    Args:
+        folder: Of the stage that waits.
+        line: What the user is told.
+    """
+
+    def __init__(self, folder: Path, line: str) -> None:
+        super().__init__(line)
+        self.folder, self.line = folder, line
 
 
 class Executor(abc.ABC):
@@ -26,7 +42,19 @@ class Executor(abc.ABC):
             config: Of the run, as workers elsewhere are told it.
 
         Raises:
+            SubmittedError: The shards wait in a queue, and so does the rest of the run.
             UserError: What a worker ended with, in one line.
+        """
+
+    def look(self, folder: Path) -> None:  # noqa: B027 - most leave no jobs behind
+        """Look at the jobs that an earlier command has left to a queue, before a long stage begins.
+
+        Args:
+            folder: Of the stage, held by this run; workers of jobs may still be there.
+
+        Raises:
+            SubmittedError: They are not over.
+            UserError: What one of them ended with.
         """
 
     @contextlib.contextmanager
@@ -55,6 +83,11 @@ def executor_of(config: Config) -> Executor:
             "Choose executor=local."
         )
     return executor
+
+
+def held(folder: StageFolder, config: Config) -> contextlib.AbstractContextManager[None]:
+    """Hold the folder of a long stage alone; SubmittedError where jobs of this command are still to come."""
+    return folder.locked(first=functools.partial(executor_of(config).look, folder.path))
 
 
 def carried_out(work: Work, config: Config) -> bool:

@@ -1,11 +1,11 @@
 """Where this process stands among those that srun or torchrun started."""
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagenetd.errors import ConfigError
+from imagenetd.stages.workers.board import node_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,7 @@ def find_place(launcher: str, environment: Mapping[str, str] = os.environ) -> Pl
         )
     rank, local_rank, world_size = (int(environment[name]) for name in names)
     parts = [environment.get(name, "0") for name in _LAUNCH[launcher]]
-    host = environment.get("SLURMD_NODENAME") or socket.gethostname()
-    return Place(rank, local_rank, world_size, "-".join([launcher, *parts]), host)
+    return Place(rank, local_rank, world_size, "-".join([launcher, *parts]), node_name(environment))
 
 
 def is_follower(environment: Mapping[str, str] = os.environ) -> bool:

@@ -13,7 +13,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,8 @@ from typing import Any, Self
 
 from imagenetd import errors
 from imagenetd.errors import UserError, WorkerError
-from imagenetd.store.files import make_folder
+from imagenetd.store.files import make_folder, write_text_atomic
+from imagenetd.store.locks import BOARD
 from imagenetd.store.system_errors import explained
 
 BEAT_S = 1.0
@@ -30,6 +31,11 @@ MIN_SLOW_S = 1.0
 """A shard is not slow before."""
 SIGN_BYTES = 4096
 """A sign is written in place, in a fixed room, so that it can be renewed on a full disk."""
+
+
+def node_name(environment: Mapping[str, str] = os.environ) -> str:
+    """Return what this machine is called, where SLURM runs by the name of the node."""
+    return environment.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 class StoppedError(Exception):
@@ -77,14 +83,27 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / ".work"
+        self.folder = folder / BOARD
         self._claims, self._signs = self.folder / "claims", self.folder / "signs"
 
-    def open(self) -> None:
-        """Begin anew, with no claim and no worker; only who holds the stage's lock may do so."""
+    def open(self, *, name: str = "") -> None:
+        """Begin anew, with no claim and no worker; only who holds the stage's lock may do so.
+
+        Args:
+            name: Known to workers that are called to this board and no other, as the tasks of a queue are.
+        """
         self.close()
         for folder in (self._claims, self._signs):
             make_folder(folder)
+        write_text_atomic(self.folder / "name", name)
+
+    @property
+    def name(self) -> str | None:
+        """What the board was opened with; None where it was taken away."""
+        try:
+            return (self.folder / "name").read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def close(self) -> None:
         """Take the board away."""
@@ -193,7 +212,7 @@ class Pulse:
 
     def __init__(self, board: Board, seat: Seat, *, parent: int | None = None) -> None:
         self.board, self.seat, self._parent = board, seat, parent
-        self._sign = Sign(name=seat.name, number=seat.number, host=socket.gethostname(), pid=os.getpid())
+        self._sign = Sign(name=seat.name, number=seat.number, host=node_name(), pid=os.getpid())
         self._counts: dict[str, float] = {"num_items": 0, "num_shards": 0, "gpu_gib": 0.0}
         self._over = threading.Event()
         self._is_called_off = False
@@ -369,6 +388,6 @@ class Hand:
 def error_of(sign: Sign) -> UserError:
     """Return the error that a worker ended with, as it was where it happened; on another machine, with its name."""
     kind = getattr(errors, sign.error_kind, WorkerError)
-    if kind is errors.MissingFilesError or sign.host != socket.gethostname():
+    if kind is errors.MissingFilesError or sign.host != node_name():
         return WorkerError(f"Worker {sign.number} on {sign.host}: {sign.error}")
     return kind(sign.error)
