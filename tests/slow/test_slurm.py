@@ -1,6 +1,10 @@
-"""One run on two nodes of a real SLURM, and a job array: the pool, the keys and the tables of a local run."""
+"""One run on two nodes of a real SLURM, by srun and by job arrays: the pool, the keys and the tables of a local run."""
 
+import json
+import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imagenetd.stages.executors.slurm_array import read_submission
 from tests.slow.slurm_cluster import Cluster, missing_programs, running_cluster
 from tests.test_crash import results
 
@@ -140,3 +145,126 @@ def test_a_job_array_gives_the_pool_and_the_tables_of_a_local_run(
     assert "comparison of 2 of 2 jobs" in array.stdout
     assert len(list((tmp_path / "sweep").glob("*/job.json"))) == 2
     assert kept(tmp_path / "runs") == kept(local)
+
+
+ARRAY = ["executor=slurm_array", "executor.tasks=4", "executor.max_submissions=2", "target=tiny_resnet"]
+FULL = """[ "$SLURMD_NODENAME" = n2 ] && ulimit -f 24"""
+"""A quota of one node: the system refuses it every file of more than 24 KiB."""
+
+
+def submitted(cluster: Cluster, root: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command on the login node."""
+    command = [sys.executable, "run.py", *ARRAY, *ON_CPU, *OPTIONS, *options]
+    return subprocess.run(
+        command, cwd=root, env=cluster.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def jobs(cluster: Cluster) -> list[str]:
+    shown = cluster.run("squeue", "--noheader", "--format=%F %T").stdout.splitlines()
+    return [line.split()[0] for line in shown if not line.endswith("COMPLETING")]
+
+
+def until_empty(cluster: Cluster, *, timeout_s: float = 3 * TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while jobs(cluster):
+        assert time.monotonic() < deadline, cluster.run("squeue").stdout
+        time.sleep(0.5)
+
+
+def next_logs(folder: Path) -> str:
+    paths = sorted(folder.rglob("slurm/*/next-*.log"), key=lambda path: path.stat().st_mtime)
+    return "\n".join(path.read_text() for path in paths)
+
+
+def test_job_arrays_on_two_nodes_give_the_pool_and_the_tables_of_a_local_run(
+    cluster: Cluster, root: Path, tmp_path: Path, local: Path
+) -> None:
+    made = submitted(cluster, root, f"paths.output_dir={tmp_path}")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert re.search(
+        r"^submitted: 15 shards of generate to 4 tasks of job array \d+; job \d+ then goes on",
+        made.stdout,
+        re.M,
+    )
+    again = submitted(cluster, root, f"paths.output_dir={tmp_path}")
+    assert re.search(r"^already submitted: ", again.stdout, re.M), again.stdout + again.stderr
+    until_empty(cluster)
+    tasks = "".join(path.read_text() for path in tmp_path.rglob("slurm/001/task-*.log"))
+    assert set(re.findall(r" on (n\d) took", tasks)) == {"n1", "n2"}, tasks
+    mine, theirs = kept(tmp_path), kept(local)
+    assert len(mine) > 10 and mine == {name: theirs[name] for name in mine}, next_logs(tmp_path)
+    assert of_one_target(tmp_path, "none") == of_one_target(local, "tiny_clip")
+
+
+def test_twenty_tasks_killed_are_made_up_for_by_one_submission_of_each_stage(
+    cluster: Cluster, root: Path, tmp_path: Path, local: Path
+) -> None:
+    moments = random.Random(0)
+    made = submitted(cluster, root, f"paths.output_dir={tmp_path}", "executor.tasks=14")
+    assert made.returncode == 0, made.stdout + made.stderr
+    killed: dict[str, set[int]] = {"pools": set(), "predictions": set()}
+    deadline = time.monotonic() + 3 * TIMEOUT_S
+    while any(len(pids) < 10 for pids in killed.values()):
+        assert time.monotonic() < deadline and jobs(cluster), (killed, next_logs(tmp_path))
+        for stage, pids in killed.items():
+            for path in tmp_path.glob(f"{stage}/*/.work/signs/*"):
+                try:
+                    sign = json.loads(path.read_text())
+                except (OSError, ValueError):  # just gone, or half written
+                    continue
+                if len(pids) < 10 and sign["pid"] not in pids and not sign["is_ended"]:
+                    time.sleep(moments.uniform(0, 1))
+                    try:
+                        os.kill(sign["pid"], signal.SIGKILL)
+                    except ProcessLookupError:  # came to its own end
+                        continue
+                    pids.add(sign["pid"])
+        time.sleep(0.02)
+    until_empty(cluster)
+    for (stage,) in (tmp_path.glob("pools/*"), tmp_path.glob("predictions/*")):
+        last = read_submission(stage)
+        assert last is not None and last.number == 2, next_logs(tmp_path)
+    mine, theirs = kept(tmp_path), kept(local)
+    assert len(mine) > 10 and mine == {name: theirs[name] for name in mine}
+    assert of_one_target(tmp_path, "none") == of_one_target(local, "tiny_clip")
+    assert submitted(cluster, root, f"paths.output_dir={tmp_path}", "executor.tasks=14").returncode == 0
+    assert not jobs(cluster)
+
+
+def test_without_the_job_that_goes_on_one_restart_of_the_command_does(
+    cluster: Cluster, root: Path, tmp_path: Path, local: Path
+) -> None:
+    options = [f"paths.output_dir={tmp_path}", "stages=[prompts,generate]"]
+    submitted(cluster, root, *options)
+    (pool,) = tmp_path.glob("pools/*")
+    last = read_submission(pool)
+    assert last is not None
+    cluster.run("scancel", *last.followers.values())
+    until_empty(cluster)
+    assert not (pool / "stage.json").exists()
+    made = submitted(cluster, root, *options)
+    assert made.returncode == 0 and "generate  120 images" in made.stdout, made.stdout + made.stderr
+    pools = {name: value for name, value in kept(local).items() if name.startswith(("prompts/", "pools/"))}
+    assert kept(tmp_path) == pools
+
+
+def test_a_quota_that_one_node_has_used_up_ends_the_run_with_node_and_folder(
+    cluster: Cluster, root: Path, tmp_path: Path
+) -> None:
+    told = r"error: (Task|Worker) \d on n2: Cannot write (\S+): the file is too large for this file system"
+    shown = [f"executor.setup=['{FULL}']", f"paths.output_dir={tmp_path / 'array'}"]
+    made = submitted(cluster, root, "stages=[prompts,generate]", *shown)
+    assert made.returncode == 0, made.stdout + made.stderr
+    until_empty(cluster)
+    found = re.findall(told, next_logs(tmp_path / "array"))
+    assert [kind for kind, _ in found] == ["Task"] and found[0][1].startswith(f"{tmp_path}/array/pools/")
+    run = [sys.executable, "run.py", "executor=slurm", *ON_CPU, *OPTIONS, "stages=[prompts,generate]"]
+    run.append(f"paths.output_dir={tmp_path / 'srun'}")
+    srun = ["srun", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--kill-on-bad-exit=0"]
+    ended = cluster.run(
+        *srun, "--chdir", str(root), "bash", "-c", f'{FULL}; exec "$@"', "bash", *run, timeout_s=TIMEOUT_S
+    )
+    found = re.findall(told, ended.stderr)
+    assert ended.returncode != 0 and [kind for kind, _ in found] == ["Worker"], ended.stdout + ended.stderr
+    assert found[0][1].startswith(f"{tmp_path}/srun/pools/")

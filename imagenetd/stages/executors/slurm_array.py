@@ -23,6 +23,7 @@ from imagenetd.stages.executors.slurm_commands import (
 )
 from imagenetd.stages.executors.slurm_scripts import (
     JobOptions,
+    array_option,
     array_script,
     command_of_this_run,
     next_script,
@@ -32,6 +33,7 @@ from imagenetd.stages.workers.work import Work
 from imagenetd.store.console import say
 from imagenetd.store.files import make_folder, write_text_atomic
 from imagenetd.store.folders import content_key, read_sealed_record, write_record
+from imagenetd.store.numerals import counted
 
 FOLDER = "slurm"
 """Below the folder of a stage: scripts, logs, and the record of the jobs."""
@@ -170,11 +172,11 @@ class SlurmArrayExecutor(Executor):
         now = self._submit_tasks(work, now, count)
         after = self._submit_next(work.folder, now, command, after=now.arrays)
         again = "" if now.number == 1 else f" (submission {now.number})"
+        what = f"{counted(len(missing), 'shard')} of {work.stage} to {counted(count, 'task')}"
         raise SubmittedError(
             work.folder,
-            f"submitted: {len(missing)} shards of {work.stage} to {count} tasks of {_jobs(now.arrays)}{again}; job "
-            f"{after} then goes on with this command, and nothing more is to be done; scripts and logs -> "
-            f"{work.folder / FOLDER}/{now.number:03d}",
+            f"submitted: {what} of {_jobs(now.arrays)}{again}; job {after} then goes on with this command, and nothing "
+            f"more is to be done; scripts and logs -> {work.folder / FOLDER}/{now.number:03d}",
         )
 
     def _submit_tasks(self, work: Work, now: Submission, count: int) -> Submission:
@@ -184,17 +186,12 @@ class SlurmArrayExecutor(Executor):
         worker = [sys.executable, "-m", "imagenetd.stages.workers", str(work.folder.absolute())]
         worker += ["--tasks", str(count), "--submission", now.name]
         for first in range(0, count, size):
-            head = self.job.head(
-                name=f"imagenetd-{work.stage}", log=folder.absolute() / "task-%A_%a.log", uses_gpu=True
-            )
-            text = array_script(
-                head,
-                setup=self.job.setup,
-                worker=worker,
-                first=first,
-                count=min(size, count - first),
-                at_once=self.max_parallel,
-            )
+            log = folder.absolute() / "task-%A_%a.log"
+            head = [
+                *self.job.head(name=f"imagenetd-{work.stage}", log=log, uses_gpu=True),
+                array_option(min(size, count - first), at_once=self.max_parallel),
+            ]
+            text = array_script(head, setup=self.job.setup, worker=worker, first=first)
             script = folder / f"tasks-{first}.sh"
             write_text_atomic(script, text)
             # with a limit, the arrays run one after the other, so that it holds for all of them together
@@ -238,10 +235,13 @@ def write_submission(folder: Path, submission: Submission) -> None:
 
 def _without_progress(folder: Path, missing: Sequence[int], last: Submission, num_idle: int) -> WorkerError:
     shown = ", ".join(map(str, missing[:SHOWN_SHARDS])) + (", ..." if len(missing) > SHOWN_SHARDS else "")
+    what, verb, them = counted(len(missing), "shard"), "are", "one of them"
+    if len(missing) == 1:
+        verb, them = "is", "it"
     logs = folder / FOLDER / f"{last.number:03d}"
     return WorkerError(
-        f"{len(missing)} shards of {folder} are missing ({shown}), and the last {num_idle} submissions made not one of "
-        f"them. The logs of their tasks lie in {logs}: mend what ended them, then start the same command again."
+        f"{what} of {folder} {verb} missing ({shown}), and {counted(num_idle, 'submission')} in a row did not make "
+        f"{them}. The logs of the tasks lie in {logs}: mend what ended them, then start the same command again."
     )
 
 

@@ -1,6 +1,5 @@
 """SLURM's own commands: `sbatch`, `squeue`, `scontrol` and `scancel`; no accounting database is asked."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -79,12 +78,8 @@ def cancel(jobs: Iterable[str]) -> None:
 
 
 def _run(*command: str) -> "subprocess.CompletedProcess[str]":
-    # inside a job, the limits of that job must not become those of the next one
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k == "SLURM_CONF"}
     try:
-        return subprocess.run(
-            command, env=kept, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no {command[0]} on the PATH of this machine.") from error
     except subprocess.TimeoutExpired as error:

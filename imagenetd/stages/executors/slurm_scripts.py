@@ -76,15 +76,17 @@ class JobOptions(Options):
         return ["#!/bin/bash", *(f"#SBATCH {line}" for line in lines)]
 
 
-def array_script(
-    head: Sequence[str],
-    *,
-    setup: Sequence[str],
-    worker: Sequence[str],
-    first: int,
-    count: int,
-    at_once: int | None,
-) -> str:
+def array_option(count: int, *, at_once: int | None) -> str:
+    """Return the line of a script that makes it an array.
+
+    Args:
+        count: Tasks of this array.
+        at_once: So many may run at a time; None: as many as the cluster gives.
+    """
+    return f"#SBATCH --array=0-{count - 1}" + (f"%{at_once}" if at_once else "")
+
+
+def array_script(head: Sequence[str], *, setup: Sequence[str], worker: Sequence[str], first: int) -> str:
     """Return the script of one job array.
 
     Args:
@@ -92,14 +94,9 @@ def array_script(
         setup: Lines before the command.
         worker: The command of a task, without its number.
         first: Number of the array's first task among all tasks of the stage.
-        count: Tasks of this array.
-        at_once: So many may run at a time; None: as many as the cluster gives.
     """
-    limit = f"%{at_once}" if at_once else ""
     number = f"$(({first} + SLURM_ARRAY_TASK_ID))" if first else "$SLURM_ARRAY_TASK_ID"
-    return _text(
-        [*head, f"#SBATCH --array=0-{count - 1}{limit}"], setup, f"{shlex.join(worker)} --task {number}"
-    )
+    return _text(head, setup, f"{shlex.join(worker)} --task {number}")
 
 
 def next_script(head: Sequence[str], *, setup: Sequence[str], command: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from imagenetd.stages.workers.opening import work_at
 from imagenetd.stages.workers.work import ORDER_FILE
 from imagenetd.store.console import fail, say
 from imagenetd.store.locks import working_in
+from imagenetd.store.numerals import counted
 
 LOST_AFTER_S = 120.0
 
@@ -71,8 +72,8 @@ def _work(folder: Path, options: argparse.Namespace) -> None:
     if sign.error_kind:
         raise UserError(sign.error)
     say(
-        f"worker {options.task} of {options.tasks} on {node_name()} took {sign.num_shards} shards, {sign.num_items} "
-        "images"
+        f"worker {options.task} of {options.tasks} on {node_name()} took {counted(sign.num_shards, 'shard')}, "
+        f"{counted(sign.num_items, 'image')}"
     )
 
 
