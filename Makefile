@@ -55,7 +55,7 @@ bench: $(INSTALLED)  ## speed and memory, as ratios measured in one run
 	echo "== python -m benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
 
 lock: $(INSTALLED)  ## resolve pyproject.toml again into requirements.lock, on every platform, without registry addresses
-	@uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile pyproject.toml --extra adapters --extra dev --extra exports --extra qc --extra slurm --universal \
+	@uv=$$(command -v uv || echo $(BIN)/uv); $$uv pip compile pyproject.toml --extra adapters --extra dev --extra exports --extra qc --extra slurm --extra ray --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	--upgrade --quiet --output-file requirements.lock
 

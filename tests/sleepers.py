@@ -1,15 +1,18 @@
-"""Generators that take their time: the pictures of the renderer, later."""
+"""What takes its time: the pictures of the renderer and the logits of mean colours, later."""
 
 import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+
+from torch import Tensor
 
 from imagenetd.config.ranges import Batch, Range
 from imagenetd.images.generators.generator import Picture
 from imagenetd.images.generators.render import RenderGenerator
 from imagenetd.records import Prompt
+from tests.fakes import ColourClassifier
 
 
 class SleepingGenerator(RenderGenerator):
@@ -42,3 +45,27 @@ class SleepingGenerator(RenderGenerator):
                 Path(self.mark).touch(exist_ok=False)
                 time.sleep(self.oversleeps_s)
         return super().generate(rows, noise_seeds)
+
+
+class SleepingClassifier(ColourClassifier):
+    """Sleeps before each batch.
+
+    Args:
+        nap_s: Seconds for each batch.
+        options: Of the classifier of mean colours.
+    """
+
+    def __init__(self, *, nap_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.nap_s = nap_s
+
+    def logits(self, batch: Tensor) -> Tensor:
+        time.sleep(self.nap_s)
+        return super().logits(batch)
+
+
+class FailingGenerator(RenderGenerator):
+    """Has a fault of its own."""
+
+    def generate(self, rows: Sequence[Prompt], noise_seeds: Sequence[int]) -> list[Picture]:
+        raise ZeroDivisionError("planted")

@@ -16,7 +16,6 @@ from imagenetd.store.folders import forget_unfinished
 
 POLL_S = 0.1
 PATIENCE_S = 30.0
-"""After the work is done or called off, a worker has so long to come to an end."""
 
 
 class Crew(abc.ABC):
@@ -24,6 +23,8 @@ class Crew(abc.ABC):
 
     kind = "processes"
     """What a worker is called."""
+    patience_s = PATIENCE_S
+    """After the work is done or called off, a worker has so long to come to an end."""
 
     @abc.abstractmethod
     def start(self, seat: Seat) -> str:
@@ -233,7 +234,10 @@ def _raise_first(signs: dict[str, Sign]) -> None:
 
 def _dismiss(crew: Crew, names: list[str]) -> None:
     """Wait until the workers have come to an end, and end those that do not."""
-    deadline = time.monotonic() + PATIENCE_S
+    for name in names:
+        if crew.is_waiting(name):
+            crew.kill(name)
+    deadline = time.monotonic() + crew.patience_s
     while [name for name in names if crew.ended(name) is None] and time.monotonic() < deadline:
         time.sleep(0.02)
     for name in names:
