@@ -223,13 +223,13 @@ def test_twenty_tasks_killed_are_made_up_for_by_one_submission_of_each_stage(
         time.sleep(0.02)
     until_empty(cluster)
     numbers = []
-    for (stage,) in (tmp_path.glob("pools/*"), tmp_path.glob("predictions/*")):
-        last = read_submission(stage)
+    for place in (*tmp_path.glob("pools/*/slurm"), *tmp_path.glob("predictions/*/slurm")):
+        last = read_submission(place.parent)
         assert last is not None
         numbers.append(
             last.number
         )  # a task that is killed while it reads its weights leaves nothing to make up for
-    assert max(numbers) == 2, next_logs(tmp_path)
+    assert len(numbers) == 2 and max(numbers) == 2, next_logs(tmp_path)
     mine, theirs = kept(tmp_path), kept(local)
     assert len(mine) > 10 and mine == {name: theirs[name] for name in mine}
     assert of_one_target(tmp_path, "none") == of_one_target(local, "tiny_clip")
@@ -254,22 +254,24 @@ def test_without_the_job_that_goes_on_one_restart_of_the_command_does(
     assert kept(tmp_path) == pools
 
 
-def test_a_quota_that_one_node_has_used_up_ends_the_run_with_node_and_folder(
+def test_a_quota_that_one_node_has_used_up_is_told_with_node_and_folder_or_its_shards_go_elsewhere(
     cluster: Cluster, root: Path, tmp_path: Path
 ) -> None:
-    told = r"error: (Task|Worker) \d on n2: Cannot write (\S+): the file is too large for this file system"
+    too_large = r"Cannot write (\S+): the file is too large for this file system"
     shown = [f"executor.setup=['{FULL}']", f"paths.output_dir={tmp_path / 'array'}"]
     made = submitted(cluster, root, "stages=[prompts,generate]", *shown)
     assert made.returncode == 0, made.stdout + made.stderr
     until_empty(cluster)
-    found = re.findall(told, next_logs(tmp_path / "array"))
-    assert [kind for kind, _ in found] == ["Task"] and found[0][1].startswith(f"{tmp_path}/array/pools/")
+    found = re.findall(rf"error: Task \d on n2: {too_large}", next_logs(tmp_path / "array"))
+    assert len(found) == 1 and found[0].startswith(f"{tmp_path}/array/pools/")
     run = [sys.executable, "run.py", "executor=slurm", *ON_CPU, *OPTIONS, "stages=[prompts,generate]"]
     run.append(f"paths.output_dir={tmp_path / 'srun'}")
     srun = ["srun", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--kill-on-bad-exit=0"]
     ended = cluster.run(
         *srun, "--chdir", str(root), "bash", "-c", f'{FULL}; exec "$@"', "bash", *run, timeout_s=TIMEOUT_S
     )
-    found = re.findall(told, ended.stderr)
-    assert ended.returncode != 0 and [kind for kind, _ in found] == ["Worker"], ended.stdout + ended.stderr
-    assert found[0][1].startswith(f"{tmp_path}/srun/pools/")
+    # the task of that node cannot begin, and the other one makes all shards
+    assert ended.returncode != 0 and "generate  120 images" in ended.stdout, ended.stdout + ended.stderr
+    assert "n2: task 1: Exited with exit code 1" in ended.stderr
+    (found,) = re.findall(rf"error: {too_large}", ended.stderr)
+    assert found.startswith(f"{tmp_path}/srun/")
