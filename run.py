@@ -96,6 +96,7 @@ def run(settings: DictConfig) -> None:
 
     from imagenetd.store.console import complain, fail, say
     from imagenetd.store.files import restrict_new_files
+    from imagenetd.store.remote import shown
 
     restrict_new_files(settings.paths.readable_by.value)  # a launcher may have started this process elsewhere
     hydra_config = HydraConfig.get()
@@ -125,7 +126,7 @@ def run(settings: DictConfig) -> None:
         config: Any = OmegaConf.to_object(settings)
         with _led(config):
             outcome = run_pipeline(config, plain_config=plain, overrides=overrides)
-        say(str(outcome.folder))
+        say(shown(outcome.folder))
         job |= {"status": outcome.status, "folder": str(outcome.folder.absolute())}
     except UserError as error:
         job["error"] = str(error)
@@ -149,7 +150,7 @@ def _led(config: Any) -> Iterator[None]:
     from imagenetd.stages.executors.executor import executor_of
     from imagenetd.store.system_errors import explained_below
 
-    with executor_of(config).leading(config), explained_below(Path(config.paths.output_dir)):
+    with executor_of(config).leading(config), explained_below(config.paths.folder()):
         yield
 
 

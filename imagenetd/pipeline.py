@@ -23,6 +23,7 @@ from imagenetd.stages.qc import qc
 from imagenetd.stages.report import report
 from imagenetd.stages.run import Run
 from imagenetd.stages.setup import Setup, make_setup
+from imagenetd.store import remote
 from imagenetd.store.console import console, say
 
 STAGES: dict[StageName, Callable[[Run], StageResult]] = {
@@ -57,6 +58,9 @@ def run_pipeline(config: Config, *, plain_config: dict[str, Any], overrides: Seq
     Raises:
         UserError: For a mistake that the user can mend.
     """
+    root = config.paths.folder()
+    remote.check(root)
+    remote.pull(root / "qc")  # votes of other runs that may calibrate a gate
     run = Run(make_setup(config), plain_config, tuple(overrides))
     for stage in stages_of(run.setup):
         is_asked = stage in asked_stages(run.setup)
@@ -143,4 +147,4 @@ def closing_line(result: StageResult, *, clock_s: float = 0.0) -> str:
     else:
         speed = f"in {clock_s:.1f} s"
     note = f"; {result.note}" if result.note else ""
-    return f"{result.stage:<9} {result.num_items:,} {result.unit} {speed} -> {result.folder}{note}"
+    return f"{result.stage:<9} {result.num_items:,} {result.unit} {speed} -> {remote.shown(Path(result.folder))}{note}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from imagenetd.config.qc import PlanningConfig as PlanningConfig
 from imagenetd.config.qc import QcConfig as QcConfig
@@ -25,6 +25,7 @@ from imagenetd.config.ranges import (
     plain_type,
 )
 from imagenetd.errors import ConfigError, nearest
+from imagenetd.store.remote import local_folder, place_of
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 PRECISIONS = (None, "32", "32-true", "bf16-mixed", "16-mixed")
@@ -137,8 +138,16 @@ class PathsConfig:
     """Runs, pools and predictions."""
     run_dir: str | None = None
     """Folder of this run; null: output_dir/<name>-<key>."""
+    cache_dir: str | None = None
+    """Where copies of object stores lie; null: the user's cache folder."""
+    cache_gb: Annotated[float, Range(0, 1_000_000)] = 50.0
+    """Shards that the object store has as well may take so much room here."""
     readable_by: Readers = Readers.owner
     """Who may read new files: `owner`; `group`, who may also write, to share pools; `umask`: as the shell says."""
+
+    def folder(self) -> Path:
+        """Return the folder in which stages work: `output_dir`, or its local copy where that is a URL."""
+        return local_folder(self.output_dir, self.cache_dir, self.cache_gb)
 
 
 @dataclass(slots=True)
@@ -172,7 +181,10 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, once, under the name `schema`."""
+    """Make the schema known to Hydra under the name `schema`, and where the notes of a run on an object store lie."""
+    OmegaConf.register_new_resolver(
+        "local_folder", lambda url, cache_dir=None: str(place_of(url, cache_dir)), replace=True
+    )
     ConfigStore.instance().store(name="schema", node=Config)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from imagenetd.errors import DataError
 from imagenetd.images.datasets.dataset import STOP, UNKNOWN_LABEL, UNREADABLE, Dataset, Problem
 from imagenetd.images.pool import Layout, Pool, make_layout, part_name
+from imagenetd.store import remote
 from imagenetd.store.folders import read_table, write_table_atomic
 from imagenetd.words.prompt_table import arrow_schema
 
@@ -125,6 +126,7 @@ class ImageSet(Pool):
             )
         if table.num_rows and not path.is_file():
             write_table_atomic(path, table)
+            remote.push(path)
 
     def left_out(self) -> pd.DataFrame:
         """Return every file that is not evaluated and why: columns file, category, problem, reason."""

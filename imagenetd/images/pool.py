@@ -16,6 +16,7 @@ from imagenetd.errors import DamagedError, StoreError
 from imagenetd.images.decode import Decoding, UndecodableError, decode
 from imagenetd.images.shards import read_member, shard_name
 from imagenetd.records import ImageRow, Prompt, Record
+from imagenetd.store import remote
 from imagenetd.store.folders import (
     check_table,
     read_listed,
@@ -304,8 +305,10 @@ def layout_of(path: Path, record: Record) -> Layout:
 
 
 def missing_shards(folder: Path, layout: Layout) -> list[int]:
-    """Return the numbers of the shards whose file is not there."""
-    return missing_numbers(folder / "shards", shard_name, layout.num_shards)
+    """Return the numbers of the shards whose file is neither there nor in the object store."""
+    elsewhere = remote.stored_shards(folder / "shards")
+    missing = missing_numbers(folder / "shards", shard_name, layout.num_shards)
+    return [shard for shard in missing if shard_name(shard) not in elsewhere]
 
 
 def missing_numbers(folder: Path, name: Callable[[int], str], count: int) -> list[int]:

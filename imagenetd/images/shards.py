@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imagenetd.errors import DamagedError, StoreError
+from imagenetd.store import remote
 from imagenetd.store.system_errors import explained, refusal
 
 BLOCK = tarfile.BLOCKSIZE
@@ -150,6 +151,7 @@ class ShardWriter:
 
 def read_member(path: Path, offset: int, length: int, sha256: str) -> bytes:
     """Return a file's bytes out of a shard; missing or changed bytes are a StoreError."""
+    remote.fetch(path)
     try:
         with open(path, "rb") as stream:
             data = os.pread(stream.fileno(), length, offset)

@@ -17,6 +17,7 @@ from imagenetd.images.generators.generator import Picture, image_id, noise_seed
 from imagenetd.images.pool import Layout, image_table, part_name
 from imagenetd.images.shards import Member, ShardWriter, png_size, shard_name, sidecars
 from imagenetd.records import ImageRow, Prompt
+from imagenetd.store import remote
 from imagenetd.store.folders import explained, write_table_atomic
 from imagenetd.store.seals import open_record, seal_record
 
@@ -56,6 +57,7 @@ class PoolWriter:
         """Begin or continue a shard; return how many of its images an interrupted run has left in it."""
         writer = ShardWriter(self.folder / "shards" / shard_name(shard), writer=self.name)
         self._rows = rows
+        remote.fetch(writer.path)
         if writer.path.is_file():  # closed, but killed before its part of the manifest was written
             self._shard = None
             return len(rows)
@@ -73,6 +75,10 @@ class PoolWriter:
         """Name the shard, then write its part of the manifest."""
         writer, self._shard, rows = self._shard, None, self._rows
         self._submit(lambda: self._finish(shard, writer, rows))
+        if remote.mirror_of(
+            self.folder
+        ):  # a lost machine shall cost one shard, not one on its way and one begun
+            self.wait()
 
     def wait(self) -> None:
         """Return when all is stored, and raise what went wrong."""
@@ -125,6 +131,7 @@ class PoolWriter:
             found = stored_rows(path, rows, self.generator_key, times)
             write_table_atomic(part, image_table(found), of=self.generator_key)
         times_path.unlink(missing_ok=True)
+        remote.push(path, self.folder / "manifest" / part_name(shard))
 
 
 def stored_rows(

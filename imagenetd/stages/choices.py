@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagenetd.config.qc import QcMethod, check_together
+from imagenetd.config.qc import PEOPLE, QcMethod, check_together
 from imagenetd.config.schema import Config, StageName, check_config, check_spec
 from imagenetd.errors import ConfigError
 from imagenetd.records import NUISANCE_KINDS, Spec, Word
 from imagenetd.reports.exports.export import build_exports
 from imagenetd.reports.report_set import build_reports
 from imagenetd.scoring.mining import resolve_min_failures
+from imagenetd.store.object_store import is_remote
 from imagenetd.words.prompts import check_templates
 from imagenetd.words.vocabulary import choose_categories, choose_nuisances
 
@@ -38,6 +39,7 @@ def check_choices(config: Config) -> None:
     check_config(config)
     check_together(config.qc)
     check_spec(config.executor, option="executor")
+    _check_store(config)
     if StageName.report in config.stages:
         build_reports(config.report)  # a mistake in its options is told now, not after hours
     if StageName.export in config.stages:
@@ -48,6 +50,34 @@ def check_choices(config: Config) -> None:
         check_templates(config.prompts)
     if needs_models(config):
         model_specs(config)
+
+
+def _check_store(config: Config) -> None:
+    """Raise ConfigError for what an object store cannot do: its results have one writer, and no person writes there."""
+    config.paths.folder()  # a URL that is none
+    others = {"paths.run_dir": config.paths.run_dir, "paths.cache_dir": config.paths.cache_dir}
+    others |= {f"export.{name}.to": spec.get("to") for name, spec in (config.export or {}).items() if spec}
+    for option, place in others.items():
+        if "://" in str(place):
+            raise ConfigError(f"{option} is a URL. Only paths.output_dir may be one; {option} is a folder.")
+    if not is_remote(config.paths.output_dir):
+        return
+    if config.paths.run_dir is not None:
+        raise ConfigError(
+            "paths.run_dir names a folder, but paths.output_dir lies in an object store, where the run belongs: leave "
+            "paths.run_dir=null."
+        )
+    target = str(config.executor["_target_"])
+    if not target.endswith(".LocalExecutor"):
+        raise ConfigError(
+            f"executor={target.rpartition('.')[2]} has workers that meet in files of paths.output_dir, and an object "
+            "store has no such files. Choose executor=local, or a folder that all machines see."
+        )
+    if config.qc.method in PEOPLE:
+        raise ConfigError(
+            f"qc={config.qc.method.value} asks people, whose votes are files that change while they vote; an object "
+            "store has no such files. Choose a folder for paths.output_dir, or qc=auto."
+        )
 
 
 def has_dataset(config: Config) -> bool:

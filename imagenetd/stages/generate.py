@@ -30,6 +30,7 @@ from imagenetd.stages.run import Run
 from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.supervise import alone
 from imagenetd.stages.workers.units import GenerateWork
+from imagenetd.store import remote
 from imagenetd.store.folders import (
     STAGE_FILE,
     StageFolder,
@@ -104,8 +105,7 @@ def _forget_lost(folder: StageFolder, layout: Layout) -> None:
     lost = set(folder.lost())
     for shard in range(layout.num_shards):
         if f"shards/{shard_name(shard)}" in lost:
-            with explained(folder.path):
-                (folder.path / "shards" / shard_name(shard)).unlink(missing_ok=True)
+            remote.forget(folder.path / "shards" / shard_name(shard))
 
 
 def _parts_to_make(folder: Path, layout: Layout, generator_key: str) -> tuple[list[int], str]:
@@ -153,7 +153,7 @@ def _has_images(folder: Path) -> bool:
     if (folder / STAGE_FILE).is_file():
         return True
     stored = itertools.chain((folder / "manifest").glob("*"), (folder / "shards").glob("*"))
-    return any(path.stat().st_size > 0 for path in stored)
+    return bool(remote.stored_shards(folder / "shards")) or any(path.stat().st_size > 0 for path in stored)
 
 
 def _finish(folder: StageFolder, rows: PromptTable, layout: Layout, generator_key: str) -> Record:

@@ -16,6 +16,7 @@ from imagenetd.scoring.mining import accepted_classes
 from imagenetd.scoring.predictions import logits_of, read_part, subject
 from imagenetd.stages.keys import CastModel
 from imagenetd.stages.run import Run
+from imagenetd.store import remote
 from imagenetd.store.folders import (
     STAGE_FILE,
     make_folder,
@@ -70,6 +71,7 @@ def reread_answers(run: Run) -> None:
 def _reread_from_siblings(run: Run, interviewer: Interviewer, model: CastModel) -> None:
     folder, space = run.setup.folders[model.name], run.space(model)
     wanted = _without_scoring(model.identity)
+    remote.pull(folder.path.parent)
     for path in sorted(folder.path.parent.glob(f"*/{STAGE_FILE}")):
         identity = (read_stage_file(path) or {}).get("identity")
         if path.parent == folder.path or not isinstance(identity, dict):

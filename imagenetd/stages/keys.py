@@ -59,13 +59,13 @@ def prediction_folder(config: Config, pool: str, model: CastModel) -> StageFolde
     precision = {"precision": [half, 2]} if half not in (None, "32", "32-true") else {}
     key = content_key({"stage": "predict", "pool": pool, "model": model.identity, **precision})
     folder = f"{model.name.replace('/', '_')}-{key[:8]}"
-    path = Path(config.paths.output_dir) / "predictions" / pool / folder
+    path = config.paths.folder() / "predictions" / pool / folder
     return StageFolder(path, f"predict {model.name}", key)
 
 
 def model_folders(config: Config, pool: str, models: Sequence[CastModel], min_failures: int) -> Keyed:
     """Chain the keys: each is the hash of what changes the stage's result and of the keys of its inputs."""
-    root = Path(config.paths.output_dir)
+    root = config.paths.folder()
     folders = {model.name: prediction_folder(config, pool, model) for model in models}
     predictions = {name: folder.key for name, folder in folders.items()}
     by_role = {

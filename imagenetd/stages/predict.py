@@ -39,7 +39,7 @@ def predict(run: Run) -> StageResult:
     """
     setup, pool, models = run.setup, run.all_images, run.setup.models
     is_asked = bool({StageName.predict, StageName.confirm} & set(setup.config.stages))
-    lock = StageFolder(setup.folders[models[0].name].path.parent, "predict", pool.key)
+    lock = StageFolder(setup.folders[models[0].name].path.parent, "predict", pool.key, is_flat=True)
     with held(lock, setup.config):
         reread_answers(run)
         checked = {

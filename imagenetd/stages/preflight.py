@@ -16,6 +16,7 @@ from imagenetd.config.overrides import jobs_of, number_job, parse_arguments, wit
 from imagenetd.config.schema import Config, check_spec
 from imagenetd.errors import ConfigError, UserError
 from imagenetd.records import Spec
+from imagenetd.store.object_store import is_remote
 from imagenetd.store.system_errors import refusal
 
 SHOWS = ("--cfg", "-c=", "--info", "--package")
@@ -44,6 +45,7 @@ def check_overrides(arguments: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    from imagenetd.store import remote
     from imagenetd.store.files import restrict_new_files
     from imagenetd.store.folders import make_folder, require_room
 
@@ -70,7 +72,8 @@ def check_overrides(arguments: Sequence[str]) -> Any:
                 first = first or config
         if not shows_only:
             restrict_new_files(first.paths.readable_by.value)
-            require_room(make_folder(Path(first.paths.output_dir)))
+            remote.check(first.paths.folder())
+            require_room(make_folder(first.paths.folder()))
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and yaml each raise their own families
@@ -140,7 +143,8 @@ def check_folders(settings: DictConfig, config: Config, *, is_sweep: bool) -> Pa
     """
     if not config.paths.output_dir:
         raise ConfigError("paths.output_dir is empty. Name a folder for the results.")
-    places = [("paths.output_dir", config.paths.output_dir), ("paths.run_dir", config.paths.run_dir)]
+    option = "paths.cache_dir" if is_remote(config.paths.output_dir) else "paths.output_dir"
+    places = [(option, str(config.paths.folder())), ("paths.run_dir", config.paths.run_dir)]
     if not is_sweep:
         places.append(("hydra.run.dir", _chosen(settings, "hydra.run.dir")))
     else:

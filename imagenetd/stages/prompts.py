@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from imagenetd.config.schema import StageName
 from imagenetd.images.pool import PROMPTS_FILE, make_layout, read_prompts
@@ -11,6 +10,7 @@ from imagenetd.records import Prompt, StageResult
 from imagenetd.stages.estimate import Means, cost_lines, known_speed
 from imagenetd.stages.executors.executor import executor_of
 from imagenetd.stages.run import Run
+from imagenetd.store import remote
 from imagenetd.store.folders import STAGE_FILE, content_key, read_stage_file, write_table_atomic
 from imagenetd.words.prompt_table import PromptTable, arrow_schema
 
@@ -54,7 +54,8 @@ def _cost(run: Run, table: PromptTable, counts: Mapping[str, int]) -> tuple[str,
     """Return lines that say what the images will cost, from what this generator's pools took; it is not loaded."""
     config, generator = run.setup.config, run.setup.images.generator
     assert generator is not None, "a dataset has no prompts"
-    output_dir = Path(config.paths.output_dir)
+    output_dir = config.paths.folder()
+    remote.pull(output_dir / "pools", name=STAGE_FILE)
     pools = {path.parent.name: path for path in (output_dir / "pools").glob(f"*/{STAGE_FILE}")}
     records = {name: read_stage_file(path) or {} for name, path in pools.items()}
     key = content_key(generator.identity()) if records else ""

@@ -19,6 +19,7 @@ from imagenetd.scoring.predictions import read_answers
 from imagenetd.stages.gathering import StoredModel, gather_evidence, other_models, read_baseline
 from imagenetd.stages.setup import CastModel, Setup
 from imagenetd.stages.stored import read_counts, read_decisions, read_mining, require_twins
+from imagenetd.store import remote
 
 SCORED_ROLES = ("surrogate", "target", "gate")
 """Roles of the models that stand in tables."""
@@ -187,6 +188,7 @@ class Run:
             if m.role != "oracle"
         ]
         if models == "all":
+            remote.pull(stored[0].folder.parent)
             categories = self.pool.table["category"].unique().tolist()
             stored += other_models(stored[0].folder.parent, categories, stored)
         sets, min_failures = self.sets, self.setup.min_failures

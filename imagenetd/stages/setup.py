@@ -59,7 +59,7 @@ class Setup:
         """Return the setup that makes other images with the same generator, and shows them to some of the models."""
         generator, identity = self.images.generator, self.images.identity
         assert generator is not None, "make_setup refuses images that cannot be drawn again"
-        root = Path(self.config.paths.output_dir)
+        root = self.config.paths.folder()
         images = drawn_images(root, generator, rows, identity=identity, categories=self.categories)
         folders = {model.name: prediction_folder(self.config, images.key, model) for model in models}
         return dataclasses.replace(
@@ -129,7 +129,7 @@ def _drawn(config: Config, generator: Generator, *, needs_images: bool) -> Drawn
     if needs_images:
         generator.refuse_unknown(rows.one_of_each_cell())
     identity = generator.identity() if needs_images else {}
-    root = Path(config.paths.output_dir)
+    root = config.paths.folder()
     return drawn_images(root, generator, rows, identity=identity, categories=categories)
 
 
@@ -141,7 +141,7 @@ def _listed(config: Config) -> ListedImages:
             f"data._target_={config.data['_target_']} gives a {type(dataset).__name__}, not a Dataset."
         )
     chosen = choose_categories(config.categories.names)
-    return listed_images(Path(config.paths.output_dir), dataset, chosen)
+    return listed_images(config.paths.folder(), dataset, chosen)
 
 
 def _rows(config: Config, categories: Sequence[Category]) -> PromptTable:

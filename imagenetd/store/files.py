@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenetd.errors import StoreError
+from imagenetd.store import remote
 from imagenetd.store.system_errors import explained, refusal
 
 MIN_FREE_BYTES = 50 * 2**20
@@ -86,11 +87,11 @@ def write_json_atomic(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Return the size of a file in bytes; -1 where there is no file."""
+    """Return the size of a file in bytes, also of a shard that only the object store has; -1 where there is none."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return -1
+        return remote.stored_size(path)
     except OSError as error:
         raise refusal(error, path, verb="read") from error
     return status.st_size if stat.S_ISREG(status.st_mode) else -1

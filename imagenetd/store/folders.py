@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from imagenetd import __version__
 from imagenetd.errors import DamagedError, StoreError
 from imagenetd.records import Record
+from imagenetd.store import remote
 from imagenetd.store.files import TEMPORARY, make_folder, size_of, write_bytes_atomic, write_json_atomic
 from imagenetd.store.files import require_room as require_room
 from imagenetd.store.files import require_space as require_space
@@ -232,6 +233,8 @@ class StageFolder:
     key: str
     max_wait_s: float = MAX_WAIT_S
     """How long a run waits for another one that holds the folder; 0: it refuses to."""
+    is_flat: bool = False
+    """Its lock stands for folders below it, each with a record of its own."""
 
     def done(self) -> Record | None:
         """Return what `finish` wrote, or None when the stage is not done.
@@ -249,6 +252,7 @@ class StageFolder:
 
     def _record(self) -> Record | None:
         path = self.path / STAGE_FILE
+        remote.refresh(self.path, is_flat=self.is_flat)
         record = read_stage_file(path)
         if record is None:
             return None
@@ -306,14 +310,15 @@ class StageFolder:
         listed = {name: [size_of(self.path / name), file_seal(self.path / name)] for name in files}
         listed |= {name: [size_of(self.path / name), ""] for name in only_sizes}
         listed |= {name: [size_of(self.path / name), seal] for name, seal in (sealed or {}).items()}
+        remote.push_folder(self.path)
         write_record(
             self.path / STAGE_FILE, {"stage": self.stage, "key": self.key, **record, "files": listed}
         )
+        remote.push(self.path / STAGE_FILE)
 
     def reopen(self) -> None:
         """Forget that the stage is done; its parts stay."""
-        with explained(self.path):
-            (self.path / STAGE_FILE).unlink(missing_ok=True)
+        remote.forget(self.path / STAGE_FILE)
 
     @contextlib.contextmanager
     def locked(self, *, first: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -333,6 +338,8 @@ class StageFolder:
                 if (board := self.path / BOARD).is_dir():
                     shutil.rmtree(board)  # workers that come late find no work of that run
             forget_unfinished(self.path)  # of a writer that was killed: the lock says that nobody writes now
+            stack.enter_context(remote.exclusive(self.path, max_wait_s=self.max_wait_s))
+            remote.refresh(self.path, is_flat=self.is_flat)
             yield
 
 

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import queue
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from imagenetd.errors import StoreError
 from imagenetd.store.console import say
@@ -22,6 +24,9 @@ MAX_WAIT_S = 24 * 3600.0
 """For another run that holds a folder: generating can take a day."""
 WORKER_WAIT_S = 600.0
 REMIND_S, POLL_S = 600.0, 0.2
+ANSWER_S = 15.0
+"""A file system that has not said whether a lock is free after this time will not say it at all."""
+Answer = TypeVar("Answer")
 
 
 @contextlib.contextmanager
@@ -36,7 +41,7 @@ def lock(path: Path, kind: int, *, max_wait_s: float, is_told: bool = True) -> I
     """
     refuse_odd(path, verb="lock")
     with explained(path, verb="lock"):
-        stream = open(path, "ab")  # noqa: SIM115 - closed below
+        stream = in_time(lambda: open(path, "ab"), path)  # noqa: SIM115 - closed below
     with stream:
         started = told = None
         while not _try_lock(stream, kind, path):
@@ -62,9 +67,36 @@ def lock(path: Path, kind: int, *, max_wait_s: float, is_told: bool = True) -> I
         yield
 
 
+def in_time(ask: Callable[[], Answer], path: Path) -> Answer:
+    """Return what the file system answers about a lock; StoreError where it says nothing, as NFS without its server.
+
+    The call itself cannot be broken off: it stays behind in a thread that does not keep the process alive.
+    """
+    answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+
+    def asked() -> None:
+        try:
+            answers.put(ask())
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=asked, daemon=True, name="lock").start()
+    try:
+        answer = answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise StoreError(
+            f"Cannot lock {path}: the file system has said nothing for {ANSWER_S:g} s. Its locks do not work (NFS "
+            "without its lock service?), or its server is gone. Set paths.output_dir to another file system. "
+            "Finished work is kept."
+        ) from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
 def _try_lock(stream: IO[bytes], kind: int, path: Path) -> bool:
     try:
-        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        in_time(lambda: fcntl.flock(stream, kind | fcntl.LOCK_NB), path)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EINTR):  # held by another; or asked again after a signal
             return False

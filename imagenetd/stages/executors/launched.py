@@ -147,7 +147,7 @@ class LaunchedExecutor(Executor):
 
 def launch_folder(config: Config, place: Place) -> Path:
     """Return the folder in which the processes of a launch meet."""
-    return Path(config.paths.output_dir) / ".launches" / place.launch
+    return config.paths.folder() / ".launches" / place.launch
 
 
 def stage_path(folder: Path, number: int) -> Path:

@@ -26,6 +26,7 @@ from imagenetd.scoring.predictions import COMPUTED, subject
 from imagenetd.stages.workers.board import Seat
 from imagenetd.stages.workers.loading import Batch, Chunk, Transform, image_loader, received
 from imagenetd.stages.workers.work import Work
+from imagenetd.store import remote
 from imagenetd.store.folders import write_table_atomic
 from imagenetd.words.vocabulary import Category
 
@@ -228,6 +229,7 @@ class PredictModule(LightningModule):
         table = table.replace_schema_metadata({COMPUTED: self._computed(model)})
         of = subject(model.key, self.pool.key)
         write_table_atomic(model.folder / part_name(shard), table, of=of)
+        remote.push(model.folder / part_name(shard))
         self._logits[model.name], self._seconds[model.name] = [], 0.0
 
 
