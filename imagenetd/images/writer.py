@@ -128,10 +128,11 @@ class PoolWriter:
         if (
             not part.is_file()
         ):  # looked for after the times were read, which are forgotten after it is written
+            remote.fetch(path)
             found = stored_rows(path, rows, self.generator_key, times)
             write_table_atomic(part, image_table(found), of=self.generator_key)
         times_path.unlink(missing_ok=True)
-        remote.push(path, self.folder / "manifest" / part_name(shard))
+        remote.push(path, part)
 
 
 def stored_rows(

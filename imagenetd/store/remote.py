@@ -210,6 +210,10 @@ class Mirror:
 
     def _send(self, path: Path) -> None:
         name = self.name(path)
+        if (
+            name.endswith(SHARD) and not path.is_file()
+        ):  # another writer has sent it, and it has gone from the copy
+            return
         self.store.put(path, name)
         self._stored[name] = Stored(path.stat().st_size)
 
