@@ -286,8 +286,8 @@ def connect(address: str) -> Any:
         ray.init(address=place, log_to_driver=False, logging_level="ERROR", **here)
     except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
         raise ConfigError(
-            f"executor.address={address} gives no Ray cluster: {_last_line(error)} Is it of the same version of Ray "
-            f"({ray.__version__}) and Python?"
+            f"executor.address={address} gives no Ray cluster: {_last_line(error)} Is it of the same Ray "
+            f"({ray.__version__}) and Python, and does this process have its token?"
         ) from error
     return ray
 
