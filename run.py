@@ -26,6 +26,7 @@ NO_PREFLIGHT = ("--help", "-h", "--hydra-help", "--version", "--shell-completion
 
 def main() -> None:
     """Check the command line, run Hydra, and leave with code 1 after any error."""
+    interrupts.end_on_sigterm()
     sys.argv[1:] = in_order([spell_out(argument) for argument in sys.argv[1:]])
     try:
         if sys.argv[1:] in (["--help"], ["-h"]):
@@ -48,8 +49,9 @@ def main() -> None:
         )  # else Python complains once more at its end
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept: the same command goes on from here.", file=sys.stderr)
-        raise SystemExit(130) from None
+        told, code = interrupts.last_word()
+        print(told, file=sys.stderr)
+        raise SystemExit(code) from None
     finally:
         if "imagenetd.reports.sweep" in sys.modules:
             _end_sweep()

@@ -168,3 +168,28 @@ def test_stages_without_images_need_no_workers(tmp_path: Path) -> None:
     made.stages = [StageName.prompts]
     run(made)
     assert not list(tmp_path.rglob(ORDER_FILE))
+
+
+@pytest.mark.parametrize(
+    ("devices", "begun"),
+    [(1, "predictions/*/*/part-*"), (2, "pools/*/shards/*.tar*")],
+    ids=["loop", "workers"],
+)
+def test_sigterm_ends_a_stage_as_ctrl_c_does_and_the_run_goes_on_from_there(
+    root: Path, tmp_path: Path, devices: int, begun: str
+) -> None:
+    options = ["stages=[prompts,generate,predict]", "generator=render", f"trainer.devices={devices}"]
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *options, f"paths.output_dir={tmp_path}"],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not list(tmp_path.glob(begun)):
+        time.sleep(0.02)
+    process.terminate()
+    shown, _ = process.communicate(timeout=90)
+    assert process.returncode == 143, shown
+    assert shown.strip().endswith(
+        "Ended by SIGTERM. Finished work is kept: the same command goes on from here."
+    )
+    assert "Traceback" not in shown
+    assert not list(tmp_path.glob("predictions/*/*/stage.json")) and not list(tmp_path.rglob(".work/claims"))
