@@ -20,8 +20,9 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+CODES = {"403": "AccessDenied", "409": "ConditionalRequestConflict", "501": "NotImplemented"}
 Fault = str
-"""`403`, `500`, `503`, `slow`, `cut` before the store hears it, `lost` after it was done, `half` of it; empty: none."""
+"""A status such as `503`; `slow`; `cut` before the store hears it; `lost` after it was done; `half` of it; or empty."""
 
 
 @contextlib.contextmanager
@@ -74,11 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         fault = self.proxy.fault(self.command, self.path)
         self.proxy.asked.append((self.command, self.path))
-        if fault in ("403", "500", "503"):
+        if fault.isdigit():
             self.close_connection = True
             self.send_response(int(fault))
-            self.send_header("Content-Length", "0")
+            text = f"<Error><Code>{CODES[fault]}</Code></Error>".encode() if fault in CODES else b""
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
+            self.wfile.write(text)
             return
         if fault == "slow":
             time.sleep(2)

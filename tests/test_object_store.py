@@ -192,6 +192,19 @@ def test_an_object_is_created_once_also_when_the_answer_was_lost(url: str) -> No
     assert store.read("lock") == b"mine"
 
 
+@pytest.mark.parametrize(("answer", "is_created"), [("409", False), ("501", True)])
+def test_a_conditional_write_that_meets_another_is_lost_and_one_that_is_unknown_is_a_plain_one(
+    port: int, url: str, monkeypatch: pytest.MonkeyPatch, answer: str, is_created: bool
+) -> None:
+    proxy, faults = Proxy(port), iter([answer])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    proxy.fault = lambda method, path: next(faults, "") if method == "PUT" else ""
+    store = ObjectStore(url)
+    assert store.create("lock", b"mine") is is_created
+    assert store.read("lock") == (b"mine" if is_created else b"")
+    proxy.close()
+
+
 def test_a_store_without_conditional_writes_is_said_once(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,12 @@ class ObjectStore:
             except FileExistsError:
                 # of two attempts of one request the first may have been heard, and its answer lost
                 return self.read(name) == data
+            except Exception as error:  # as below
+                if _code(error) == "ConditionalRequestConflict":  # two at the same moment
+                    return self.read(name) == data
+                if _code(error) != "NotImplemented":
+                    raise
+                self.write(name, data)  # as stores do that do not look at the condition
         return True
 
     def remove(self, name: str) -> None:
@@ -186,7 +192,12 @@ class ObjectStore:
             raise
         except Exception as error:  # every store and its library have families of their own
             code = _code(error)
-            reason = _ADVICE.get(code) or _ADVICE.get(type(error).__name__) or _ELSE
+            is_forbidden = str(error).startswith("Forbidden")  # gcsfs has no type for it
+            reason = (
+                _NOT_ALLOWED
+                if is_forbidden
+                else _ADVICE.get(code) or _ADVICE.get(type(error).__name__) or _ELSE
+            )
             raise StoreError(
                 f"Cannot {verb} {self.address(name)}: {reason} ({code}). Finished work is kept: the same command goes "
                 "on from here."

@@ -20,7 +20,7 @@ from imagenetd.store.remote_locks import RemoteLock
 from imagenetd.store.system_errors import explained
 
 RECORD, SHARD = "stage.json", ".tar"
-NOT_SENT = (".tmp", ".times", "order.json")
+NOT_SENT = (".tmp", ".times", "order.json", "progress.jsonl")
 """Endings of files that only this machine needs."""
 TRANSFERS = 8
 """Files that travel at once."""
