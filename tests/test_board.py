@@ -166,6 +166,14 @@ def test_what_goes_wrong_stands_in_the_sign_and_calls_the_others_off(
     assert type(found) is DataError and str(found) == "cat.png cannot be read."
 
 
+@pytest.mark.parametrize("text", ["\u732b" * 5000, '"' * 5000, "short"])
+def test_an_error_of_any_length_and_alphabet_fits_into_a_sign(board: Board, text: str) -> None:
+    with Pulse(board, seat(0)) as pulse:
+        pulse.fail(DataError(text))
+    found = board.signs()["w0"].error
+    assert found and text.startswith(found) and len(found.encode()) <= 3000
+
+
 def test_an_error_on_another_machine_names_it() -> None:
     sign = Sign(
         name="w3", number=3, host="node7", pid=1, error_kind="StoreError", error="Cannot write /scratch/x"

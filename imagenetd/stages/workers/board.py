@@ -29,7 +29,8 @@ BEAT_S = 1.0
 POLL_S = 0.2
 MIN_SLOW_S = 1.0
 """A shard is not slow before."""
-SIGN_BYTES = 4096
+SIGN_BYTES = 8192
+MAX_ERROR_BYTES = 3000
 """A sign is written in place, in a fixed room, so that it can be renewed on a full disk."""
 
 
@@ -252,7 +253,7 @@ class Pulse:
 
     def fail(self, error: UserError) -> None:
         """Say what went wrong, and call the work of all off."""
-        self._write(error_kind=type(error).__name__, error=" ".join(str(error).split())[:3000])
+        self._write(error_kind=type(error).__name__, error=_cut(" ".join(str(error).split())))
         self.board.stop()
 
     def _beat(self) -> None:
@@ -270,8 +271,13 @@ class Pulse:
                 "beat": self._sign.beat + 1,
             }
             self._sign = Sign(**kept)
-            line = json.dumps(kept).encode()
+            line = json.dumps(kept, ensure_ascii=False).encode()
             os.pwrite(self._handle, line[:SIGN_BYTES].ljust(SIGN_BYTES), 0)
+
+
+def _cut(text: str) -> str:
+    """Return a text that fits into a sign, in whatever alphabet."""
+    return text.encode()[:MAX_ERROR_BYTES].decode(errors="ignore")
 
 
 @dataclass(slots=True)
