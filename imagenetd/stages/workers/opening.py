@@ -57,6 +57,7 @@ def open_work(folder: Path, *models: str) -> Work:
         StoreError: Nothing was ordered there.
         WorkerError: This machine would do something else, e.g. since it has other weights.
     """
+    folder = folder.absolute()  # reading the order moves this process to where the run was started
     order = read_order(folder)
     config, facts = order.config, order.facts
     restrict_new_files(config.paths.readable_by.value)
