@@ -88,16 +88,22 @@ def test_a_worker_that_stops_without_ending_is_replaced(tmp_path: Path, straight
     code = (
         "from tests.test_crash import job; from tests.test_pipeline import run; from pathlib import Path; import sys\n"
         "made = job(Path(sys.argv[1])); made.trainer.devices = 2; made.executor['lost_after_s'] = 2.0\n"
+        "made.generator['_target_'] = 'tests.slow.test_chaos.SlowRenderer'\n"
         "run(made)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    signs: list[Path] = []
-    while not signs and process.poll() is None:
-        signs = [path for path in tmp_path.glob("pools/*/.work/signs/1-*") if path.read_text().strip()]
+    stopped = 0
+    while not stopped and process.poll() is None:
+        for claim in tmp_path.glob("pools/*/.work/claims/*"):
+            owner = claim.read_text()
+            if (
+                owner.startswith("1-")
+                and not (claim.parents[2] / "manifest" / part_name(int(claim.name))).is_file()
+            ):
+                stopped = int(yaml.safe_load((claim.parents[1] / "signs" / owner).read_text())["pid"])
         time.sleep(0.005)
-    stopped = int(yaml.safe_load(signs[0].read_text())["pid"])
     os.kill(stopped, signal.SIGSTOP)
     shown, _ = process.communicate(timeout=120)
     assert process.returncode == 0, shown
@@ -130,6 +136,7 @@ def test_a_slow_workers_shard_is_made_by_an_idle_one_and_nothing_is_left_over(
     assert not list(pool.rglob("*.times")) and not list(pool.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_torchrun_shares_one_run_among_its_processes(root: Path, tmp_path: Path) -> None:
     options = [
         "generator=render", "categories.names=[banana,mug,sock]", "nuisances.background=[beach-s,street-s]",

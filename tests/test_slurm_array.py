@@ -103,6 +103,7 @@ def test_a_command_submits_once_and_its_jobs_leave_what_a_local_run_does(
     assert len(jobs_of(desk.spool)) == 4
 
 
+@pytest.mark.slow
 def test_more_tasks_than_an_array_may_have_are_split_and_a_limit_holds_for_all_of_them(
     root: Path, tmp_path: Path, images: dict[str, object]
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_task_that_is_killed_is_made_up_for_by_one_submission(
     assert kept(desk.runs) == images
 
 
+@pytest.mark.slow
 def test_a_shard_that_kills_every_task_ends_the_run_in_one_line_and_a_restart_begins_anew(
     desk: Desk, tmp_path: Path, images: dict[str, object]
 ) -> None:
@@ -161,6 +163,7 @@ def test_what_a_task_cannot_do_ends_the_run_with_its_number_and_node(desk: Desk,
     assert log.read_text() == "error: A sock of wood cannot be worn.\n"
 
 
+@pytest.mark.slow
 def test_a_local_run_takes_queued_work_over_and_the_tasks_find_none(
     desk: Desk, images: dict[str, object]
 ) -> None:
@@ -173,6 +176,7 @@ def test_a_local_run_takes_queued_work_over_and_the_tasks_find_none(
     assert kept(desk.runs) == images
 
 
+@pytest.mark.slow
 def test_each_job_of_a_sweep_goes_on_by_itself_after_the_tasks_that_they_share(
     desk: Desk, tmp_path: Path, images: dict[str, object]
 ) -> None:
