@@ -8,7 +8,6 @@ the number of rows (the prompt table, a worker's slice of it, the list of what i
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -30,8 +29,11 @@ NULL_SHARDS = 10_000
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this process has held; getrusage would count what its parent held before exec."""
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return int(line.split()[1]) / 1024
 
 
 def prompts(num_rows: int) -> PromptTable:
