@@ -13,7 +13,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -151,13 +151,14 @@ class Board:
                     found[shard] = (owner, now - (self._claims / f"{shard:06d}").stat().st_mtime)
         return found
 
-    def claims(self) -> dict[int, str]:
-        """Return shard -> its worker; empty where the worker has not yet written its name."""
-        found = {}
+    def claims(self, shards: Collection[int] | None = None) -> dict[int, str]:
+        """Return shard -> its worker, of all or of these shards; empty where it has not yet written its name."""
+        asked, found = None if shards is None else set(shards), {}
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._claims):
                 with contextlib.suppress(FileNotFoundError, ValueError):
-                    found[int(name)] = (self._claims / name).read_text()
+                    if asked is None or int(name) in asked:
+                        found[int(name)] = (self._claims / name).read_text()
         return found
 
     def free(self, shard: int) -> None:
@@ -336,7 +337,7 @@ class Hand:
         """
         while missing := self._missing():
             self.pulse.check()
-            claims = self.board.claims()
+            claims = self.board.claims(missing)
             free = [shard for shard in missing if shard not in claims]
             if free:
                 taken = self._take(free)
